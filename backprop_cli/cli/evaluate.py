@@ -1,0 +1,86 @@
+"""``backprop eval``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from backprop_cli.cli.options import json_option, set_option
+
+if TYPE_CHECKING:
+    from backprop_cli.training.metrics import Evaluation
+
+_MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in a terminal
+
+
+@click.command("eval")
+@click.argument("run", type=click.Path())
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Which examples.",
+)
+@set_option
+@json_option
+def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Evaluate the model of RUN: accuracy, loss, figures a class, confusion matrix.
+
+    Other data of the same shape: --set data.path=..., or --set data.test=FILE.
+    """
+    from backprop_cli.datasets import load_dataset
+    from backprop_cli.errors import DataError
+    from backprop_cli.training.run_directory import load_run
+
+    config, model = load_run(run, overrides)
+    dataset = load_dataset(config.data, model.weights.dtype)
+    examples = dataset.split(split)
+    if examples is None:
+        raise DataError(f"data.{split}: the config asks for no {split} examples")
+    result = model.evaluate(examples, split)
+    if as_json:
+        click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))
+    else:
+        click.echo(_table(split, result))
+
+
+def _table(split: str, result: Evaluation) -> str:
+    lines = [
+        f"{split}: {result.n_examples} examples",
+        f"accuracy  {100 * result.accuracy:.2f} %",
+        f"loss      {result.loss:.4f}",
+        "",
+    ]
+    width = max(5, *(len(name) for name in result.class_names))
+    lines.append(f"{'class':<{width}}  precision   recall  examples")
+    counts = result.confusion.sum(axis=1)
+    for name, precision, recall, count in zip(
+        result.class_names, result.precision(), result.recall(), counts, strict=True
+    ):
+        lines.append(f"{name:<{width}}  {_percent(precision)}  {_percent(recall)}  {count:>8}")
+    if len(result.class_names) <= _MOST_COLUMNS:
+        lines += ["", *_confusion(result, width)]
+    else:
+        lines += ["", f"(the {len(result.class_names)} x {len(result.class_names)} confusion "
+                  "matrix is in --json)"]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "      - " if share is None else f"{100 * share:>6.2f} %"
+
+
+def _confusion(result: Evaluation, width: int) -> list[str]:
+    """Return the confusion matrix, a row a true class; columns are numbered as rows are."""
+    cell = max(len(str(result.confusion.max())), 3) + 1
+    n = len(result.class_names)
+    lines = [
+        "confusion matrix: a row a true class, a column a decision",
+        " " * (width + 4) + "".join(f"{k:>{cell}}" for k in range(n)),
+    ]
+    for k, (name, row) in enumerate(zip(result.class_names, result.confusion, strict=True)):
+        lines.append(f"{k:>3} {name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
+    return lines

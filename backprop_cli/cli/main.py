@@ -1,0 +1,61 @@
+"""The command ``backprop``: its commands, and what the world sees when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from backprop_cli import __version__
+from backprop_cli.cli.evaluate import evaluate
+from backprop_cli.cli.gradcheck import gradcheck
+from backprop_cli.cli.train import train
+from backprop_cli.errors import BackpropError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="backprop")
+def cli() -> None:
+    """Train, check and explain linear classifiers (softmax, multi-class SVM)."""
+
+
+for _command in (train, evaluate, gradcheck):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; exit with the status that the README promises."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = INTERRUPTED
+    except BackpropError as error:
+        for line in str(error).splitlines():
+            click.echo(f"Error: {line}", err=True)
+        status = error.exit_status
+    except BrokenPipeError:
+        status = _closed_pipe()
+    except OSError as error:
+        # Files are read and written under their own errors; what is left is stdout itself.
+        click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+        status = 2
+        _closed_pipe()
+    except MemoryError:
+        click.echo("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
+        status = 2
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _closed_pipe() -> int:
+    """Let the interpreter's own flush of stdout at exit go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

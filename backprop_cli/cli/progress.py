@@ -1,0 +1,55 @@
+"""The progress bar of a training run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from backprop_cli.training.loop import EpochRecord, Observer
+
+
+class ProgressBar(Observer):
+    """Shows epoch, loss and rate on stderr where that is a terminal, and nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._n_epochs = 0
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
+        """Open the bar."""
+        self._n_epochs = n_epochs
+        if sys.stderr.isatty():
+            total = n_epochs * steps_per_epoch
+            self._bar = tqdm(total=total, unit="step", desc=f"epoch 1/{n_epochs}", smoothing=0.1)
+
+    def step(self, loss: float, learning_rate: float) -> None:
+        """Move the bar by one step."""
+        bar = self._bar
+        if bar is not None and bar.update():
+            bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)
+
+    def epoch(self, records: Sequence[EpochRecord]) -> None:
+        """Show an epoch's figures."""
+        if self._bar is None:
+            return
+        record = records[0]
+        text = f"epoch {record.epoch}/{self._n_epochs}"
+        if record.validation_accuracy is not None:
+            text += f" validation {100 * record.validation_accuracy:.2f} %"
+        self._bar.set_description(text)

@@ -1,0 +1,122 @@
+"""``backprop train``."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import TYPE_CHECKING
+
+import click
+
+from backprop_cli.cli.options import config_option, json_option, set_option
+
+if TYPE_CHECKING:
+    from backprop_cli.config import Config
+    from backprop_cli.training.metrics import Evaluation
+    from backprop_cli.training.run import Result, Run
+
+
+@click.command()
+@config_option
+@set_option
+@click.option("--output", metavar="DIR", type=click.Path(), help="The run directory.")
+@click.option("--dry-run", is_flag=True, help="Print the complete config and the shapes; stop.")
+@json_option
+def train(
+    config_file: str, overrides: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Train a classifier; leave model, history and figures in the run directory."""
+    from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.config import load_config
+    from backprop_cli.training.run import Interrupted, Run
+
+    config = with_absolute_paths(load_config(config_file, overrides), output)
+    run = Run(config)
+    if dry_run:
+        click.echo(_description(run, as_json))
+        return
+    try:
+        with ProgressBar() as progress:
+            result = run.train(progress)
+    except Interrupted as stop:
+        where = f"the model of what was finished is in {stop.path}" if stop.epochs else "no model"
+        click.echo(f"Interrupted after {stop.epochs} epochs; {where}.", err=True)
+        raise KeyboardInterrupt from None
+    click.echo(json.dumps(result.to_mapping()) if as_json else _summary(result))
+
+
+def with_absolute_paths(config: Config, output: str | None) -> Config:
+    """Return the config with paths that hold from any folder, and the output of the option."""
+    data = {}
+    for key in config.data.path_keys:
+        value = getattr(config.data, key)
+        if isinstance(value, str):
+            data[key] = str(pathlib.Path(value).expanduser().absolute())
+    folder = str(pathlib.Path(output or config.output).expanduser().absolute())
+    return config.model_copy(update={"data": config.data.model_copy(update=data), "output": folder})
+
+
+def _description(run: Run, as_json: bool) -> str:
+    """Return what would be trained, and on what."""
+    from backprop_cli.config import config_text
+
+    data, trainer = run.dataset, run.trainer
+    sizes = {
+        name: 0 if split is None else len(split)
+        for name in ("train", "validation", "test")
+        for split in [data.split(name)]
+    }
+    shapes = {
+        "examples": sizes,
+        "features": data.n_features,
+        "image": data.image_shape,
+        "classes": list(data.class_names),
+        "weights": list(trainer.engine.W.shape[1:]),
+        "bias": list(trainer.engine.b.shape[1:]),
+        "batch_size": trainer.batch_size,
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "output": run.config.output,
+    }
+    if as_json:
+        return json.dumps({"config": run.config.to_mapping(), "shapes": shapes})
+    image = " x ".join(map(str, data.image_shape)) if data.image_shape else "no image"
+    return "\n".join(
+        [
+            config_text(run.config),
+            f"examples    {', '.join(f'{name} {size}' for name, size in sizes.items())}",
+            f"features    {data.n_features} ({image})",
+            f"classes     {data.n_classes}: {_names(data.class_names)}",
+            f"weights     {' x '.join(map(str, shapes['weights']))}, bias {shapes['bias'][0]}",
+            f"steps       {trainer.steps_per_epoch} an epoch of {trainer.batch_size} examples each",
+        ]
+    )
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _summary(result: Result) -> str:
+    lines = [
+        _line(name, evaluation)
+        for name, evaluation in (("validation", result.validation), ("test", result.test))
+        if evaluation is not None
+    ]
+    lines.append(f"{'epoch':<12}{result.kept_epoch} kept of {result.epochs}")
+    lines.append(f"{'run':<12}{_shown(result.path)}")
+    return "\n".join(lines)
+
+
+def _line(name: str, figures: Evaluation) -> str:
+    return (
+        f"{name:<12}accuracy {100 * figures.accuracy:.2f} %   loss {figures.loss:.4f}   "
+        f"({figures.n_examples} examples)"
+    )
+
+
+def _shown(path: pathlib.Path) -> str:
+    """Return a path relative to the working directory where it lies below it."""
+    try:
+        return str(path.relative_to(pathlib.Path.cwd()))
+    except ValueError:
+        return str(path)

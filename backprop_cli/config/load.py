@@ -1,0 +1,92 @@
+"""A YAML file and overrides to a checked `Config`."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from backprop_cli.config.problems import describe
+from backprop_cli.config.schema import Config
+from backprop_cli.config.source import MAX_BYTES, Path, dump, parse
+from backprop_cli.errors import ConfigError
+
+
+def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file, apply the overrides, check everything.
+
+    Parameters
+    ----------
+    file
+        A YAML file.
+    overrides
+        ``dotted.key=value`` each, the value in YAML; a later one wins.
+
+    Raises
+    ------
+    ConfigError
+        All problems of the file at once, one line each.
+    """
+    name = str(file)
+    try:
+        with pathlib.Path(file).open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot read the config: {error.strerror}") from error
+    return check_config(text, name, overrides)
+
+
+def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) -> Config:
+    """Check a config's YAML text; ``name`` stands for it in messages. See `load_config`."""
+    source = parse(text, name)
+    if not isinstance(source.value, dict):
+        found = "nothing" if source.value is None else type(source.value).__name__
+        raise ConfigError(f"{name}:1: expected a mapping of keys, found {found}")
+    origins: dict[Path, str] = {(): f"{name}:1"}
+    origins.update({path: f"{name}:{line}" for path, line in source.lines.items()})
+    problems = list(source.problems)
+    for override in overrides:
+        _apply(override, source.value, origins, problems)
+    try:
+        config = Config.model_validate(source.value)
+    except ValidationError as error:
+        problems += describe(error, source.value, origins)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _apply(
+    override: str, value: dict[str, Any], origins: dict[Path, str], problems: list[str]
+) -> None:
+    """Set one dotted key of ``value`` in place."""
+    key, equals, text = override.partition("=")
+    path: Path = tuple(key.strip().split("."))
+    label = f"--set {override}"
+    if not equals or "" in path:
+        problems.append(f"{label}: expected KEY=VALUE, as in training.epochs=10")
+        return
+    try:
+        parsed = parse(text, label)
+    except ConfigError as error:
+        problems.append(str(error))
+        return
+    problems += parsed.problems
+    section = value
+    for part in path[:-1]:
+        inner = section.setdefault(str(part), {})
+        if not isinstance(inner, dict):
+            problems.append(f"{label}: {part} is no mapping, so it has no key {path[-1]!r}")
+            return
+        section = inner
+    section[str(path[-1])] = parsed.value
+    for length in range(1, len(path) + 1):
+        if length == len(path) or path[:length] not in origins:
+            origins[path[:length]] = label
+
+
+def config_text(config: Config) -> str:
+    """Return the complete config as YAML: reading it gives the same config."""
+    return dump(config.to_mapping())

@@ -1,0 +1,160 @@
+"""Turns what pydantic found wrong into one line a problem: place, key, expected, found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS, Section
+from backprop_cli.config.source import Path
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+    "string_too_short": "text that is not empty",
+    "too_short": "a list that is not empty",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", ">="),
+    "greater_than": ("gt", ">"),
+    "less_than_equal": ("le", "<="),
+    "less_than": ("lt", "<"),
+}
+
+
+def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> list[str]:
+    """Return one line for each thing wrong.
+
+    Parameters
+    ----------
+    error
+        What the schema says about ``raw``.
+    raw
+        The mapping as it was read.
+    origins
+        Where each key was given: path -> ``file:line`` or the override. The empty path is the file.
+    """
+    lines = []
+    for details in error.errors(include_url=False):
+        path = _path(details, raw)
+        lines.append(f"{_origin(path, origins)}: {_message(details, path, raw)}")
+    return lines
+
+
+def _path(details: ErrorDetails, raw: Any) -> Path:
+    """Return the error's path in the file: pydantic's, less the variants' tags."""
+    key = details.get("ctx", {}).get("key")
+    if key is not None:
+        return tuple(key.split("."))
+    path: Path = ()
+    for part in details["loc"]:
+        dotted = ".".join(map(str, path))
+        if dotted in TAGS and part == _get(raw, (*path, TAGS[dotted])):
+            continue
+        path = (*path, part)
+    return path
+
+
+def _get(value: Any, path: Path) -> Any:
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value
+
+
+def _origin(path: Path, origins: Mapping[Path, str]) -> str:
+    while path not in origins:
+        path = path[:-1]
+    return origins[path]
+
+
+def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
+    key = ".".join(map(str, path))
+    kind, ctx = details["type"], details.get("ctx", {})
+    found = _shown(details["input"])
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; {_nearest(path, raw)}"
+    if kind == "missing":
+        return f"{key}: expected this key, found none"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = TAGS[key]
+        names = list(VARIANTS[key])
+        given = _get(raw, (*path, tag))
+        found = "none" if given is None else _shown(given) + _did_you_mean(str(given), names)
+        return f"{key}.{tag}: expected one of {', '.join(names)}, found {found}"
+    if kind == "literal_error":
+        choices = ctx["expected"].replace("'", "")
+        near = _did_you_mean(str(details["input"]), choices.replace(" or ", ", ").split(", "))
+        return f"{key}: expected {choices}, found {found}{near}"
+    if kind in _BOUNDS:
+        name, sign = _BOUNDS[kind]
+        return f"{key}: expected a number {sign} {ctx[name]}, found {found}"
+    if kind in ("part", "classes", "class_weights"):
+        return f"{key}: {details['msg']}, found {found}"
+    if kind in _EXPECTED:
+        where = f"{key}: " if key else ""
+        return f"{where}expected {_EXPECTED[kind]}, found {found}"
+    return f"{key}: {details['msg']}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _did_you_mean(word: str, choices: list[str]) -> str:
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _nearest(path: Path, raw: Any) -> str:
+    """Say which key was meant: one of the same section, or one of that name elsewhere."""
+    parent, word = ".".join(map(str, path[:-1])), str(path[-1])
+    siblings = _section_keys(parent, raw)
+    near = difflib.get_close_matches(word, siblings, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    every = dict(_dotted_keys(raw))
+    near = difflib.get_close_matches(word, list(every), n=1)
+    if near:
+        return f"did you mean {every[near[0]]!r}?"
+    return f"expected one of {', '.join(siblings)}"
+
+
+def _section(name: str, raw: Any) -> type[Section] | None:
+    if name in VARIANTS:
+        tag = _get(raw, (*name.split("."), TAGS[name]))
+        return VARIANTS[name].get(str(tag))
+    return SECTIONS.get(name)
+
+
+def _section_keys(name: str, raw: Any) -> list[str]:
+    section = _section(name, raw)
+    return list(section.model_fields) if section else []
+
+
+def _dotted_keys(raw: Any) -> Iterator[tuple[str, str]]:
+    """Yield every key of the config as (last word, dotted name)."""
+    for name in (*SECTIONS, *VARIANTS):
+        for key in _section_keys(name, raw):
+            yield key, f"{name}.{key}" if name else key

@@ -1,0 +1,372 @@
+"""The schema of a config: every key, its type, its range, its default, and what it means.
+
+This is the only home of defaults. The models are frozen: a resolved config does not change.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A mapping of the config: unknown keys, lossy conversions, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _mistake(key: str, message: str) -> PydanticCustomError:
+    """Return an error about two keys that do not go together, to be shown at ``key``."""
+    return PydanticCustomError("combination", "{message}", {"key": key, "message": message})
+
+
+def _check_part(value: object) -> int | float | str:
+    # One message for the three kinds; a union of types would give three.
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, float) and 0.0 < value < 1.0:
+        return value
+    raise PydanticCustomError(
+        "part", "expected a count (5000), a fraction between 0 and 1 (0.1) or a file's name"
+    )
+
+
+Part = Annotated[
+    int | float | str,
+    PlainValidator(_check_part),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                {"type": "string", "minLength": 1},
+            ]
+        }
+    ),
+]
+
+
+def _check_classes(value: object) -> int | list[str]:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+        return value
+    if (
+        isinstance(value, list)
+        and len(value) >= 2
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    ):
+        return value
+    raise PydanticCustomError(
+        "classes", "expected the number of classes (2 or more) or a list of their distinct names"
+    )
+
+
+Classes = Annotated[
+    int | list[str],
+    PlainValidator(_check_classes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 2},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1},
+                    "minItems": 2,
+                    "uniqueItems": True,
+                },
+            ]
+        }
+    ),
+]
+
+
+def _check_class_weights(value: object) -> str | list[float]:
+    if value == "balanced":
+        return "balanced"
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(w, int | float) and not isinstance(w, bool) for w in value)
+        and all(0.0 <= w < float("inf") for w in value)
+        and any(w > 0.0 for w in value)
+    ):
+        return [float(w) for w in value]
+    raise PydanticCustomError(
+        "class_weights",
+        "expected 'balanced' or a list of one finite number >= 0 a class, not all of them 0",
+    )
+
+
+ClassWeights = Annotated[
+    str | list[float],
+    PlainValidator(_check_class_weights),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "balanced"},
+                {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class DataSection(Section):
+    """What every data format has in common."""
+
+    path_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that name files or folders relative to the working directory."""
+
+    format: str
+    validation: Part = Field(
+        0.1, description="Validation examples: a count, a fraction, or a file of the format."
+    )
+    test: Part | None = Field(
+        None,
+        description="Test examples: a count, a fraction, or a file of the format. "
+        "null: the format's own test file; a fifth of the data where it has none.",
+    )
+    stratified: bool = Field(
+        False, description="Held-out parts and `limit` keep the proportions of the classes."
+    )
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="At most so many training examples, drawn with `seed`."
+    )
+    standardize: Literal["none", "per_feature", "per_channel"] = Field(
+        "per_feature",
+        description="Subtract the mean, divide by the standard deviation, of the training split.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the splits (and of synthetic data).")
+
+
+class Cifar10Data(DataSection):
+    """CIFAR-10, the python or the binary layout, told apart by looking."""
+
+    path_keys: ClassVar[tuple[str, ...]] = ("path",)
+
+    format: Literal["cifar10"]
+    path: Text = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
+    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="Only these files. null: data_batch_1 to data_batch_5."
+    )
+
+
+class Cifar100Data(DataSection):
+    """CIFAR-100, the python or the binary layout, told apart by looking."""
+
+    path_keys: ClassVar[tuple[str, ...]] = ("path",)
+
+    format: Literal["cifar100"]
+    path: Text = Field(description="The folder that holds train (or train.bin).")
+    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="Only these files. null: train."
+    )
+    labels: Literal["fine", "coarse"] = Field(
+        "fine", description="The 100 classes, or the 20 superclasses."
+    )
+
+
+class IdxData(DataSection):
+    """IDX files of the MNIST family, plain or gzip."""
+
+    path_keys: ClassVar[tuple[str, ...]] = ("path",)
+
+    format: Literal["idx"]
+    path: Text = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
+    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="Only these image files. null: train-images-idx3-ubyte."
+    )
+    classes: Classes | None = Field(
+        None, description="Names (or the number) of the classes. null: as many as labels say."
+    )
+
+
+class NpyData(DataSection):
+    """Arrays: an .npz with x and y, or an .npy of features and one of labels."""
+
+    path_keys: ClassVar[tuple[str, ...]] = (
+        "path",
+        "labels",
+        "validation",
+        "validation_labels",
+        "test",
+        "test_labels",
+    )
+
+    format: Literal["npy"]
+    path: Text = Field(
+        description="An .npz with x (n x d, or n x height x width x channels) and y (n integers), "
+        "or an .npy with the features."
+    )
+    labels: Text | None = Field(None, description="The .npy of labels that goes with `path`.")
+    validation_labels: Text | None = Field(
+        None, description="The .npy of labels that goes with a `validation` file."
+    )
+    test_labels: Text | None = Field(
+        None, description="The .npy of labels that goes with a `test` file."
+    )
+    classes: Classes | None = Field(
+        None, description="Names (or the number) of the classes. null: as many as labels say."
+    )
+
+
+class SyntheticData(DataSection):
+    """CIFAR-like images made from `seed`: a smooth template a class, shifts, light and noise."""
+
+    format: Literal["synthetic"]
+    examples: int = Field(12000, ge=1, le=1_000_000, description="All examples, before any split.")
+    classes: int = Field(10, ge=2, le=1000)
+    size: int = Field(32, ge=1, le=256, description="Height and width of an image in pixels.")
+    channels: Literal[1, 3] = 3
+
+
+Data = Annotated[
+    Cifar10Data | Cifar100Data | IdxData | NpyData | SyntheticData, Field(discriminator="format")
+]
+
+
+class Model(Section):
+    """The linear classifier."""
+
+    outputs: Literal["per_class", 1] = Field(
+        "per_class",
+        description="A score a class; or 1: a single score for two classes, decided by its sign.",
+    )
+    dtype: Literal["float32", "float64"] = "float32"
+    initial_std: float = Field(
+        0.01, ge=0, description="W starts as N(0, initial_std^2), b as zero."
+    )
+
+
+class ConstantSchedule(Section):
+    """The rate stays `learning_rate`."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class StepSchedule(Section):
+    """The rate is multiplied by `factor` after every `every` epochs."""
+
+    kind: Literal["step"]
+    every: int = Field(10, ge=1, description="Epochs between two drops.")
+    factor: float = Field(0.1, gt=0, le=1)
+
+
+class CosineSchedule(Section):
+    """The rate falls from `learning_rate` to `minimum` along half a cosine over all steps."""
+
+    kind: Literal["cosine"]
+    minimum: float = Field(0.0, ge=0)
+
+
+class CyclicalSchedule(Section):
+    """The rate goes from `minimum` up to `learning_rate` and back, in straight lines."""
+
+    kind: Literal["cyclical"]
+    minimum: float = Field(1e-5, ge=0)
+    half_cycle: int = Field(500, ge=1, description="Steps from the lowest rate to the highest.")
+
+
+Schedule = Annotated[
+    ConstantSchedule | StepSchedule | CosineSchedule | CyclicalSchedule,
+    Field(discriminator="kind"),
+]
+
+
+class EarlyStopping(Section):
+    """Stop when validation has not improved for `patience` epochs."""
+
+    patience: int = Field(5, ge=1)
+
+
+class Training(Section):
+    """Mini-batch gradient descent."""
+
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(100, ge=1)
+    learning_rate: float = Field(0.001, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+    schedule: Schedule = ConstantSchedule()
+    horizontal_flips: bool = Field(
+        False, description="Mirror each training image with probability 1/2, anew every epoch."
+    )
+    class_weights: ClassWeights | None = Field(
+        None, description="A factor on the loss of each class; balanced: n / (C n_class)."
+    )
+    select_by: Literal["accuracy", "loss"] = Field(
+        "accuracy", description="The validation figure that says which epoch is best."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="The weights of which epoch become the model (without validation: last)"
+    )
+    early_stopping: EarlyStopping | None = None
+    seed: int = Field(42, ge=0, description="Seed of the initial weights, the order, the flips.")
+
+
+class Config(Section):
+    """A training run, complete."""
+
+    data: Data
+    model: Model = Model()
+    loss: Literal["softmax_cross_entropy", "multiclass_svm"] = "softmax_cross_entropy"
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Target (1 - a) for the label plus a / C for every class."
+    )
+    l2: float = Field(0.0, ge=0, description="lambda in J = L + lambda * sum of W_ij^2.")
+    training: Training = Training()
+    output: Text = Field("runs/run", description="The run directory.")
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> Config:
+        training = self.training
+        if self.label_smoothing > 0 and self.loss != "softmax_cross_entropy":
+            raise _mistake("label_smoothing", "needs loss: softmax_cross_entropy")
+        if training.nesterov and training.momentum == 0:
+            raise _mistake("training.nesterov", "needs training.momentum > 0")
+        if training.early_stopping is not None and self.data.validation == 0:
+            raise _mistake("training.early_stopping", "needs validation examples")
+        lowest = getattr(training.schedule, "minimum", 0.0)
+        if lowest > training.learning_rate:
+            raise _mistake(
+                "training.schedule.minimum",
+                f"expected at most training.learning_rate ({training.learning_rate}), "
+                f"found {lowest}",
+            )
+        return self
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return every key with its value, as plain Python objects."""
+        return self.model_dump()
+
+
+VARIANTS: dict[str, dict[str, type[Section]]] = {
+    "data": {
+        "cifar10": Cifar10Data,
+        "cifar100": Cifar100Data,
+        "idx": IdxData,
+        "npy": NpyData,
+        "synthetic": SyntheticData,
+    },
+    "training.schedule": {
+        "constant": ConstantSchedule,
+        "step": StepSchedule,
+        "cosine": CosineSchedule,
+        "cyclical": CyclicalSchedule,
+    },
+}
+"""Sections whose keys depend on one of them (`format`, `kind`): its value -> the section."""
+
+TAGS = {"data": "format", "training.schedule": "kind"}
+SECTIONS: dict[str, type[Section]] = {
+    "": Config,
+    "model": Model,
+    "training": Training,
+    "training.early_stopping": EarlyStopping,
+}

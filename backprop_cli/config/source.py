@@ -1,0 +1,173 @@
+"""YAML text to plain values, remembering the line of every key.
+
+YAML's core schema (version 1.2) is read, so that ``1e-3`` is a number and ``no`` is a word. Tags,
+anchors and aliases are refused: a config needs none, and they are how a YAML file does harm.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+from backprop_cli.errors import ConfigError
+
+Path = tuple[str | int, ...]
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NULL = {"", "~", "null", "Null", "NULL"}
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False}
+_BOOLEANS["FALSE"] = False
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+
+
+@dataclass
+class Source:
+    """A parsed YAML text: its value, where each key stands, and what was wrong on the way."""
+
+    name: str
+    value: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Open:
+    """A mapping or a list that is being read."""
+
+    value: dict[str, Any] | list[Any]
+    path: Path
+    key: str | None = None
+    seen: bool = False  # the pending key stands in the mapping already
+
+
+def parse(text: str | bytes, name: str) -> Source:
+    """Parse one YAML document.
+
+    Raises
+    ------
+    ConfigError
+        The text is no YAML, or uses what a config may not (tags, aliases, deep nesting).
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{name}: expected at most {MAX_BYTES} bytes, found {len(text)}")
+    source = Source(name)
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        _read_events(source, text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: expected UTF-8 text: {error.reason}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{name}{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+    return source
+
+
+def _read_events(source: Source, text: str) -> None:
+    """Fill ``source`` from the parser's events, with a stack of its own in place of recursion."""
+    stack: list[_Open] = []
+    documents = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        where = f"{source.name}:{line}"
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise ConfigError(f"{where}: expected one YAML document, found a second")
+        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ConfigError(f"{where}: anchors and aliases are not allowed in a config")
+        elif isinstance(event, yaml.ScalarEvent):
+            if event.tag is not None:
+                raise ConfigError(f"{where}: the tag {event.tag} is not allowed in a config")
+            top = stack[-1] if stack else None
+            if top is not None and isinstance(top.value, dict) and top.key is None:
+                _start_key(source, top, event.value, line)
+            else:
+                _place(source, stack, _scalar(event, source, line), line)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            if event.tag is not None:
+                raise ConfigError(f"{where}: the tag {event.tag} is not allowed in a config")
+            if len(stack) >= MAX_DEPTH:
+                raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep")
+            if stack and isinstance(stack[-1].value, dict) and stack[-1].key is None:
+                raise ConfigError(f"{where}: expected a word as a key, found a mapping or a list")
+            new: dict[str, Any] | list[Any]
+            new = {} if isinstance(event, yaml.MappingStartEvent) else []
+            path = _place(source, stack, new, line)
+            stack.append(_Open(new, path))
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            stack.pop()
+
+
+def _start_key(source: Source, top: _Open, key: str, line: int) -> None:
+    top.key = key
+    top.seen = key in top.value
+    if top.seen:
+        first = source.lines[(*top.path, key)]
+        dotted = ".".join(map(str, (*top.path, key)))
+        source.problems.append(
+            f"{source.name}:{line}: {dotted}: duplicate key, first given in line {first}"
+        )
+    else:
+        source.lines[(*top.path, key)] = line
+
+
+def _place(source: Source, stack: list[_Open], value: Any, line: int) -> Path:
+    """Put ``value`` where the innermost open mapping or list wants it; return its path."""
+    if not stack:
+        source.value = value
+        return ()
+    top = stack[-1]
+    if isinstance(top.value, list):
+        path: Path = (*top.path, len(top.value))
+        top.value.append(value)
+        source.lines[path] = line
+        return path
+    key = cast("str", top.key)  # a key always comes before its value
+    path = (*top.path, key)
+    if not top.seen:
+        top.value[key] = value
+    top.key = None
+    return path
+
+
+def _scalar(event: yaml.ScalarEvent, source: Source, line: int) -> Any:
+    text: str = event.value
+    if not event.implicit[0]:  # quoted, or a block of text
+        return text
+    if text in _NULL:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _INTEGER.fullmatch(text):
+        if len(text) > 20:
+            source.problems.append(f"{source.name}:{line}: a number of {len(text)} digits")
+            return 0
+        return int(text)
+    if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+class _CoreDumper(yaml.SafeDumper):
+    """Quotes every string that YAML 1.2 would read as a number."""
+
+
+for _pattern in (_INTEGER, _FLOAT):
+    _CoreDumper.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(f"^(?:{_pattern.pattern})$"), list("-+.0123456789")
+    )
+
+
+def dump(value: Any) -> str:
+    """Return ``value`` as YAML text that `parse` reads back to the same value."""
+    return yaml.dump(value, Dumper=_CoreDumper, sort_keys=False, allow_unicode=True)

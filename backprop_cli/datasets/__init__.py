@@ -1,0 +1,17 @@
+"""File formats to a `Dataset`; standardization; shuffled mini-batches."""
+
+from backprop_cli.datasets.batches import Gatherer, epoch_flips, epoch_order
+from backprop_cli.datasets.dataset import Dataset, Split
+from backprop_cli.datasets.load import load_dataset
+from backprop_cli.datasets.standardize import Standardization, fit_standardization
+
+__all__ = [
+    "Dataset",
+    "Gatherer",
+    "Split",
+    "Standardization",
+    "epoch_flips",
+    "epoch_order",
+    "fit_standardization",
+    "load_dataset",
+]

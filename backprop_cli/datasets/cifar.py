@@ -1,0 +1,153 @@
+"""CIFAR-10 and CIFAR-100 in the two layouts their authors publish.
+
+Python layout: a Python-2 pickle a file, with ``data`` (n x 3072, uint8) and lists of labels.
+Binary layout: a record an image, one label byte (CIFAR-100: two, coarse then fine), then 3072
+pixels. In both, pixels are the red, green and blue planes, each row by row.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config.schema import Cifar10Data, Cifar100Data
+from backprop_cli.datasets import python2_pickle
+from backprop_cli.datasets.dataset import Examples, Parts
+from backprop_cli.datasets.files import existing, folder, reading
+from backprop_cli.errors import DataError
+
+N_PIXELS = 3072
+IMAGE_SHAPE = (3, 32, 32)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What differs between CIFAR-10 and the two labellings of CIFAR-100."""
+
+    train: tuple[str, ...]
+    test: str
+    label_key: str  # in a pickle
+    label_byte: int  # in a binary record
+    label_bytes: int
+    meta: str  # the pickle of class names
+    meta_key: str
+    meta_text: str  # the binary layout's text file of class names
+
+
+CIFAR10 = _Kind(
+    train=tuple(f"data_batch_{k}" for k in range(1, 6)),
+    test="test_batch",
+    label_key="labels",
+    label_byte=0,
+    label_bytes=1,
+    meta="batches.meta",
+    meta_key="label_names",
+    meta_text="batches.meta.txt",
+)
+CIFAR100_FINE = _Kind(
+    train=("train",),
+    test="test",
+    label_key="fine_labels",
+    label_byte=1,
+    label_bytes=2,
+    meta="meta",
+    meta_key="fine_label_names",
+    meta_text="fine_label_names.txt",
+)
+CIFAR100_COARSE = _Kind(
+    train=("train",),
+    test="test",
+    label_key="coarse_labels",
+    label_byte=0,
+    label_bytes=2,
+    meta="meta",
+    meta_key="coarse_label_names",
+    meta_text="coarse_label_names.txt",
+)
+
+
+def read(data: Cifar10Data | Cifar100Data) -> Parts:
+    """Read the files that a config names."""
+    kind = CIFAR10
+    if isinstance(data, Cifar100Data):
+        kind = CIFAR100_FINE if data.labels == "fine" else CIFAR100_COARSE
+    directory = folder(data.path)
+    validation = test = None
+    if isinstance(data.validation, str):
+        validation = _read_files(directory, [data.validation], kind)
+    if isinstance(data.test, str) or data.test is None:
+        test = _read_files(directory, [data.test or kind.test], kind)
+    return Parts(
+        train=_read_files(directory, data.train or kind.train, kind),
+        validation=validation,
+        test=test,
+        class_names=_class_names(directory, kind),
+        image_shape=IMAGE_SHAPE,
+    )
+
+
+def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:
+    """Read batch files into one array, each straight to its place."""
+    paths = [existing(directory, name, f"{name}.bin") for name in names]
+    batches = [_read_file(path, kind) for path in paths]
+    name = ", ".join(str(path) for path in paths)
+    features = np.empty((sum(len(labels) for _, labels in batches), N_PIXELS), np.uint8)
+    labels = np.empty(len(features), np.int64)
+    first = 0
+    while batches:  # a batch is let go as soon as it is copied
+        pixels, batch_labels = batches.pop(0)
+        last = first + len(pixels)
+        features[first:last], labels[first:last] = pixels, batch_labels
+        first = last
+    return Examples(features, labels, name)
+
+
+def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    if path.suffix == ".bin":
+        return _read_binary(path, kind)
+    content = python2_pickle.load(path)
+    pixels = content.get("data")
+    if not isinstance(pixels, np.ndarray) or pixels.shape[1] != N_PIXELS:
+        raise DataError(f"{path}: expected data of n x {N_PIXELS} bytes")
+    return pixels, _label_list(content, kind, path, len(pixels))
+
+
+def _label_list(
+    content: dict[str, Any], kind: _Kind, path: pathlib.Path, n_images: int
+) -> NDArray[np.int64]:
+    labels = content.get(kind.label_key)
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise DataError(f"{path}: expected a list of integers as {kind.label_key!r}")
+    if len(labels) != n_images:
+        raise DataError(f"{path}: {n_images} images but {len(labels)} labels")
+    if labels and not 0 <= min(labels) <= max(labels) <= 255:
+        raise DataError(f"{path}: labels from {min(labels)} to {max(labels)}, expected 0 to 255")
+    return np.array(labels, np.int64)
+
+
+def _read_binary(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    record = kind.label_bytes + N_PIXELS
+    with reading(path):
+        size = path.stat().st_size
+        if size % record:
+            raise DataError(
+                f"{path}: expected a multiple of {record} bytes (an image each), found {size}: "
+                "cut short, or of another data set"
+            )
+        records = np.fromfile(path, np.uint8).reshape(-1, record)
+    return records[:, kind.label_bytes :], records[:, kind.label_byte].astype(np.int64)
+
+
+def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...] | None:
+    text, meta = directory / kind.meta_text, directory / kind.meta
+    if meta.is_file():
+        return python2_pickle.names(python2_pickle.load(meta).get(kind.meta_key), meta)
+    if text.is_file():
+        with reading(text):
+            return tuple(text.read_text("utf-8", "replace").split())
+    return None

@@ -1,0 +1,43 @@
+"""Opening data files: what can go wrong with any of them is said here, once."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backprop_cli.errors import DataError
+
+
+def folder(path: str) -> pathlib.Path:
+    """Return ``path`` as a folder that exists."""
+    found = pathlib.Path(path).expanduser()
+    if not found.exists():
+        raise DataError(f"{path}: expected a folder with data files, found nothing there")
+    if not found.is_dir():
+        raise DataError(f"{path}: expected a folder with data files, found a file")
+    return found
+
+
+def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
+    """Return the first of ``names`` that is a file of ``directory``."""
+    for name in names:
+        candidate = directory / name
+        if candidate.is_file():
+            return candidate
+    there = sorted(p.name for p in directory.iterdir() if p.is_file())
+    near = difflib.get_close_matches(names[0], there, n=3, cutoff=0.5) or there[:5]
+    hint = f"; the folder has {', '.join(near)}" if near else "; the folder has no files"
+    raise DataError(f"{directory / names[0]}: no such file{hint}")
+
+
+@contextmanager
+def reading(path: pathlib.Path | str) -> Iterator[None]:
+    """Turn the system's errors while reading ``path`` into a DataError."""
+    try:
+        yield
+    except (EOFError, MemoryError) as error:
+        raise DataError(f"{path}: cut short, or not what its name says") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {error.strerror or error}") from error

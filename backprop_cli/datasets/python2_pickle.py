@@ -1,0 +1,112 @@
+"""Reads the pickles that CIFAR is published as, and runs nothing that stands in them.
+
+A pickle names the functions that rebuild its objects. The published files need three of NumPy's
+to rebuild one array, and Python-3 copies of them one more for byte strings. Each of these names
+is answered with a stand-in of our own; every other name is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import pickle
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.datasets.files import reading
+from backprop_cli.errors import DataError
+
+
+class _Dtype:
+    """Stands for numpy.dtype: uint8 is the only type that the published files have."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        if name not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"an array of type {name!r}, expected u1")
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore byte order and flags: a single byte has none."""
+
+
+class _Array:
+    """Stands for numpy.ndarray: keeps what the file says until all of it can be checked."""
+
+    def __init__(self) -> None:
+        self.value: np.ndarray[Any, np.dtype[np.uint8]] = np.empty(0, np.uint8)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, column_major, raw = state
+        if isinstance(raw, str):
+            raw = raw.encode("latin-1")
+        if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes) or column_major:
+            raise pickle.UnpicklingError("an array that is no block of bytes, row by row")
+        rows, columns = shape
+        if rows * columns != len(raw):
+            raise pickle.UnpicklingError(f"an array of shape {shape} in {len(raw)} bytes")
+        self.value = np.frombuffer(raw, np.uint8).reshape(rows, columns)
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _encode(text: str, encoding: str = "latin-1") -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"text in {encoding!r}, expected latin-1")
+    return text.encode("latin-1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _STAND_INS[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"it asks to run {module}.{name}, which no CIFAR file does"
+            ) from None
+
+
+def load(path: pathlib.Path) -> dict[str, Any]:
+    """Return the dictionary that a CIFAR pickle holds; arrays are n x d, uint8.
+
+    Raises
+    ------
+    DataError
+        The file is cut short, is no pickle, or is not such a dictionary.
+    """
+    with reading(path):
+        content = path.read_bytes()
+    try:
+        value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:
+        # A broken pickle can raise nearly anything; what it says goes into the message.
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: not a CIFAR file of the python layout: {what}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a dictionary, found {type(value).__name__}")
+    return {_text(key): _plain(item) for key, item in value.items()}
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, _Array) else value
+
+
+def names(value: Any, path: pathlib.Path) -> tuple[str, ...]:
+    """Return a list of class names as text."""
+    if not isinstance(value, list) or not all(isinstance(name, bytes | str) for name in value):
+        raise DataError(f"{path}: expected a list of class names")
+    return tuple(_text(name) for name in value)

@@ -1,0 +1,92 @@
+"""Standardization: statistics of the training split, kept with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.datasets.dataset import Dataset, Split
+from backprop_cli.errors import DataError
+
+_CHUNK_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """x becomes (x - mean) / std, feature by feature.
+
+    Attributes
+    ----------
+    mean, std
+        d numbers each, float64. A constant feature has std 1, so that it becomes 0.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+
+def fit_standardization(dataset: Dataset, kind: str) -> Standardization:
+    """Return the statistics of the training split.
+
+    Parameters
+    ----------
+    dataset
+        Only its training split is looked at.
+    kind
+        none, per_feature, or per_channel (one mean and one std for all pixels of a channel).
+    """
+    d = dataset.n_features
+    if kind == "none":
+        return Standardization(np.zeros(d), np.ones(d))
+    mean, variance, constant = _moments(dataset.train)
+    if kind == "per_channel":
+        if dataset.image_shape is None:
+            raise DataError("data.standardize: per_channel needs images, found plain features")
+        channels = dataset.image_shape[0]
+        by_channel = mean.reshape(channels, -1)
+        channel_mean = by_channel.mean(axis=1, keepdims=True)
+        # Variance over pixels and images: mean of the variances plus variance of the means.
+        total = variance.reshape(channels, -1) + (by_channel - channel_mean) ** 2
+        constant = np.repeat(constant.reshape(channels, -1).all(axis=1), d // channels)
+        constant &= np.repeat(np.ptp(by_channel, axis=1) == 0, d // channels)
+        mean = np.repeat(channel_mean[:, 0], d // channels)
+        variance = np.repeat(total.mean(axis=1), d // channels)
+    std = np.sqrt(variance)
+    std[constant | (std == 0)] = 1.0
+    if not np.isfinite(std).all():
+        column = int(np.flatnonzero(~np.isfinite(std))[0])
+        raise DataError(f"feature {column}: its standard deviation is not finite in float64")
+    return Standardization(mean, std)
+
+
+def _moments(
+    split: Split,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return mean, variance, and whether it is constant, of each feature; chunk by chunk.
+
+    Chunks are merged by Chan, Golub and LeVeque's formula (1983), which loses no digits where a
+    feature's mean is large against its spread.
+    """
+    d = split.features.shape[1]
+    mean, squares = np.zeros(d), np.zeros(d)
+    first_row: NDArray[Any] = split.features[split.rows[0]]
+    constant = np.ones(d, bool)
+    n = 0
+    step = max(1, _CHUNK_BYTES // (8 * d))
+    with np.errstate(over="ignore", invalid="ignore"):  # checked by the caller
+        for first in range(0, len(split), step):
+            rows = split.features[split.rows[first : first + step]]
+            constant &= (rows == first_row).all(axis=0)
+            chunk = rows.astype(np.float64)
+            m = len(chunk)
+            chunk_mean = chunk.mean(axis=0)
+            chunk -= chunk_mean
+            delta = chunk_mean - mean
+            n += m
+            mean += delta * (m / n)
+            squares += np.einsum("ij,ij->j", chunk, chunk) + delta**2 * (m * (n - m) / n)
+    mean[constant] = first_row[constant]
+    return mean, squares / n, constant

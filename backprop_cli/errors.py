@@ -1,0 +1,38 @@
+"""The errors that a user can cause, or can do something about.
+
+Each is also the builtin that a library caller would expect, so that ``except ValueError`` works
+without importing this module. The command line prints their message as one line and exits with
+``exit_status``; anything else that reaches it is a bug.
+"""
+
+
+class BackpropError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_status = 2
+
+
+class ConfigError(BackpropError, ValueError):
+    """A config file or an override that does not say what to do. One line a problem."""
+
+
+class DataError(BackpropError, ValueError):
+    """A data file that cannot be read, or data that no classifier can be trained on."""
+
+
+class ModelFileError(BackpropError, ValueError):
+    """A run directory or a model file that is missing, broken, or of another shape."""
+
+
+class OutputError(BackpropError, OSError):
+    """A result that cannot be written."""
+
+
+class GraphError(BackpropError, ValueError):
+    """A computational graph that is not one: a cycle, shapes that do not fit, an unknown name."""
+
+
+class DivergedError(BackpropError, ArithmeticError):
+    """Training left the finite numbers."""
+
+    exit_status = 3

@@ -1,0 +1,104 @@
+"""One mini-batch, one classifier, one cost: what a gradient is checked on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config import Config
+from backprop_cli.datasets import Dataset, Gatherer, epoch_flips, epoch_order, fit_standardization
+from backprop_cli.engine import BatchEngine
+from backprop_cli.objective import check_against_data, initial_parameters, training_objective
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """J(W, b) = sum_i v_i l(x_i, y_i, W, b) / n + lambda sum W_ij^2, all in float64.
+
+    Attributes
+    ----------
+    W, b
+        O x d and O; O = C, or 1 for the classifier with a single output.
+    rows
+        X transposed, n x d, standardized.
+    Y
+        Targets, C x n.
+    example_weights
+        v, n numbers.
+    loss
+        A name of `LOSSES`.
+    l2
+        lambda.
+    """
+
+    W: Vector
+    b: Vector
+    rows: Vector
+    Y: Vector
+    example_weights: Vector
+    loss: str
+    l2: float
+
+    @property
+    def parameters(self) -> dict[str, Vector]:
+        """W and b by name."""
+        return {"W": self.W, "b": self.b}
+
+    def without_penalty(self) -> Problem:
+        """Return the data term alone."""
+        return replace(self, l2=0.0)
+
+    def engine(self) -> BatchEngine:
+        """Return a batch engine at copies of W and b."""
+        return BatchEngine(
+            self.W[None].copy(),
+            self.b[None].copy(),
+            losses=[self.loss],
+            l2=[self.l2],
+            n_classes=len(self.Y),
+            batch_size=len(self.rows),
+        )
+
+
+def make_problem(config: Config, dataset: Dataset, n_examples: int) -> Problem:
+    """Return the cost that training starts from, on its first examples.
+
+    Parameters
+    ----------
+    config
+        Loss, l2, label smoothing, class weights, standardization, seed.
+    dataset
+        Examples come from the training split, in the order of the first epoch.
+    n_examples
+        At most so many.
+    """
+    check_against_data(config, dataset)
+    d, train = dataset.n_features, dataset.train
+    W, b = initial_parameters([config], dataset.n_classes, d)
+    order = epoch_order(train.rows, config.training.seed, 0)
+    rows = order[:n_examples]
+    flips = None
+    if config.training.horizontal_flips:
+        flips = epoch_flips(len(order), config.training.seed, 0)[:n_examples]
+    gather = Gatherer(
+        fit_standardization(dataset, config.data.standardize),
+        np.float64,
+        len(rows),
+        dataset.image_shape,
+    )
+    objective = training_objective([config], dataset, np.dtype(np.float64))
+    labels = train.labels[rows]
+    weights = objective.example_weights(labels)
+    return Problem(
+        W=W[0].astype(np.float64),
+        b=b[0].astype(np.float64),
+        rows=np.asarray(gather(train.features, rows, flips), np.float64),
+        Y=np.asarray(objective.table[0][:, labels], np.float64),
+        example_weights=np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64),
+        loss=config.loss,
+        l2=config.l2,
+    )

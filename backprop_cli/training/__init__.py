@@ -1,0 +1,1 @@
+"""The training loop, its update rules and schedules, and what a run leaves behind."""
