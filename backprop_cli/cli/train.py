@@ -66,13 +66,14 @@ def _description(run: Run, as_json: bool) -> str:
         for name in ("train", "validation", "test")
         for split in [data.split(name)]
     }
+    weights, bias = trainer.engine.W[0].shape, trainer.engine.b[0].shape
     shapes = {
         "examples": sizes,
         "features": data.n_features,
         "image": data.image_shape,
         "classes": list(data.class_names),
-        "weights": list(trainer.engine.W.shape[1:]),
-        "bias": list(trainer.engine.b.shape[1:]),
+        "weights": weights,
+        "bias": bias,
         "batch_size": trainer.batch_size,
         "steps_per_epoch": trainer.steps_per_epoch,
         "output": run.config.output,
@@ -86,7 +87,7 @@ def _description(run: Run, as_json: bool) -> str:
             f"examples    {', '.join(f'{name} {size}' for name, size in sizes.items())}",
             f"features    {data.n_features} ({image})",
             f"classes     {data.n_classes}: {_names(data.class_names)}",
-            f"weights     {' x '.join(map(str, shapes['weights']))}, bias {shapes['bias'][0]}",
+            f"weights     {' x '.join(map(str, weights))}, bias {bias[0]}",
             f"steps       {trainer.steps_per_epoch} an epoch of {trainer.batch_size} examples each",
         ]
     )

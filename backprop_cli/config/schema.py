@@ -123,7 +123,7 @@ class DataSection(Section):
     path_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that name files or folders relative to the working directory."""
 
-    format: str
+    format: str = Field(description="How the files are laid out.")
     validation: Part = Field(
         0.1, description="Validation examples: a count, a fraction, or a file of the format."
     )
@@ -150,7 +150,7 @@ class Cifar10Data(DataSection):
 
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
-    format: Literal["cifar10"]
+    format: Literal["cifar10"] = Field(description="How the files are laid out.")
     path: Text = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
     train: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: data_batch_1 to data_batch_5."
@@ -162,7 +162,7 @@ class Cifar100Data(DataSection):
 
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
-    format: Literal["cifar100"]
+    format: Literal["cifar100"] = Field(description="How the files are laid out.")
     path: Text = Field(description="The folder that holds train (or train.bin).")
     train: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: train."
@@ -177,7 +177,7 @@ class IdxData(DataSection):
 
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
-    format: Literal["idx"]
+    format: Literal["idx"] = Field(description="How the files are laid out.")
     path: Text = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
     train: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="Only these image files. null: train-images-idx3-ubyte."
@@ -199,7 +199,7 @@ class NpyData(DataSection):
         "test_labels",
     )
 
-    format: Literal["npy"]
+    format: Literal["npy"] = Field(description="How the files are laid out.")
     path: Text = Field(
         description="An .npz with x (n x d, or n x height x width x channels) and y (n integers), "
         "or an .npy with the features."
@@ -219,11 +219,11 @@ class NpyData(DataSection):
 class SyntheticData(DataSection):
     """CIFAR-like images made from `seed`: a smooth template a class, shifts, light and noise."""
 
-    format: Literal["synthetic"]
+    format: Literal["synthetic"] = Field(description="How the files are laid out.")
     examples: int = Field(12000, ge=1, le=1_000_000, description="All examples, before any split.")
-    classes: int = Field(10, ge=2, le=1000)
+    classes: int = Field(10, ge=2, le=1000, description="The number of classes.")
     size: int = Field(32, ge=1, le=256, description="Height and width of an image in pixels.")
-    channels: Literal[1, 3] = 3
+    channels: Literal[1, 3] = Field(3, description="1 grey, 3 colour.")
 
 
 Data = Annotated[
@@ -238,7 +238,9 @@ class Model(Section):
         "per_class",
         description="A score a class; or 1: a single score for two classes, decided by its sign.",
     )
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["float32", "float64"] = Field(
+        "float32", description="What training computes in."
+    )
     initial_std: float = Field(
         0.01, ge=0, description="W starts as N(0, initial_std^2), b as zero."
     )
@@ -247,29 +249,29 @@ class Model(Section):
 class ConstantSchedule(Section):
     """The rate stays `learning_rate`."""
 
-    kind: Literal["constant"] = "constant"
+    kind: Literal["constant"] = Field("constant", description="How the rate moves.")
 
 
 class StepSchedule(Section):
     """The rate is multiplied by `factor` after every `every` epochs."""
 
-    kind: Literal["step"]
+    kind: Literal["step"] = Field(description="How the rate moves.")
     every: int = Field(10, ge=1, description="Epochs between two drops.")
-    factor: float = Field(0.1, gt=0, le=1)
+    factor: float = Field(0.1, gt=0, le=1, description="Of the rate at each drop.")
 
 
 class CosineSchedule(Section):
     """The rate falls from `learning_rate` to `minimum` along half a cosine over all steps."""
 
-    kind: Literal["cosine"]
-    minimum: float = Field(0.0, ge=0)
+    kind: Literal["cosine"] = Field(description="How the rate moves.")
+    minimum: float = Field(0.0, ge=0, description="The last rate.")
 
 
 class CyclicalSchedule(Section):
     """The rate goes from `minimum` up to `learning_rate` and back, in straight lines."""
 
-    kind: Literal["cyclical"]
-    minimum: float = Field(1e-5, ge=0)
+    kind: Literal["cyclical"] = Field(description="How the rate moves.")
+    minimum: float = Field(1e-5, ge=0, description="The lowest rate.")
     half_cycle: int = Field(500, ge=1, description="Steps from the lowest rate to the highest.")
 
 
@@ -282,18 +284,18 @@ Schedule = Annotated[
 class EarlyStopping(Section):
     """Stop when validation has not improved for `patience` epochs."""
 
-    patience: int = Field(5, ge=1)
+    patience: int = Field(5, ge=1, description="Epochs without a better validation figure.")
 
 
 class Training(Section):
     """Mini-batch gradient descent."""
 
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(100, ge=1)
-    learning_rate: float = Field(0.001, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
-    schedule: Schedule = ConstantSchedule()
+    epochs: int = Field(40, ge=1, description="Passes over the training examples.")
+    batch_size: int = Field(100, ge=1, description="Examples a step.")
+    learning_rate: float = Field(0.001, gt=0, description="eta; the highest of a schedule.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="rho in V = rho V + dW.")
+    nesterov: bool = Field(False, description="Step along dW + rho V in place of V.")
+    schedule: Schedule = Field(ConstantSchedule(), description="See below.")
     horizontal_flips: bool = Field(
         False, description="Mirror each training image with probability 1/2, anew every epoch."
     )
@@ -306,21 +308,23 @@ class Training(Section):
     keep: Literal["best", "last"] = Field(
         "best", description="The weights of which epoch become the model (without validation: last)"
     )
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping | None = Field(None, description="See below.")
     seed: int = Field(42, ge=0, description="Seed of the initial weights, the order, the flips.")
 
 
 class Config(Section):
     """A training run, complete."""
 
-    data: Data
-    model: Model = Model()
-    loss: Literal["softmax_cross_entropy", "multiclass_svm"] = "softmax_cross_entropy"
+    data: Data = Field(description="See below, by format.")
+    model: Model = Field(Model(), description="See below.")
+    loss: Literal["softmax_cross_entropy", "multiclass_svm"] = Field(
+        "softmax_cross_entropy", description="What is minimized."
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Target (1 - a) for the label plus a / C for every class."
     )
     l2: float = Field(0.0, ge=0, description="lambda in J = L + lambda * sum of W_ij^2.")
-    training: Training = Training()
+    training: Training = Field(Training(), description="See below.")
     output: Text = Field("runs/run", description="The run directory.")
 
     @model_validator(mode="after")

@@ -65,5 +65,5 @@ def _smooth_images(
     rng: np.random.Generator, n: int, channels: int, smooth: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     grid = rng.standard_normal((n, channels, _GRID, _GRID), np.float32)
-    images: NDArray[np.float32] = smooth @ grid @ smooth.T
+    images: NDArray[np.float32] = np.matmul(np.matmul(smooth, grid), smooth.T)
     return images

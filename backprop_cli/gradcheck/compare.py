@@ -23,7 +23,7 @@ _FLOOR, _ABSOLUTE_FLOOR = 1e-4, 1e-9
 Derivation = Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, NDArray[np.bool_]]]
 
 DERIVATIONS: dict[str, Derivation] = {"centred differences": centred_differences}
-"""What the engine's gradient is compared with: derivatives at coordinates, and which to set apart."""
+"""What the engine is compared with: derivatives at coordinates, and which of them to set apart."""
 
 
 @dataclass(frozen=True)

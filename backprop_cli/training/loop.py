@@ -29,6 +29,7 @@ from backprop_cli.objective import (
     training_objective,
 )
 from backprop_cli.training.evaluation import Figures, evaluate, evaluation_batch
+from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.schedules import learning_rates
 from backprop_cli.training.selection import Selection
 from backprop_cli.training.updates import GradientDescent
@@ -153,6 +154,25 @@ class Trainer:
                 observer.epoch(records)
                 if all(selection.stopped for selection in self.selections):
                     return
+
+    def model(self, selection: Selection, config: Config) -> LinearModel:
+        """Return the model that one of the selections keeps now.
+
+        Raises
+        ------
+        RuntimeError
+            No epoch has finished.
+        """
+        if selection.kept is None:
+            raise RuntimeError("no epoch has finished")
+        return LinearModel(
+            selection.kept.W,
+            selection.kept.b,
+            self.standardization,
+            self.dataset.class_names,
+            self.dataset.image_shape,
+            config.loss,
+        )
 
     def _epoch_rates(self, epoch: int) -> Array:
         """Return the learning rate of each step of an epoch and each model, steps x M."""

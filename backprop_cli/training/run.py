@@ -116,17 +116,7 @@ class Run:
 
     def model(self) -> LinearModel:
         """Return the model to keep now."""
-        kept = self.trainer.selections[0].kept
-        if kept is None:
-            raise RuntimeError("no epoch has finished")
-        return LinearModel(
-            kept.W,
-            kept.b,
-            self.trainer.standardization,
-            self.dataset.class_names,
-            self.dataset.image_shape,
-            self.config.loss,
-        )
+        return self.trainer.model(self.trainer.selections[0], self.config)
 
     def _save(self) -> None:
         if self.trainer.epochs_finished:

@@ -1,0 +1,51 @@
+"""The computational graph of the lecture: values forward, gradients backward.
+
+Read in this order: `nodes` and `graph` (what a graph is), `operations` (its functions and their
+Jacobians), `forward` and `backward` (the two passes), `forward_mode` and `path` (the chain rule in
+its other order, and what each order costs), `classifier` (the lecture's loss functions as graphs).
+
+Values are scalars (), vectors (m,) and matrices (C, d). vec(W) stacks the rows of W. Jacobians are
+in numerator layout: the gradient of a scalar is a row.
+"""
+
+from backprop_cli.graph.backward import BackwardPass, backward_pass
+from backprop_cli.graph.classifier import LOSSES, classifier_graph
+from backprop_cli.graph.description import graph_from_description
+from backprop_cli.graph.forward import forward_pass
+from backprop_cli.graph.forward_mode import ForwardMode, forward_mode
+from backprop_cli.graph.graph import Graph
+from backprop_cli.graph.jacobians import CountedProduct, Jacobian, Kronecker, as_array
+from backprop_cli.graph.nodes import Edge, Node
+from backprop_cli.graph.operation import Derivative, Operation
+from backprop_cli.graph.operations import OPERATIONS
+from backprop_cli.graph.path import (
+    PathDerivative,
+    PathFunction,
+    path_forward_mode,
+    path_reverse_mode,
+)
+
+__all__ = [
+    "LOSSES",
+    "OPERATIONS",
+    "BackwardPass",
+    "CountedProduct",
+    "Derivative",
+    "Edge",
+    "ForwardMode",
+    "Graph",
+    "Jacobian",
+    "Kronecker",
+    "Node",
+    "Operation",
+    "PathDerivative",
+    "PathFunction",
+    "as_array",
+    "backward_pass",
+    "classifier_graph",
+    "forward_mode",
+    "forward_pass",
+    "graph_from_description",
+    "path_forward_mode",
+    "path_reverse_mode",
+]

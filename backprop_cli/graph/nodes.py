@@ -1,0 +1,112 @@
+"""A node of the computational graph, and the edges between nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from backprop_cli.errors import GraphError
+from backprop_cli.graph.jacobians import Array, Jacobian
+from backprop_cli.graph.operation import Operation
+
+Kind = Literal["input", "parameter", "computed"]
+
+
+class Edge(NamedTuple):
+    """The edge from a child to the parent at one position.
+
+    The position matters: in ``u = x ⊙ x`` there are two edges between the same two nodes.
+    """
+
+    child: Node
+    position: int
+
+    @property
+    def parent(self) -> Node:
+        """The node at the other end."""
+        return self.child.parents[self.position]
+
+
+@dataclass(eq=False, repr=False)
+class Node:
+    """One quantity of the graph: a start node, or computed from its parents by an operation.
+
+    Nodes are made by `Graph`, and belong to it. Each is equal to itself alone.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the graph.
+    kind : {"input", "parameter", "computed"}
+        Inputs and parameters are the start nodes; parameters are those to be learnt.
+    operation : Operation or None
+        f in u = f(parents); None for a start node.
+    parents : tuple of Node
+        What the operation is applied to; a node may stand there twice.
+    uses : list of Edge
+        The edges that come from the children.
+    """
+
+    name: str
+    kind: Kind
+    operation: Operation | None = None
+    parents: tuple[Node, ...] = ()
+    uses: list[Edge] = field(default_factory=list)
+    _value: Array | None = None
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The nodes that are computed from this one, each once."""
+        return tuple(dict.fromkeys(edge.child for edge in self.uses))
+
+    @property
+    def value(self) -> Array:
+        """A scalar (), vector (m,) or matrix (C, d); a GraphError before the forward pass."""
+        if self._value is None:
+            raise GraphError(f"node '{self.name}' has no value yet: run forward_pass(graph) first")
+        return self._value
+
+    @property
+    def size(self) -> int:
+        """The number of entries of the value: m for a vector, C d for a matrix."""
+        return self.value.size
+
+    @property
+    def formula(self) -> str:
+        """How the node is computed, ``z = W x``; for a start node its name."""
+        if self.operation is None:
+            return self.name
+        return self.operation.formula_text(self.name, self._parent_names())
+
+    def compute(self) -> None:
+        """Compute the value from the parents' values; a start node keeps its own.
+
+        Raises
+        ------
+        GraphError
+            If the parents' shapes do not fit the operation, or one has no value yet.
+        """
+        if self.operation is not None:
+            values = [parent.value for parent in self.parents]
+            self._value = self.operation.evaluate(self.name, self._parent_names(), values)
+
+    def jacobian(self, position: int) -> Jacobian:
+        """Return the Jacobian of this node by its parent at a position, at the current values."""
+        operation = self._operation()
+        return operation.jacobian(position, self.value, [parent.value for parent in self.parents])
+
+    def jacobian_formula(self, position: int) -> str:
+        """Return that Jacobian's formula: ``I_C ⊗ xᵀ``."""
+        return self._operation().jacobian_text(position, self.name, self._parent_names())
+
+    def _operation(self) -> Operation:
+        if self.operation is None:
+            raise GraphError(f"node '{self.name}' is a start node: it has no parents")
+        return self.operation
+
+    def _parent_names(self) -> list[str]:
+        return [parent.name for parent in self.parents]
+
+    def __repr__(self) -> str:
+        shape = "no value" if self._value is None else f"shape {self._value.shape}"
+        return f"<Node {self.formula} ({self.kind}, {shape})>"
