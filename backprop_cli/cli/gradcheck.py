@@ -50,12 +50,14 @@ def gradcheck(
     Exit status 1 if they disagree.
     """
     from backprop_cli.config import load_config
-    from backprop_cli.datasets import load_dataset
-    from backprop_cli.gradcheck import TOLERANCE, compare, make_problem
+    from backprop_cli.datasets import epoch_order, load_dataset
+    from backprop_cli.gradcheck import TOLERANCE, compare
+    from backprop_cli.problem import make_problem
 
     config = load_config(config_file, overrides)
     dataset = load_dataset(config.data, "float64")
-    problem = make_problem(config, dataset, examples or config.training.batch_size)
+    order = epoch_order(dataset.train.rows, config.training.seed, 0)
+    problem = make_problem(config, dataset, order[: examples or config.training.batch_size])
     if not as_json:
         click.echo(
             f"{config.loss}, l2 {config.l2:g}, {len(problem.rows)} examples of "

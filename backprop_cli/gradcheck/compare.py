@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.gradcheck.numeric import centred_differences
-from backprop_cli.gradcheck.problem import Problem, Vector
+from backprop_cli.problem import Problem, Vector
 from backprop_cli.rng import Stream, generator
 
 TOLERANCE = 1e-6

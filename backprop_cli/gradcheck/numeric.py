@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.problem import Problem, Vector
+from backprop_cli.problem import Problem, Vector
 
 # Steps, in units of the scores. The error of the five-point formula is h^4 f^(5) / 30 from
 # truncation and about 1e-16 / h from rounding. A piecewise linear loss has no truncation error,

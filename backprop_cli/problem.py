@@ -1,4 +1,4 @@
-"""One mini-batch, one classifier, one cost: what a gradient is checked on."""
+"""One mini-batch, one classifier, one cost: what a gradient is checked and explained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, Gatherer, epoch_flips, epoch_order, fit_standardization
+from backprop_cli.datasets import Dataset, Gatherer, fit_standardization
 from backprop_cli.engine import BatchEngine
 from backprop_cli.objective import check_against_data, initial_parameters, training_objective
 
@@ -64,39 +64,30 @@ class Problem:
         )
 
 
-def make_problem(config: Config, dataset: Dataset, n_examples: int) -> Problem:
-    """Return the cost that training starts from, on its first examples.
+def make_problem(config: Config, dataset: Dataset, rows: NDArray[np.intp]) -> Problem:
+    """Return the cost that training starts from, on some training examples.
 
     Parameters
     ----------
     config
-        Loss, l2, label smoothing, class weights, standardization, seed.
+        Loss, l2, label smoothing, class weights, standardization, seed of W.
     dataset
-        Examples come from the training split, in the order of the first epoch.
-    n_examples
-        At most so many.
+        Its training split also gives the statistics of the standardization.
+    rows
+        Rows of the training split's features, n of them.
     """
     check_against_data(config, dataset)
-    d, train = dataset.n_features, dataset.train
-    W, b = initial_parameters([config], dataset.n_classes, d)
-    order = epoch_order(train.rows, config.training.seed, 0)
-    rows = order[:n_examples]
-    flips = None
-    if config.training.horizontal_flips:
-        flips = epoch_flips(len(order), config.training.seed, 0)[:n_examples]
-    gather = Gatherer(
-        fit_standardization(dataset, config.data.standardize),
-        np.float64,
-        len(rows),
-        dataset.image_shape,
-    )
+    train = dataset.train
+    W, b = initial_parameters([config], dataset.n_classes, dataset.n_features)
+    standardization = fit_standardization(dataset, config.data.standardize)
+    gather = Gatherer(standardization, np.float64, len(rows))
     objective = training_objective([config], dataset, np.dtype(np.float64))
     labels = train.labels[rows]
     weights = objective.example_weights(labels)
     return Problem(
         W=W[0].astype(np.float64),
         b=b[0].astype(np.float64),
-        rows=np.asarray(gather(train.features, rows, flips), np.float64),
+        rows=np.asarray(gather(train.features, rows), np.float64),
         Y=np.asarray(objective.table[0][:, labels], np.float64),
         example_weights=np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64),
         loss=config.loss,
