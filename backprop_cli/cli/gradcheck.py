@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from backprop_cli.gradcheck import Comparison
 
 _HEADER = (
-    f"{'':2}{'parameter':<10}{'checked':>8}{'kinks':>7}{'largest error':>15}  "
-    f"{'at':<14}{'engine':>24}{'other':>24}"
+    f"  {'':<5}{'derivation':<22}{'checked':>8}{'apart':>7}{'largest error':>15}  "
+    f"{'at':<12}{'engine':>14}{'derivation':>15}"
 )
 
 
@@ -45,13 +45,14 @@ def gradcheck(
     examples: int | None,
     as_json: bool,
 ) -> None:
-    """Compare the gradient of this config's cost, on its data, in float64, with other derivations.
+    """Compare the gradient of this config's cost, on its data, with other derivations of it.
 
-    Exit status 1 if they disagree.
+    In float64; exit status 1 if they disagree. Set apart are coordinates at which a derivation
+    says nothing: differences across a kink of the SVM loss, a probability that underflows.
     """
     from backprop_cli.config import load_config
     from backprop_cli.datasets import epoch_order, load_dataset
-    from backprop_cli.gradcheck import TOLERANCE, compare
+    from backprop_cli.gradcheck import compare
     from backprop_cli.problem import make_problem
 
     config = load_config(config_file, overrides)
@@ -61,32 +62,47 @@ def gradcheck(
     if not as_json:
         click.echo(
             f"{config.loss}, l2 {config.l2:g}, {len(problem.rows)} examples of "
-            f"{problem.W.shape[1]} features, {len(problem.Y)} classes, float64"
+            f"{problem.W.shape[1]} features, {len(problem.Y)} classes, float64\n"
+            "The batch engine's gradient against other derivations of it:"
         )
-    rows = []
-    title = None
+    rows: list[Comparison] = []
     for row in compare(problem, None if every else samples, config.training.seed):
+        if not as_json:
+            if not rows or rows[-1].cost != row.cost:
+                click.echo(f"\n{_title(row.cost)}\n{_HEADER}")
+            click.echo(_line(row))
         rows.append(row)
-        if as_json:
-            continue
-        if title != (row.cost, row.derivation):
-            title = (row.cost, row.derivation)
-            cost = "L (data term)" if row.cost == "L" else "J (with l2)"
-            click.echo(f"\n{cost}: batch engine against {row.derivation}\n{_HEADER}")
-        click.echo(_line(row))
-    agree = all(row.agrees for row in rows)
+    wrong = [row for row in rows if not row.agrees]
     if as_json:
-        found = {"agrees": agree, "tolerance": TOLERANCE, "rows": [r.to_mapping() for r in rows]}
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({"agrees": not wrong, "rows": [row.to_mapping() for row in rows]}))
     else:
-        verdict = "agree" if agree else "DISAGREE"
-        click.echo(f"\nThe gradients {verdict} (tolerance {TOLERANCE:g}).")
-    context.exit(0 if agree else 1)
+        click.echo("\n" + _verdict(wrong))
+    context.exit(1 if wrong else 0)
+
+
+def _title(cost: str) -> str:
+    return "L, the data term" if cost == "L" else "J = L + lambda sum W_ij^2"
 
 
 def _line(row: Comparison) -> str:
-    at = "-" if row.worst is None else "[" + ", ".join(map(str, row.worst)) + "]"
+    mark = " " if row.agrees else "!"
     return (
-        f"{'' if row.agrees else '!':2}{row.parameter:<10}{row.checked:>8}{row.apart:>7}"
-        f"{row.relative_error:>15.2e}  {at:<14}{row.engine_value:>24.15e}{row.other_value:>24.15e}"
+        f"{mark} d{row.parameter:<4}{row.derivation:<22}{row.checked:>8}{row.apart:>7}"
+        f"{row.relative_error:>15.1e}  {_place(row):<12}"
+        f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
+    )
+
+
+def _place(row: Comparison) -> str:
+    if row.worst is None:
+        return "-"
+    return f"{row.parameter}[{', '.join(map(str, row.worst))}]"
+
+
+def _verdict(wrong: list[Comparison]) -> str:
+    if not wrong:
+        return "The gradients agree."
+    return "\n".join(
+        ["The gradients DISAGREE:"]
+        + [f"  d{row.cost}/d{row.parameter} by {row.derivation}, at {_place(row)}" for row in wrong]
     )

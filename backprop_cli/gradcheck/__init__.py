@@ -1,5 +1,5 @@
 """Second opinions on the gradient that training uses."""
 
-from backprop_cli.gradcheck.compare import TOLERANCE, Comparison, compare
+from backprop_cli.gradcheck.compare import DERIVATIONS, Comparison, compare
 
-__all__ = ["TOLERANCE", "Comparison", "compare"]
+__all__ = ["DERIVATIONS", "Comparison", "compare"]

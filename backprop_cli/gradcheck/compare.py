@@ -9,21 +9,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.gradcheck.by_example import loop_over_examples
+from backprop_cli.gradcheck.by_graph import graph_backward, graph_forward
+from backprop_cli.gradcheck.complex_step import complex_step
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.problem import Problem, Vector
 from backprop_cli.rng import Stream, generator
 
-TOLERANCE = 1e-6
-"""The largest relative error that counts as agreement; a right gradient stays far below it."""
-
-# Coordinates this much smaller than the parameter's largest are compared in units of it: what
+# Coordinates this much smaller than the gradient's largest are compared in units of that: what
 # rounding leaves of a difference quotient says nothing on their last digits.
 _FLOOR, _ABSOLUTE_FLOOR = 1e-4, 1e-9
 
-Derivation = Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, NDArray[np.bool_]]]
 
-DERIVATIONS: dict[str, Derivation] = {"centred differences": centred_differences}
-"""What the engine is compared with: derivatives at coordinates, and which of them to set apart."""
+@dataclass(frozen=True)
+class Derivation:
+    """One way to a gradient.
+
+    Attributes
+    ----------
+    derive
+        Returns the derivatives at some coordinates of one parameter, and which of them to set
+        apart because this way says nothing there.
+    tolerance
+        The largest relative error that counts as agreement; right gradients stay far below it.
+    analytic
+        Whether it takes a cost without kinks.
+    """
+
+    derive: Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, NDArray[np.bool_]]]
+    tolerance: float
+    analytic: bool = False
+
+
+DERIVATIONS = {
+    "loop over examples": Derivation(loop_over_examples, 1e-9),
+    "graph, backward pass": Derivation(graph_backward, 1e-9),
+    "graph, forward mode": Derivation(graph_forward, 1e-9),
+    "centred differences": Derivation(centred_differences, 1e-6),
+    "complex step": Derivation(complex_step, 1e-9, analytic=True),
+}
+"""The second opinions on the batch engine's gradient, by name."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +63,10 @@ class Comparison:
         W or b.
     derivation
         A name of `DERIVATIONS`.
+    tolerance
+        Of the derivation.
     checked, apart
-        Coordinates compared, and those set apart because the cost has a kink there.
+        Coordinates compared, and those set apart: a kink is near, or a probability underflows.
     relative_error
         The largest: |a - n| / max(|a| + |n|, floor); 0 where nothing was compared.
     worst
@@ -51,6 +78,7 @@ class Comparison:
     cost: str
     parameter: str
     derivation: str
+    tolerance: float
     checked: int
     apart: int
     relative_error: float
@@ -60,8 +88,8 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the largest relative error is within `TOLERANCE` (NaN is not)."""
-        return self.relative_error <= TOLERANCE
+        """Whether the largest relative error is within the tolerance (NaN is not)."""
+        return self.relative_error <= self.tolerance
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the comparison as plain Python objects."""
@@ -83,12 +111,21 @@ def compare(problem: Problem, samples: int | None, seed: int) -> Iterator[Compar
         costs["J"] = problem
     for cost, part in costs.items():
         gradients = engine_gradient(part)
+        largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
+        floor = max(_FLOOR * largest, _ABSOLUTE_FLOOR)
         for index, (parameter, gradient) in enumerate(gradients.items()):
             coordinates = _coordinates(gradient.size, samples, seed, index)
             for name, derivation in DERIVATIONS.items():
-                values, apart = derivation(part, parameter, coordinates)
+                if derivation.analytic and part.loss != "softmax_cross_entropy":
+                    continue
+                values, apart = derivation.derive(part, parameter, coordinates)
                 yield _compare_one(
-                    cost, parameter, name, gradient, coordinates[~apart], values[~apart], apart
+                    (cost, parameter, name, derivation.tolerance),
+                    gradient,
+                    coordinates[~apart],
+                    values[~apart],
+                    int(apart.sum()),
+                    floor,
                 )
 
 
@@ -107,28 +144,24 @@ def _coordinates(size: int, samples: int | None, seed: int, index: int) -> NDArr
 
 
 def _compare_one(
-    cost: str,
-    parameter: str,
-    derivation: str,
+    what: tuple[str, str, str, float],
     gradient: Vector,
     coordinates: NDArray[np.intp],
     values: Vector,
-    apart: NDArray[np.bool_],
+    apart: int,
+    floor: float,
 ) -> Comparison:
+    if not len(coordinates):
+        return Comparison(*what, 0, apart, 0.0, None, 0.0, 0.0)
     own = gradient.reshape(-1)[coordinates]
-    floor = max(_FLOOR * float(np.abs(gradient).max()), _ABSOLUTE_FLOOR)
     errors = np.abs(own - values) / np.maximum(np.abs(own) + np.abs(values), floor)
-    checked = len(coordinates)
-    worst = int(np.argmax(errors)) if checked else 0
-    at = np.unravel_index(coordinates[worst], gradient.shape) if checked else None
+    worst = int(np.argmax(errors))  # NaN counts as the largest
     return Comparison(
-        cost=cost,
-        parameter=parameter,
-        derivation=derivation,
-        checked=checked,
-        apart=int(apart.sum()),
-        relative_error=float(errors[worst]) if checked else 0.0,
-        worst=None if at is None else tuple(int(i) for i in at),
-        engine_value=float(own[worst]) if checked else 0.0,
-        other_value=float(values[worst]) if checked else 0.0,
+        *what,
+        checked=len(coordinates),
+        apart=apart,
+        relative_error=float(errors[worst]),
+        worst=tuple(int(i) for i in np.unravel_index(coordinates[worst], gradient.shape)),
+        engine_value=float(own[worst]),
+        other_value=float(values[worst]),
     )

@@ -1,0 +1,42 @@
+"""The lecture's loop: the gradient of one example at a time, added up."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.problem import Problem, Vector
+
+
+def loop_over_examples(
+    problem: Problem, parameter: str, coordinates: NDArray[np.intp]
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """Return dJ/dtheta_k for some coordinates; none is set apart.
+
+    Start from zero; for each example (x, y) evaluate s = W x + b, let g be the row dl/ds, and add
+    g to dL/db and g^T x^T to dL/dW; divide by the number of examples; add 2 lambda W.
+    """
+    W, b, n = problem.W, problem.b, len(problem.rows)
+    dW, db = np.zeros_like(W), np.zeros_like(b)
+    for x, y, v in zip(problem.rows, problem.Y.T, problem.example_weights, strict=True):
+        g = v * _g(W @ x + b, y, problem.loss)
+        db += g
+        dW += np.outer(g, x)
+    dW, db = dW / n + 2 * problem.l2 * W, db / n
+    gradient = {"W": dW, "b": db}[parameter]
+    return gradient.reshape(-1)[coordinates], np.zeros(len(coordinates), bool)
+
+
+def _g(s: Vector, y: Vector, loss: str) -> Vector:
+    """Return dl/ds; for a single score s, which stands for (-s/2, +s/2), one number."""
+    if len(s) == 1:
+        pair = _g(np.array([-s[0] / 2, s[0] / 2]), y, loss)
+        return np.array([(pair[1] - pair[0]) / 2])
+    if loss == "softmax_cross_entropy":
+        p = np.exp(s - s.max())
+        p /= p.sum()
+        return np.asarray(-(y - p))
+    true = int(np.argmax(y))
+    g = np.array([float(j != true and s[j] - s[true] + 1 > 0) for j in range(len(s))])
+    g[true] = -g.sum()
+    return g

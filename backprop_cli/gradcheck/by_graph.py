@@ -1,0 +1,60 @@
+"""The computational graph's backward pass and forward mode: no line shared with the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.graph import Graph, backward_pass, classifier_graph, forward_mode, forward_pass
+from backprop_cli.problem import Problem, Vector
+
+_COLUMNS = 500  # coordinates that forward mode carries along at once
+
+
+def graph_of(problem: Problem) -> Graph:
+    """Return the graph of a problem's cost, after its forward pass."""
+    weighted = bool((problem.example_weights != 1).any())
+    graph = classifier_graph(
+        problem.W,
+        problem.b,
+        problem.rows,
+        problem.Y.T,
+        loss=problem.loss,
+        l2=problem.l2,
+        example_weights=problem.example_weights if weighted else None,
+    )
+    with np.errstate(invalid="ignore"):
+        forward_pass(graph)
+    return graph
+
+
+def graph_backward(
+    problem: Problem, parameter: str, coordinates: NDArray[np.intp]
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """Return dJ/dtheta_k by the backward pass."""
+    graph = graph_of(problem)
+    with np.errstate(invalid="ignore"):
+        gradient = backward_pass(graph).gradients[graph[parameter]]
+    return np.asarray(gradient[0, coordinates]), _underflowed(graph, coordinates)
+
+
+def graph_forward(
+    problem: Problem, parameter: str, coordinates: NDArray[np.intp]
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """Return dJ/dtheta_k by forward mode, a few columns at a time."""
+    graph = graph_of(problem)
+    pieces = []
+    with np.errstate(invalid="ignore"):
+        for first in range(0, len(coordinates), _COLUMNS):
+            chosen = coordinates[first : first + _COLUMNS].tolist()
+            pieces.append(forward_mode(graph, graph[parameter], chosen).derivative[0])
+    return np.concatenate(pieces), _underflowed(graph, coordinates)
+
+
+def _underflowed(graph: Graph, coordinates: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Set every coordinate apart where a p_y is 0 in float64, as at scores of +-1000.
+
+    The graph follows the lecture, log(p) after SoftMax, and then says infinity; the engine goes
+    through the logarithm of SoftMax and has no such case.
+    """
+    return np.full(len(coordinates), not np.isfinite(graph.result.value).all())
