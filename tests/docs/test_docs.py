@@ -1,0 +1,44 @@
+"""What the documents show is true: their snippets run, their tables match, their links lead on."""
+
+import pathlib
+import re
+
+import pytest
+
+from backprop_cli.cli.main import cli
+from backprop_cli.config.__main__ import reference_text
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+
+
+def test_the_snippets_of_the_equations_run():
+    text = (ROOT / "docs" / "equations.md").read_text("utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(snippets) > 10
+    session = {}
+    for number, snippet in enumerate(snippets, 1):
+        exec(compile(snippet, f"equations.md, snippet {number}", "exec"), session)  # noqa: S102 - the point of the test
+
+
+def test_the_table_of_keys_is_the_schemas():
+    assert (ROOT / "docs" / "config.md").read_text("utf-8") == reference_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_the_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [name for name in cli.commands if f"`backprop {name}" not in readme] == []
+
+
+def test_every_option_has_help():
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, (name, parameter.name)
