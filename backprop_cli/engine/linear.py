@@ -19,6 +19,7 @@ class _Buffers:
     scores: Array  # M x O x n, O = C or 1
     class_scores: Array  # M x C x n; the same memory as `scores` where O = C
     scratch: Array  # M x C x n
+    product: Array  # n x M O, within the memory of `scratch`
     column: Array  # M x 1 x n
     losses: Array  # M x 1 x n
 
@@ -89,9 +90,10 @@ class BatchEngine:
         The result is overwritten by the next call.
         """
         buffers = self._buffers(len(rows))
-        np.matmul(self._W_flat, rows.T, out=buffers.scores.reshape(-1, len(rows)))
+        # (W X)^T = X^T W^T: the BLAS does a narrow product this way round twice as fast.
+        np.matmul(rows, self._W_flat.T, out=buffers.product)
         S = buffers.scores
-        S += self.b[:, :, None]
+        np.add(buffers.product.T.reshape(S.shape), self.b[:, :, None], out=S)
         return S
 
     def losses_of_scores(self, Y: Array) -> Array:
@@ -167,5 +169,6 @@ class BatchEngine:
             scores = class_scores
             if self.n_outputs == 1:
                 scores = self._single[: M * n].reshape(M, 1, n)
-            self._by_size[n] = _Buffers(scores, class_scores, scratch, column, losses)
+            product = self._memory[1, : M * self.n_outputs * n].reshape(n, M * self.n_outputs)
+            self._by_size[n] = _Buffers(scores, class_scores, scratch, product, column, losses)
         return self._by_size[n]

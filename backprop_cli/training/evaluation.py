@@ -15,9 +15,12 @@ from backprop_cli.objective import Objective
 _BATCH_BYTES = 8_000_000
 
 
-def evaluation_batch(n_features: int, itemsize: int) -> int:
-    """Return how many examples to evaluate at once: enough for the BLAS, within the caches."""
-    return max(1, min(1024, _BATCH_BYTES // (n_features * itemsize)))
+def evaluation_batch(n_features: int, n_scores: int, itemsize: int) -> int:
+    """Return how many examples to evaluate at once: enough for the BLAS, within the caches.
+
+    ``n_scores`` is M C: so many scores an example stand in a few buffers.
+    """
+    return max(1, min(1024, _BATCH_BYTES // ((n_features + 4 * n_scores) * itemsize)))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Trainer:
             dataset, configs[0].data.standardize
         )
         batch_size = min(self.training.batch_size, len(dataset.train))
-        self._evaluation_batch = evaluation_batch(d, self.dtype.itemsize)
+        self._evaluation_batch = evaluation_batch(d, len(configs) * C, self.dtype.itemsize)
         W, b = initial_parameters(configs, C, d)
         self.engine = BatchEngine(
             W,

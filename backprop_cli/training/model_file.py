@@ -67,7 +67,7 @@ class LinearModel:
         labels = split.own_labels()
         if labels.max() >= C or labels.min() < 0:
             raise DataError(f"{name}: expected labels 0 to {C - 1}, found {labels.max()}")
-        batch = evaluation_batch(d, self.weights.itemsize)
+        batch = evaluation_batch(d, C, self.weights.itemsize)
         engine = BatchEngine(
             np.ascontiguousarray(self.weights[None]),
             np.ascontiguousarray(self.bias[None]),
