@@ -52,4 +52,7 @@ class ProgressBar(Observer):
         text = f"epoch {record.epoch}/{self._n_epochs}"
         if record.validation_accuracy is not None:
             text += f" validation {100 * record.validation_accuracy:.2f} %"
+        self._bar.set_postfix(
+            loss=f"{record.train_loss:.3f}", rate=f"{record.learning_rate:.2g}", refresh=False
+        )
         self._bar.set_description(text)

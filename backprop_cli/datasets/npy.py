@@ -123,7 +123,9 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
     """Read the named arrays of an .npz file."""
     with reading(path):
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here, because np.load forgets to close a file that is no archive.
+            with path.open("rb") as stream:
+                archive = np.load(stream, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise DataError(f"{path}: expected an .npz, found a single array")
                 for name in names:
