@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.config.schema import Cifar10Data, Cifar100Data
 from backprop_cli.datasets import python2_pickle
+from backprop_cli.datasets.classes import numbered
 from backprop_cli.datasets.dataset import Examples, Parts
 from backprop_cli.datasets.files import existing, folder, reading
 from backprop_cli.errors import DataError
@@ -29,6 +30,7 @@ IMAGE_SHAPE = (3, 32, 32)
 class _Kind:
     """What differs between CIFAR-10 and the two labellings of CIFAR-100."""
 
+    n_classes: int
     train: tuple[str, ...]
     test: str
     label_key: str  # in a pickle
@@ -40,6 +42,7 @@ class _Kind:
 
 
 CIFAR10 = _Kind(
+    n_classes=10,
     train=tuple(f"data_batch_{k}" for k in range(1, 6)),
     test="test_batch",
     label_key="labels",
@@ -50,6 +53,7 @@ CIFAR10 = _Kind(
     meta_text="batches.meta.txt",
 )
 CIFAR100_FINE = _Kind(
+    n_classes=100,
     train=("train",),
     test="test",
     label_key="fine_labels",
@@ -60,6 +64,7 @@ CIFAR100_FINE = _Kind(
     meta_text="fine_label_names.txt",
 )
 CIFAR100_COARSE = _Kind(
+    n_classes=20,
     train=("train",),
     test="test",
     label_key="coarse_labels",
@@ -95,7 +100,7 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
     """Read batch files into one array, each straight to its place."""
     paths = [existing(directory, name, f"{name}.bin") for name in names]
     batches = [_read_file(path, kind) for path in paths]
-    name = ", ".join(str(path) for path in paths)
+    name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
     features = np.empty((sum(len(labels) for _, labels in batches), N_PIXELS), np.uint8)
     labels = np.empty(len(features), np.int64)
     first = 0
@@ -108,8 +113,16 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
 
 
 def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    if path.suffix == ".bin":
-        return _read_binary(path, kind)
+    pixels, labels = _read_binary(path, kind) if path.suffix == ".bin" else _read_pickle(path, kind)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < kind.n_classes:
+        raise DataError(
+            f"{path}: labels from {labels.min()} to {labels.max()}, "
+            f"expected 0 to {kind.n_classes - 1}"
+        )
+    return pixels, labels
+
+
+def _read_pickle(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     content = python2_pickle.load(path)
     pixels = content.get("data")
     if not isinstance(pixels, np.ndarray) or pixels.shape[1] != N_PIXELS:
@@ -125,9 +138,10 @@ def _label_list(
         raise DataError(f"{path}: expected a list of integers as {kind.label_key!r}")
     if len(labels) != n_images:
         raise DataError(f"{path}: {n_images} images but {len(labels)} labels")
-    if labels and not 0 <= min(labels) <= max(labels) <= 255:
-        raise DataError(f"{path}: labels from {min(labels)} to {max(labels)}, expected 0 to 255")
-    return np.array(labels, np.int64)
+    try:
+        return np.array(labels, np.int64)
+    except OverflowError as error:
+        raise DataError(f"{path}: a label of more than 64 bits") from error
 
 
 def _read_binary(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -143,11 +157,17 @@ def _read_binary(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], ND
     return records[:, kind.label_bytes :], records[:, kind.label_byte].astype(np.int64)
 
 
-def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...] | None:
+def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...]:
+    """Return the names that the folder has; numbers if it has none."""
     text, meta = directory / kind.meta_text, directory / kind.meta
     if meta.is_file():
-        return python2_pickle.names(python2_pickle.load(meta).get(kind.meta_key), meta)
-    if text.is_file():
+        names = python2_pickle.names(python2_pickle.load(meta).get(kind.meta_key), meta)
+    elif text.is_file():
         with reading(text):
-            return tuple(text.read_text("utf-8", "replace").split())
-    return None
+            names = tuple(text.read_text("utf-8", "replace").split())
+    else:
+        return numbered(kind.n_classes)
+    if len(set(names)) != kind.n_classes:
+        found = meta if meta.is_file() else text
+        raise DataError(f"{found}: expected {kind.n_classes} distinct names, found {len(names)}")
+    return names
