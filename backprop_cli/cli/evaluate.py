@@ -27,7 +27,7 @@ _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in 
 @set_option
 @json_option
 def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate the model of RUN: accuracy, loss, figures a class, confusion matrix.
+    """Evaluate the model of RUN. Prints accuracy, loss, precision and recall, confusion matrix.
 
     Other data of the same shape: --set data.path=..., or --set data.test=FILE.
     """

@@ -45,9 +45,9 @@ def gradcheck(
     examples: int | None,
     as_json: bool,
 ) -> None:
-    """Compare the gradient of this config's cost, on its data, with other derivations of it.
+    """Check the gradient against other derivations. On this config's data, in float64.
 
-    In float64; exit status 1 if they disagree. Set apart are coordinates at which a derivation
+    Exit status 1 if they disagree. Set apart are coordinates at which a derivation
     says nothing: differences across a kink of the SVM loss, a probability that underflows.
     """
     from backprop_cli.config import load_config

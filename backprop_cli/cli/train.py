@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def train(
     config_file: str, overrides: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Train a classifier; leave model, history and figures in the run directory."""
+    """Train a classifier. Model, history and figures go to the run directory."""
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.config import load_config
     from backprop_cli.training.run import Interrupted, Run
