@@ -9,13 +9,18 @@ from typing import Any
 
 from tqdm import tqdm
 
+from backprop_cli.cli.interrupts import Interrupts
 from backprop_cli.training.loop import EpochRecord, Observer
 
 
 class ProgressBar(Observer):
-    """Shows epoch, loss and rate on stderr where that is a terminal, and nothing elsewhere."""
+    """Shows epoch, loss and rate on stderr where that is a terminal, and nothing elsewhere.
 
-    def __init__(self) -> None:
+    Ends the run between two steps if there was an interrupt.
+    """
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._bar: tqdm[Any] | None = None
         self._n_epochs = 0
 
@@ -40,6 +45,7 @@ class ProgressBar(Observer):
 
     def step(self, loss: float, learning_rate: float) -> None:
         """Move the bar by one step."""
+        self._interrupts.check()
         bar = self._bar
         if bar is not None and bar.update():
             bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)

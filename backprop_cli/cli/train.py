@@ -26,6 +26,7 @@ def train(
     config_file: str, overrides: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Train a classifier. Model, history and figures go to the run directory."""
+    from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.config import load_config
     from backprop_cli.training.run import Interrupted, Run
@@ -36,7 +37,7 @@ def train(
         click.echo(_description(run, as_json))
         return
     try:
-        with ProgressBar() as progress:
+        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
             result = run.train(progress)
     except Interrupted as stop:
         where = f"the model of what was finished is in {stop.path}" if stop.epochs else "no model"

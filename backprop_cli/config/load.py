@@ -54,7 +54,7 @@ def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) ->
     except ValidationError as error:
         problems += describe(error, source.value, origins)
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(map(_printable, problems)))
     return config
 
 
@@ -76,15 +76,25 @@ def _apply(
     problems += parsed.problems
     section = value
     for part in path[:-1]:
-        inner = section.setdefault(str(part), {})
+        inner = section.get(str(part))
+        if inner is None:  # not there, or null as in a run's own config
+            inner = section[str(part)] = {}
         if not isinstance(inner, dict):
             problems.append(f"{label}: {part} is no mapping, so it has no key {path[-1]!r}")
             return
         section = inner
     section[str(path[-1])] = parsed.value
+    for other in [other for other in origins if other[: len(path)] == path]:
+        del origins[other]  # what it replaces, however deep
     for length in range(1, len(path) + 1):
-        if length == len(path) or path[:length] not in origins:
-            origins[path[:length]] = label
+        origins.setdefault(path[:length], label)
+
+
+def _printable(text: str) -> str:
+    """Return text with every line break and control character escaped: one line stays one."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def config_text(config: Config) -> str:

@@ -48,23 +48,37 @@ def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> l
     """
     lines = []
     for details in error.errors(include_url=False):
-        path = _path(details, raw)
-        lines.append(f"{_origin(path, origins)}: {_message(details, path, raw)}")
+        if details["type"] == "combinations":
+            for key, message in details["ctx"]["mistakes"].items():
+                lines.append(f"{_origin(tuple(key.split('.')), origins)}: {key}: {message}")
+        else:
+            path = _path(details, raw)
+            lines.append(f"{_origin(path, origins)}: {_message(details, path, raw)}")
     return lines
 
 
 def _path(details: ErrorDetails, raw: Any) -> Path:
-    """Return the error's path in the file: pydantic's, less the variants' tags."""
-    key = details.get("ctx", {}).get("key")
-    if key is not None:
-        return tuple(key.split("."))
+    """Return the error's path in the file: pydantic's, less a variant's tag after its section."""
     path: Path = ()
+    section = ""  # whose tag was left out, so that a key of the same name is not
     for part in details["loc"]:
         dotted = ".".join(map(str, path))
-        if dotted in TAGS and part == _get(raw, (*path, TAGS[dotted])):
-            continue
-        path = (*path, part)
+        if dotted in TAGS and dotted != section and part == _get(raw, (*path, TAGS[dotted])):
+            section = dotted
+        else:
+            path = (*path, part)
+    if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path = _tag_path(path, raw)
     return path
+
+
+def _tag_path(section: Path, raw: Any) -> Path:
+    """Return the path of a section's tag: as it is, or as it is misspelt."""
+    tag, keys = TAGS[".".join(map(str, section))], _get(raw, section)
+    if tag not in keys:
+        near = difflib.get_close_matches(tag, [key for key in keys if isinstance(key, str)], n=1)
+        return (*section, *near) if near else (*section, tag)
+    return (*section, tag)
 
 
 def _get(value: Any, path: Path) -> Any:
@@ -93,11 +107,13 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
     if kind == "missing":
         return f"{key}: expected this key, found none"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tag = TAGS[key]
-        names = list(VARIANTS[key])
-        given = _get(raw, (*path, tag))
+        section = ".".join(map(str, path[:-1]))
+        if path[-1] != TAGS[section]:
+            return f"{key}: unknown key; did you mean {TAGS[section]!r}?"
+        names = list(VARIANTS[section])
+        given = _get(raw, path)
         found = "none" if given is None else _shown(given) + _did_you_mean(str(given), names)
-        return f"{key}.{tag}: expected one of {', '.join(names)}, found {found}"
+        return f"{key}: expected one of {', '.join(names)}, found {found}"
     if kind == "literal_error":
         choices = ctx["expected"].replace("'", "")
         near = _did_you_mean(str(details["input"]), choices.replace(" or ", ", ").split(", "))
@@ -105,7 +121,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"{key}: expected a number {sign} {ctx[name]}, found {found}"
-    if kind in ("part", "classes", "class_weights"):
+    if kind in ("part", "classes", "class_weights", "number"):
         return f"{key}: {details['msg']}, found {found}"
     if kind in _EXPECTED:
         where = f"{key}: " if key else ""

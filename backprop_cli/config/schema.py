@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -17,9 +25,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def _mistake(key: str, message: str) -> PydanticCustomError:
-    """Return an error about two keys that do not go together, to be shown at ``key``."""
-    return PydanticCustomError("combination", "{message}", {"key": key, "message": message})
+def _not_a_truth_value(value: object) -> object:
+    # In Python True equals 1, and a Literal compares.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "expected a number")
+    return value
 
 
 def _check_part(value: object) -> int | float | str:
@@ -223,7 +233,9 @@ class SyntheticData(DataSection):
     examples: int = Field(12000, ge=1, le=1_000_000, description="All examples, before any split.")
     classes: int = Field(10, ge=2, le=1000, description="The number of classes.")
     size: int = Field(32, ge=1, le=256, description="Height and width of an image in pixels.")
-    channels: Literal[1, 3] = Field(3, description="1 grey, 3 colour.")
+    channels: Annotated[Literal[1, 3], BeforeValidator(_not_a_truth_value)] = Field(
+        3, description="1 grey, 3 colour."
+    )
 
 
 Data = Annotated[
@@ -234,7 +246,7 @@ Data = Annotated[
 class Model(Section):
     """The linear classifier."""
 
-    outputs: Literal["per_class", 1] = Field(
+    outputs: Annotated[Literal["per_class", 1], BeforeValidator(_not_a_truth_value)] = Field(
         "per_class",
         description="A score a class; or 1: a single score for two classes, decided by its sign.",
     )
@@ -249,7 +261,7 @@ class Model(Section):
 class ConstantSchedule(Section):
     """The rate stays `learning_rate`."""
 
-    kind: Literal["constant"] = Field("constant", description="How the rate moves.")
+    kind: Literal["constant"] = Field(description="How the rate moves.")
 
 
 class StepSchedule(Section):
@@ -295,7 +307,7 @@ class Training(Section):
     learning_rate: float = Field(0.001, gt=0, description="eta; the highest of a schedule.")
     momentum: float = Field(0.0, ge=0, lt=1, description="rho in V = rho V + dW.")
     nesterov: bool = Field(False, description="Step along dW + rho V in place of V.")
-    schedule: Schedule = Field(ConstantSchedule(), description="See below.")
+    schedule: Schedule = Field(ConstantSchedule(kind="constant"), description="See below.")
     horizontal_flips: bool = Field(
         False, description="Mirror each training image with probability 1/2, anew every epoch."
     )
@@ -329,20 +341,21 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Config:
-        training = self.training
+        training, mistakes = self.training, {}
         if self.label_smoothing > 0 and self.loss != "softmax_cross_entropy":
-            raise _mistake("label_smoothing", "needs loss: softmax_cross_entropy")
+            mistakes["label_smoothing"] = "needs loss: softmax_cross_entropy"
         if training.nesterov and training.momentum == 0:
-            raise _mistake("training.nesterov", "needs training.momentum > 0")
+            mistakes["training.nesterov"] = "needs training.momentum > 0"
         if training.early_stopping is not None and self.data.validation == 0:
-            raise _mistake("training.early_stopping", "needs validation examples")
+            mistakes["training.early_stopping"] = "needs validation examples"
         lowest = getattr(training.schedule, "minimum", 0.0)
         if lowest > training.learning_rate:
-            raise _mistake(
-                "training.schedule.minimum",
+            mistakes["training.schedule.minimum"] = (
                 f"expected at most training.learning_rate ({training.learning_rate}), "
-                f"found {lowest}",
+                f"found {lowest}"
             )
+        if mistakes:
+            raise PydanticCustomError("combinations", "keys do not fit", {"mistakes": mistakes})
         return self
 
     def to_mapping(self) -> dict[str, Any]:

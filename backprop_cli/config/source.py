@@ -19,6 +19,7 @@ Path = tuple[str | int, ...]
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_MOST_DIGITS = 20  # an integer of more is no count of anything; Python refuses 5000
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False}
 _BOOLEANS["FALSE"] = False
@@ -92,7 +93,7 @@ def _read_events(source: Source, text: str) -> None:
             if top is not None and isinstance(top.value, dict) and top.key is None:
                 _start_key(source, top, event.value, line)
             else:
-                _place(source, stack, _scalar(event, source, line), line)
+                _place(source, stack, _scalar(event), line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             if event.tag is not None:
                 raise ConfigError(f"{where}: the tag {event.tag} is not allowed in a config")
@@ -140,7 +141,7 @@ def _place(source: Source, stack: list[_Open], value: Any, line: int) -> Path:
     return path
 
 
-def _scalar(event: yaml.ScalarEvent, source: Source, line: int) -> Any:
+def _scalar(event: yaml.ScalarEvent) -> Any:
     text: str = event.value
     if not event.implicit[0]:  # quoted, or a block of text
         return text
@@ -149,17 +150,22 @@ def _scalar(event: yaml.ScalarEvent, source: Source, line: int) -> Any:
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _INTEGER.fullmatch(text):
-        if len(text) > 20:
-            source.problems.append(f"{source.name}:{line}: a number of {len(text)} digits")
-            return 0
-        return int(text)
+        return int(text) if len(text) <= _MOST_DIGITS else float(text)
     if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
 
 
 class _CoreDumper(yaml.SafeDumper):
-    """Quotes every string that YAML 1.2 would read as a number."""
+    """Quotes every string that YAML 1.2 would read as something else."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_CoreDumper.add_representer(str, _represent_text)
 
 
 for _pattern in (_INTEGER, _FLOAT):

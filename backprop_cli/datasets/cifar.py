@@ -19,7 +19,7 @@ from backprop_cli.config.schema import Cifar10Data, Cifar100Data
 from backprop_cli.datasets import python2_pickle
 from backprop_cli.datasets.classes import numbered
 from backprop_cli.datasets.dataset import Examples, Parts
-from backprop_cli.datasets.files import existing, folder, reading
+from backprop_cli.datasets.files import existing, folder, reading, training_files
 from backprop_cli.errors import DataError
 
 N_PIXELS = 3072
@@ -88,7 +88,7 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
     if isinstance(data.test, str) or data.test is None:
         test = _read_files(directory, [data.test or kind.test], kind)
     return Parts(
-        train=_read_files(directory, data.train or kind.train, kind),
+        train=_read_files(directory, training_files(data, kind.train), kind),
         validation=validation,
         test=test,
         class_names=_class_names(directory, kind),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from backprop_cli.config.schema import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
 
 
@@ -30,6 +31,26 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
     near = difflib.get_close_matches(names[0], there, n=3, cutoff=0.5) or there[:5]
     hint = f"; the folder has {', '.join(near)}" if near else "; the folder has no files"
     raise DataError(f"{directory / names[0]}: no such file{hint}")
+
+
+def training_files(data: Cifar10Data | Cifar100Data | IdxData, default: Sequence[str]) -> list[str]:
+    """Return the files to train on: none of those that validation or test are named to be.
+
+    Raises
+    ------
+    DataError
+        A file is asked for twice, or none is left.
+    """
+    held = [part for part in (data.validation, data.test) if isinstance(part, str)]
+    if data.train is None:
+        left = [name for name in default if name not in held]
+        if not left:
+            raise DataError(f"{data.path}: validation and test leave no file to train on")
+        return left
+    for name in data.train:
+        if name in held or data.train.count(name) > 1:
+            raise DataError(f"data.train: {name} is asked for twice")
+    return data.train
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backprop_cli.config.schema import IdxData
 from backprop_cli.datasets.classes import configured_names
 from backprop_cli.datasets.dataset import Examples, Parts
-from backprop_cli.datasets.files import existing, folder, reading
+from backprop_cli.datasets.files import existing, folder, reading, training_files
 from backprop_cli.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -38,7 +38,7 @@ def read(data: IdxData) -> Parts:
         validation, _ = _read_files(directory, [data.validation])
     if isinstance(data.test, str) or data.test is None:
         test, _ = _read_files(directory, [data.test or TEST])
-    train, image_shape = _read_files(directory, data.train or [TRAIN])
+    train, image_shape = _read_files(directory, training_files(data, [TRAIN]))
     return Parts(train, validation, test, configured_names(data.classes), image_shape)
 
 

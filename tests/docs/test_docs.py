@@ -7,6 +7,7 @@ import pytest
 
 from backprop_cli.cli.main import cli
 from backprop_cli.config.__main__ import reference_text
+from backprop_cli.config.schema import SECTIONS, VARIANTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
@@ -30,6 +31,12 @@ def test_links_lead_to_files(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing
+
+
+def test_every_key_is_described():
+    for section in [*SECTIONS.values(), *(s for v in VARIANTS.values() for s in v.values())]:
+        for key, field in section.model_fields.items():
+            assert field.description, (section.__name__, key)
 
 
 def test_the_readme_names_every_command():

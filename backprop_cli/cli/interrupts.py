@@ -1,0 +1,37 @@
+"""Ctrl-C between two steps, never in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupts:
+    """Whether Ctrl-C was pressed since `deferred_interrupts` began."""
+
+    def __init__(self) -> None:
+        self.pending = False
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self.pending:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Interrupts]:
+    """Let the first Ctrl-C wait for `Interrupts.check`; the second one does not wait."""
+    interrupts = Interrupts()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if interrupts.pending:
+            raise KeyboardInterrupt
+        interrupts.pending = True
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
