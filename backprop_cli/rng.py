@@ -20,6 +20,7 @@ class Stream(IntEnum):
     SPLIT = 3
     SYNTHETIC = 4
     COORDINATES = 5
+    SETTINGS = 6
 
 
 def generator(seed: int, stream: Stream, *counters: int) -> np.random.Generator:

@@ -10,6 +10,7 @@ import click
 from backprop_cli import __version__
 from backprop_cli.cli.evaluate import evaluate
 from backprop_cli.cli.gradcheck import gradcheck
+from backprop_cli.cli.sweep import sweep
 from backprop_cli.cli.train import train
 from backprop_cli.errors import BackpropError
 
@@ -22,7 +23,7 @@ def cli() -> None:
     """Train, check and explain linear classifiers (softmax, multi-class SVM)."""
 
 
-for _command in (train, evaluate, gradcheck):
+for _command in (train, evaluate, gradcheck, sweep):
     cli.add_command(_command)
 
 

@@ -43,7 +43,7 @@ def train(
         where = f"the model of what was finished is in {stop.path}" if stop.epochs else "no model"
         click.echo(f"Interrupted after {stop.epochs} epochs; {where}.", err=True)
         raise KeyboardInterrupt from None
-    click.echo(json.dumps(result.to_mapping()) if as_json else _summary(result))
+    click.echo(json.dumps(result.to_mapping()) if as_json else summary_text(result))
 
 
 def with_absolute_paths(config: Config, output: str | None) -> Config:
@@ -98,7 +98,8 @@ def _names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
-def _summary(result: Result) -> str:
+def summary_text(result: Result) -> str:
+    """Return a finished run's figures."""
     lines = [
         _line(name, evaluation)
         for name, evaluation in (("validation", result.validation), ("test", result.test))

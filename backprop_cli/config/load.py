@@ -97,6 +97,22 @@ def _printable(text: str) -> str:
     )
 
 
+def parse_values(text: str, label: str) -> list[Any]:
+    """Return the values of a list without its brackets, ``1e-3, {kind: cosine}``.
+
+    Raises
+    ------
+    ConfigError
+        It is none; ``label`` stands for the text.
+    """
+    parsed = parse(f"[{text}]", label)
+    if parsed.problems:
+        raise ConfigError(_printable(parsed.problems[0]))
+    if not isinstance(parsed.value, list) or not parsed.value:
+        raise ConfigError(f"{label}: expected values, found none")
+    return parsed.value
+
+
 def config_text(config: Config) -> str:
     """Return the complete config as YAML: reading it gives the same config."""
     return dump(config.to_mapping())

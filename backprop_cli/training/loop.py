@@ -88,6 +88,9 @@ class Trainer:
         What is kept of each model.
     standardization
         Fitted to the training split.
+    diverged
+        For each model, what happened if its loss left the finite numbers: it is dropped then, and
+        the others go on.
     """
 
     def __init__(self, dataset: Dataset, configs: Sequence[Config]) -> None:
@@ -131,6 +134,7 @@ class Trainer:
             Selection(config.training.keep, stopping.patience if stopping else None)
             for config in configs
         ]
+        self.diverged: list[str | None] = [None] * len(configs)
         self.epochs_finished = 0
 
     def run(self, observer: Observer) -> None:
@@ -139,7 +143,7 @@ class Trainer:
         Raises
         ------
         DivergedError
-            A loss is not finite. What was kept until then stays in ``selections``.
+            No model is left. What was kept until then stays in ``selections``.
         """
         observer.begin(self.training.epochs, self.steps_per_epoch)
         # Overflow is looked for in the loss itself, where it can be told with its step.
@@ -177,9 +181,11 @@ class Trainer:
     def _epoch_rates(self, epoch: int) -> Array:
         """Return the learning rate of each step of an epoch and each model, steps x M."""
         steps = epoch * self.steps_per_epoch + np.arange(self.steps_per_epoch)
-        return np.stack(
+        rates = np.stack(
             [learning_rates(c.training, steps, self.steps_per_epoch) for c in self.configs], axis=1
         ).astype(self.dtype)
+        rates[:, [message is not None for message in self.diverged]] = 0
+        return rates
 
     def _run_epoch(self, epoch: int, rates: Array, observer: Observer) -> None:
         train, objective = self.dataset.train, self.objective
@@ -196,16 +202,22 @@ class Trainer:
                 x, objective.targets(labels, self._targets), objective.example_weights(labels)
             )
             if not np.isfinite(losses).all():
-                self._diverged(epoch, step, losses, rates[step])
+                self._drop_diverged(epoch, step, losses, rates)
             self.update.step(rates[step])
             observer.step(float(losses[0]), float(rates[step, 0]))
 
-    def _diverged(self, epoch: int, step: int, losses: Array, rates: Array) -> None:
-        model = int(np.flatnonzero(~np.isfinite(losses))[0])
-        raise DivergedError(
-            f"training diverged: the loss is {losses[model]} at step {step + 1} of epoch "
-            f"{epoch + 1}, learning rate {float(rates[model]):g}; try a lower learning rate"
-        )
+    def _drop_diverged(self, epoch: int, step: int, losses: Array, rates: Array) -> None:
+        """Set the models whose loss is not finite to zero, where they stay."""
+        for m in np.flatnonzero(~np.isfinite(losses)):
+            self.diverged[m] = (
+                f"training diverged: the loss is {losses[m]} at step {step + 1} of epoch "
+                f"{epoch + 1}, learning rate {float(rates[step, m]):g}; try a lower learning rate"
+            )
+            self.selections[m].stopped = True
+            self.update.reset(int(m))
+            rates[step:, m] = 0
+        if all(self.diverged):
+            raise DivergedError(self.diverged[0])
 
     def _finish_epoch(self, epoch: int, rates: Array, start: float) -> list[EpochRecord]:
         """Evaluate, keep the best weights, return the history's lines; ``epoch`` from 1."""

@@ -29,6 +29,27 @@ class Result:
     validation: Evaluation | None
     test: Evaluation | None
 
+    @classmethod
+    def of(
+        cls,
+        directory: RunDirectory,
+        trainer: Trainer,
+        m: int,
+        model: LinearModel,
+        dataset: Dataset,
+    ) -> Result:
+        """Evaluate the kept weights of a trainer's model m on validation and test."""
+        kept = trainer.selections[m].kept
+        return cls(
+            path=directory.path,
+            epochs=trainer.epochs_finished,
+            kept_epoch=kept.epoch if kept else 0,
+            validation=model.evaluate(dataset.validation, "validation")
+            if dataset.validation
+            else None,
+            test=model.evaluate(dataset.test, "test") if dataset.test else None,
+        )
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the summary as plain Python objects."""
 
@@ -110,7 +131,7 @@ class Run:
             self._save()
             raise
         self._save()
-        result = self._result()
+        result = Result.of(self.directory, self.trainer, 0, self.model(), self.dataset)
         self.directory.finish(result.to_mapping())
         return result
 
@@ -121,14 +142,3 @@ class Run:
     def _save(self) -> None:
         if self.trainer.epochs_finished:
             self.directory.save(self.model())
-
-    def _result(self) -> Result:
-        model, kept = self.model(), self.trainer.selections[0].kept
-        data = self.dataset
-        return Result(
-            path=self.directory.path,
-            epochs=self.trainer.epochs_finished,
-            kept_epoch=kept.epoch if kept else 0,
-            validation=model.evaluate(data.validation, "validation") if data.validation else None,
-            test=model.evaluate(data.test, "test") if data.test else None,
-        )

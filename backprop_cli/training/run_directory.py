@@ -29,20 +29,7 @@ class RunDirectory:
         self._lines: list[str] = []
         self._written = -_SECONDS_BETWEEN_WRITES
         content = config_text(config).encode()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            there = [name for name in (FILE_NAME, METRICS, SUMMARY) if (path / name).exists()]
-            # A config alone is a run that was stopped before its first epoch: nothing to lose,
-            # unless it is another one, perhaps written by hand.
-            if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != content:
-                there.append(CONFIG)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
-        if there:
-            raise OutputError(
-                f"{path}: holds a run already ({there[0]}); choose another folder with --output, "
-                "or remove this one"
-            )
+        claim_folder(path, content)
         write_atomically(path / CONFIG, content)
 
     def record(self, line: Mapping[str, Any], model: LinearModel) -> None:
@@ -60,6 +47,30 @@ class RunDirectory:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the figures of the end."""
         write_atomically(self.path / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+
+
+def claim_folder(path: pathlib.Path, config: bytes | None = None) -> None:
+    """Make a folder for a run, or check that it holds none.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made or read, or holds a run.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        there = [name for name in (FILE_NAME, METRICS, SUMMARY) if (path / name).exists()]
+        # A config alone is a run that was stopped before its first epoch: nothing to lose, unless
+        # it is another one, perhaps written by hand.
+        if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != config:
+            there.append(CONFIG)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
+    if there:
+        raise OutputError(
+            f"{path}: holds a run already ({there[0]}); choose another folder with --output, "
+            "or remove this one"
+        )
 
 
 def run_config_file(path: str) -> pathlib.Path:

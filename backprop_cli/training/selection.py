@@ -32,7 +32,7 @@ class Selection:
     def __init__(self, keep: str, patience: int | None) -> None:
         self._keep, self._patience = keep, patience
         self.kept: Kept | None = None
-        self.best_epoch, self._best = 0, -np.inf
+        self.best_epoch, self.best_figure = 0, -np.inf
         self.stopped = False
 
     def update(self, epoch: int, figure: float | None, W: Array, b: Array) -> None:
@@ -47,10 +47,10 @@ class Selection:
         W, b
             The weights now; copied if they are kept.
         """
-        better = figure is None or figure > self._best or self.best_epoch == 0
+        better = figure is None or figure > self.best_figure or self.best_epoch == 0
         if better:
             self.best_epoch = epoch
-            self._best = -np.inf if figure is None else figure
+            self.best_figure = -np.inf if figure is None else figure
         if better or self._keep == "last":
             self.kept = Kept(epoch, W.copy(), b.copy())
         if self._patience is not None and epoch - self.best_epoch >= self._patience:

@@ -37,6 +37,11 @@ class GradientDescent:
             _Rule(engine.b, engine.db, rho, ahead),
         ]
 
+    def reset(self, model: int) -> None:
+        """Set one model's parameters, gradients and velocities to zero."""
+        for rule in self._rules:
+            rule.reset(model)
+
     def step(self, learning_rates: Array) -> None:
         """Make one step; ``learning_rates`` holds eta of each model: M numbers of W's dtype."""
         for rule in self._rules:
@@ -56,6 +61,11 @@ class _Rule:
             # eta multiplies (gradient share) dW + (velocity share) V
             self._gradient_share = ahead.astype(value.dtype).reshape(self._column)
             self._velocity_share = np.where(ahead, rho, 1).reshape(self._column)
+
+    def reset(self, model: int) -> None:
+        self.value[model] = self.gradient[model] = 0
+        if self._moves:
+            self.velocity[model] = 0
 
     def step(self, learning_rates: Array) -> None:
         gradient = self.gradient

@@ -109,7 +109,7 @@ def test_a_single_output_learns_two_classes():
         assert trainer.engine.W.shape == (1, 1, 108)
         model = Run(settings).trainer
         assert model.engine.n_outputs == 1
-        assert trainer.selections[0]._best > 0.8  # chance is 0.5
+        assert trainer.selections[0].best_figure > 0.8  # chance is 0.5
 
 
 def test_best_epoch_is_the_first_of_the_best_and_patience_counts_from_it():

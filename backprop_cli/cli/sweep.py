@@ -1,0 +1,166 @@
+"""``backprop sweep``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backprop_cli.cli.options import config_option, json_option, set_option
+
+if TYPE_CHECKING:
+    from backprop_cli.config import Config
+    from backprop_cli.training.sweep import Candidate
+
+
+@click.command()
+@config_option
+@set_option
+@click.option(
+    "--grid",
+    "grids",
+    metavar="KEY=V1,V2,...",
+    multiple=True,
+    help="Values of a key; repeatable: every combination is trained.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    metavar="KEY=LOW,HIGH",
+    multiple=True,
+    help="With --sample: draw the key between two numbers, even in its logarithm; repeatable.",
+)
+@click.option("--sample", type=click.IntRange(min=1), help="Draw so many settings at random.")
+@click.option("--output", metavar="DIR", type=click.Path(), help="The winner's run directory.")
+@json_option
+def sweep(
+    config_file: str,
+    overrides: tuple[str, ...],
+    grids: tuple[str, ...],
+    ranges: tuple[str, ...],
+    sample: int | None,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """Train many settings in one pass. Picks on validation, reports test for the winner alone.
+
+    The winner's run directory is an ordinary run, with the table (sweep.json) and every model's
+    history (sweep.jsonl) beside it.
+    """
+    from backprop_cli.cli.interrupts import deferred_interrupts
+    from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.train import summary_text, with_absolute_paths
+    from backprop_cli.config import load_config
+    from backprop_cli.rng import Stream, generator
+    from backprop_cli.training.run import Interrupted
+    from backprop_cli.training.sweep import Sweep, combinations, draws
+
+    base = load_config(config_file, overrides)
+    values = _axes("--grid", grids)
+    bounds = _axes("--range", ranges)
+    _check_axes(values, bounds, sample)
+    if sample is None:
+        settings = combinations(values)
+    else:
+        rng = generator(base.training.seed, Stream.SETTINGS)
+        settings = draws(values, {k: (v[0], v[1]) for k, v in bounds.items()}, sample, rng)
+    configs: list[Config] = []
+    for setting in settings:
+        own = tuple(f"{key}={json.dumps(value)}" for key, value in setting.items())
+        config = load_config(config_file, (*overrides, *own))
+        configs.append(with_absolute_paths(config, output))
+    job = Sweep(configs, settings)
+    try:
+        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+            candidates, result = job.run(progress)
+    except Interrupted as stop:
+        where = f"the best of what was finished is in {stop.path}" if stop.epochs else "no model"
+        click.echo(f"Interrupted; {where}.", err=True)
+        raise KeyboardInterrupt from None
+    if as_json:
+        table = [candidate.to_mapping() for candidate in candidates]
+        click.echo(json.dumps({"models": table, "winner": result.to_mapping()}))
+    else:
+        click.echo(_table(candidates))
+        click.echo()
+        click.echo(summary_text(result))
+
+
+def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Return key -> values for ``KEY=V1,V2`` texts.
+
+    Raises
+    ------
+    ConfigError
+        No key that can be swept, a key twice, or no list of values.
+    """
+    from backprop_cli.config import parse_values
+    from backprop_cli.errors import ConfigError
+    from backprop_cli.training.sweep import KEYS
+
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        key, equals, listing = text.partition("=")
+        label = f"{option} {text}"
+        if not equals:
+            raise ConfigError(f"{label}: expected KEY=V1,V2, as in l2=0,1e-3")
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.4)
+            hint = (
+                f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(KEYS)}"
+            )
+            raise ConfigError(f"{label}: {key} cannot be swept{hint}")
+        if key in axes:
+            raise ConfigError(f"{label}: {key} is given twice")
+        axes[key] = parse_values(listing, label)
+    return axes
+
+
+def _check_axes(
+    values: dict[str, list[Any]], bounds: dict[str, list[Any]], sample: int | None
+) -> None:
+    from backprop_cli.errors import ConfigError
+
+    if not values and not bounds:
+        raise ConfigError("a sweep needs --grid KEY=V1,V2,...; repeatable")
+    if bounds and sample is None:
+        raise ConfigError("--range needs --sample N: how many settings to draw")
+    for key, pair in bounds.items():
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair)
+        if len(pair) != 2 or not numbers or not 0 < pair[0] <= pair[1] < float("inf"):
+            raise ConfigError(
+                f"--range {key}: expected LOW,HIGH with 0 < LOW <= HIGH, found {pair}"
+            )
+        if key in values:
+            raise ConfigError(f"--range {key}: {key} has a --grid too")
+
+
+def _table(candidates: list[Candidate]) -> str:
+    keys = list(candidates[0].settings)
+    rows = [[*keys, "validation", "loss", "epoch"]]
+    for candidate in candidates:
+        row = [_shown(candidate.settings[key]) for key in keys]
+        if candidate.diverged:
+            row += ["diverged", "", ""]
+        elif candidate.validation_accuracy is None or candidate.validation_loss is None:
+            row += ["no epoch", "", ""]
+        else:
+            row += [
+                f"{100 * candidate.validation_accuracy:.2f} %",
+                f"{candidate.validation_loss:.4f}",
+                str(candidate.best_epoch),
+            ]
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(value).replace('"', "")

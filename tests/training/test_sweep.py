@@ -1,0 +1,164 @@
+"""Sweeps: every setting is trained as if alone, the best on validation wins, the rest is kept."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from backprop_cli.cli.main import main
+from backprop_cli.training.sweep import combinations, draws
+
+CONFIG = """\
+data: {format: synthetic, examples: 900, size: 6, validation: 200, test: 200}
+model: {dtype: float64}
+training: {epochs: 3, batch_size: 64}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+
+    def command(name, *args):
+        argv = ["backprop", name, "--config", str(path), *map(str, args)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return command
+
+
+def test_combinations():
+    found = combinations({"l2": [0, 1], "loss": ["a", "b"]})
+    assert found == [
+        {"l2": 0, "loss": "a"}, {"l2": 0, "loss": "b"},
+        {"l2": 1, "loss": "a"}, {"l2": 1, "loss": "b"},
+    ]  # fmt: skip
+
+
+def test_draws_are_even_in_the_logarithm():
+    found = draws({"l2": [0, 1]}, {"rate": (1e-4, 1.0)}, 4000, np.random.default_rng(0))
+    logarithms = np.log10([setting["rate"] for setting in found])
+    assert -4 <= logarithms.min() < logarithms.max() <= 0
+    shares = np.histogram(logarithms, 4, (-4, 0))[0] / 4000
+    np.testing.assert_allclose(shares, 0.25, atol=0.04)  # six standard deviations
+    assert {setting["l2"] for setting in found} == {0, 1}
+
+
+GRIDS = ("--grid", "training.learning_rate=1e-3,0.05", "--grid",
+         "loss=softmax_cross_entropy,multiclass_svm", "--grid", "training.seed=1,2",
+         "--grid", "training.momentum=0,0.5")  # fmt: skip
+
+
+def test_each_model_is_the_one_that_train_gives(run, tmp_path):
+    status, out, err = run("sweep", *GRIDS, "--output", tmp_path / "sweep", "--json")
+    assert (status, err) == (0, "")
+    models = json.loads(out)["models"]
+    assert len(models) == 16
+    accuracies = [model["validation_accuracy"] for model in models]
+    assert accuracies == sorted(accuracies, reverse=True)
+    for place in (0, 7, 15):
+        settings = [f"--set={k}={v}" for k, v in models[place]["settings"].items()]
+        status, out, _ = run("train", *settings, "--output", tmp_path / f"alone{place}", "--json")
+        assert status == 0
+        found = json.loads(out)
+        assert found["validation"]["accuracy"] == models[place]["validation_accuracy"]
+        assert found["kept_epoch"] == models[place]["best_epoch"]
+        assert found["validation"]["loss"] == pytest.approx(
+            models[place]["validation_loss"], rel=1e-10
+        )
+    winner, alone = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("sweep", "alone0")
+    )
+    np.testing.assert_allclose(winner["weights"], alone["weights"], rtol=1e-9, atol=1e-12)
+    configs = [(tmp_path / n / "config.yaml").read_text() for n in ("sweep", "alone0")]
+    assert configs[0].replace("sweep", "alone0") == configs[1]
+
+
+def test_the_winners_folder_is_an_ordinary_run_with_the_table_beside_it(run, tmp_path):
+    run("sweep", *GRIDS, "--output", tmp_path / "sweep")
+    names = sorted(p.name for p in (tmp_path / "sweep").iterdir())
+    assert names == [
+        "config.yaml", "metrics.jsonl", "model.safetensors", "summary.json", "sweep.json",
+        "sweep.jsonl",
+    ]  # fmt: skip
+    table = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert len(table) == 16
+    history = (tmp_path / "sweep" / "sweep.jsonl").read_text().splitlines()
+    assert len(history) == 16 * 3
+    own = [json.loads(line) for line in history if json.loads(line)["model"] == 0]
+    ordinary = (tmp_path / "sweep" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in ordinary] == [
+        {k: v for k, v in line.items() if k != "model"} for line in own
+    ]
+
+
+def test_a_diverged_model_is_dropped_and_the_others_go_on(run, tmp_path):
+    status, out, err = run(
+        "sweep", "--set", "l2=10", "--grid", "training.learning_rate=1e-3,1e10",
+        "--set", "training.epochs=60", "--output", tmp_path / "sweep", "--json",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    first, second = json.loads(out)["models"]
+    assert first["diverged"] is None
+    assert second["settings"] == {"training.learning_rate": 1e10}
+    assert "training diverged" in second["diverged"]
+    status, out, _ = run(
+        "train", "--set", "l2=10", "--set", "training.epochs=60", "--output", tmp_path / "alone",
+        "--json",
+    )  # fmt: skip
+    assert json.loads(out)["validation"]["loss"] == pytest.approx(
+        first["validation_loss"], rel=1e-10
+    )
+
+
+def test_all_diverged_is_exit_3(run, tmp_path):
+    status, out, err = run(
+        "sweep", "--set", "l2=10", "--grid", "training.learning_rate=1e9,1e10",
+        "--set", "training.epochs=60", "--output", tmp_path / "sweep",
+    )  # fmt: skip
+    assert (status, out) == (3, "")
+    assert err.startswith("Error: every model of the sweep diverged")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "needs --grid"),
+        (("--grid", "l2"), "expected KEY=V1,V2"),
+        (("--grid", "l2="), "expected values, found none"),
+        (("--grid", "training.batch_size=1,2"), "cannot be swept"),
+        (("--grid", "learning_rate=1,2"), "did you mean 'training.learning_rate'"),
+        (("--grid", "l2=1", "--grid", "l2=2"), "given twice"),
+        (("--grid", "l2=-1,1"), "expected a number >= 0.0, found -1"),
+        (("--grid", "l2=[1"), "not valid YAML"),
+        (("--range", "l2=1e-3,1"), "needs --sample"),
+        (("--range", "l2=0,1", "--sample", "3"), "expected LOW,HIGH"),
+        (("--range", "l2=1", "--sample", "3"), "expected LOW,HIGH"),
+        (("--grid", "l2=0,1", "--set", "data.validation=0"), "picks its winner on validation"),
+    ],
+)
+def test_mistakes_are_one_line(run, tmp_path, args, words):
+    status, out, err = run("sweep", *args, "--output", tmp_path / "sweep")
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_random_search_is_the_same_again(run, tmp_path):
+    tables = []
+    for name in ("a", "b"):
+        _, out, _ = run(
+            "sweep", "--range", "training.learning_rate=1e-4,1e-1", "--grid", "l2=0,0.01",
+            "--sample", "4", "--output", tmp_path / name, "--json",
+        )  # fmt: skip
+        tables.append([model["settings"] for model in json.loads(out)["models"]])
+    assert tables[0] == tables[1]
+    assert len({setting["training.learning_rate"] for setting in tables[0]}) == 4
