@@ -11,9 +11,17 @@ class BackpropError(Exception):
 
     exit_status = 2
 
+    def lines(self) -> list[str]:
+        """Return the message for a terminal: one line, whatever names stand in it."""
+        return [printable(str(self))]
+
 
 class ConfigError(BackpropError, ValueError):
     """A config file or an override that does not say what to do. One line a problem."""
+
+    def lines(self) -> list[str]:
+        """Return a line for each problem; line breaks within one are escaped already."""
+        return str(self).split("\n")
 
 
 class DataError(BackpropError, ValueError):
@@ -36,3 +44,11 @@ class DivergedError(BackpropError, ArithmeticError):
     """Training left the finite numbers."""
 
     exit_status = 3
+
+
+def printable(text: str) -> str:
+    """Return text with every line break and control character escaped."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in text
+    )

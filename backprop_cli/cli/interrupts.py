@@ -22,16 +22,17 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Let the first Ctrl-C wait for `Interrupts.check`; the second one does not wait."""
+    """Let Ctrl-C wait for `Interrupts.check`, however often it is pressed.
+
+    After one, the process is about to save and to end, and further ones are ignored.
+    """
     interrupts = Interrupts()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if interrupts.pending:
-            raise KeyboardInterrupt
         interrupts.pending = True
 
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if interrupts.pending else before)

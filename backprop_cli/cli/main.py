@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 
@@ -29,9 +31,13 @@ for _command in (train, evaluate, gradcheck, sweep):
 
 def main() -> None:
     """Run the command line; exit with the status that the README promises."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the locale cannot spell
     try:
         status = cli.main(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.ClickException as error:
@@ -40,23 +46,24 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         status = INTERRUPTED
     except BackpropError as error:
-        for line in str(error).splitlines():
+        for line in error.lines():
             click.echo(f"Error: {line}", err=True)
         status = error.exit_status
-    except BrokenPipeError:
-        status = _closed_pipe()
+    except (BrokenPipeError, SystemExit):  # click makes the latter of the former
+        _let_output_go()
+        status = 0
     except OSError as error:
         # Files are read and written under their own errors; what is left is stdout itself.
         click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+        _let_output_go()
         status = 2
-        _closed_pipe()
     except MemoryError:
         click.echo("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
         status = 2
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _closed_pipe() -> int:
+def _let_output_go() -> None:
     """Let the interpreter's own flush of stdout at exit go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

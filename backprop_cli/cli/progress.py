@@ -39,7 +39,7 @@ class ProgressBar(Observer):
     def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
         """Open the bar."""
         self._n_epochs = n_epochs
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             total = n_epochs * steps_per_epoch
             self._bar = tqdm(total=total, unit="step", desc=f"epoch 1/{n_epochs}", smoothing=0.1)
 

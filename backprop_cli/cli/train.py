@@ -48,12 +48,20 @@ def train(
 
 def with_absolute_paths(config: Config, output: str | None) -> Config:
     """Return the config with paths that hold from any folder, and the output of the option."""
+    from backprop_cli.errors import OutputError
+
     data = {}
     for key in config.data.path_keys:
         value = getattr(config.data, key)
         if isinstance(value, str):
             data[key] = str(pathlib.Path(value).expanduser().absolute())
-    folder = str(pathlib.Path(output or config.output).expanduser().absolute())
+    folder = config.output if output is None else output
+    if not folder:
+        raise OutputError("--output: expected a folder, found ''")
+    try:
+        folder = str(pathlib.Path(folder).expanduser().absolute())
+    except RuntimeError as error:
+        raise OutputError(f"{folder}: there is no such user") from error
     return config.model_copy(update={"data": config.data.model_copy(update=data), "output": folder})
 
 

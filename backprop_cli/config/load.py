@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from backprop_cli.config.problems import describe
 from backprop_cli.config.schema import Config
 from backprop_cli.config.source import MAX_BYTES, Path, dump, parse
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, printable
 
 
 def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Config:
@@ -29,12 +29,13 @@ def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Conf
     ConfigError
         All problems of the file at once, one line each.
     """
-    name = str(file)
+    name = printable(str(file))
     try:
         with pathlib.Path(file).open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot read the config: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{name}: cannot read the config: {why}") from error
     return check_config(text, name, overrides)
 
 
@@ -54,7 +55,7 @@ def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) ->
     except ValidationError as error:
         problems += describe(error, source.value, origins)
     if problems:
-        raise ConfigError("\n".join(map(_printable, problems)))
+        raise ConfigError("\n".join(map(printable, problems)))
     return config
 
 
@@ -64,7 +65,7 @@ def _apply(
     """Set one dotted key of ``value`` in place."""
     key, equals, text = override.partition("=")
     path: Path = tuple(key.strip().split("."))
-    label = f"--set {override}"
+    label = printable(f"--set {override}")
     if not equals or "" in path:
         problems.append(f"{label}: expected KEY=VALUE, as in training.epochs=10")
         return
@@ -90,13 +91,6 @@ def _apply(
         origins.setdefault(path[:length], label)
 
 
-def _printable(text: str) -> str:
-    """Return text with every line break and control character escaped: one line stays one."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
-
-
 def parse_values(text: str, label: str) -> list[Any]:
     """Return the values of a list without its brackets, ``1e-3, {kind: cosine}``.
 
@@ -107,7 +101,7 @@ def parse_values(text: str, label: str) -> list[Any]:
     """
     parsed = parse(f"[{text}]", label)
     if parsed.problems:
-        raise ConfigError(_printable(parsed.problems[0]))
+        raise ConfigError(printable(parsed.problems[0]))
     if not isinstance(parsed.value, list) or not parsed.value:
         raise ConfigError(f"{label}: expected values, found none")
     return parsed.value

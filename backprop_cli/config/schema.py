@@ -5,9 +5,11 @@ This is the only home of defaults. The models are frozen: a resolved config does
 
 from __future__ import annotations
 
+import pathlib
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+FLOAT32_MAX = 3.4028234e38
 
 
 class Section(BaseModel):
@@ -35,7 +39,7 @@ def _not_a_truth_value(value: object) -> object:
 def _check_part(value: object) -> int | float | str:
     # One message for the three kinds; a union of types would give three.
     if isinstance(value, str) and value:
-        return value
+        return _check_path(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, float) and 0.0 < value < 1.0:
@@ -60,8 +64,11 @@ Part = Annotated[
 ]
 
 
+MOST_CLASSES = 100_000
+
+
 def _check_classes(value: object) -> int | list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_CLASSES:
         return value
     if (
         isinstance(value, list)
@@ -71,7 +78,8 @@ def _check_classes(value: object) -> int | list[str]:
     ):
         return value
     raise PydanticCustomError(
-        "classes", "expected the number of classes (2 or more) or a list of their distinct names"
+        "classes",
+        f"expected the number of classes (2 to {MOST_CLASSES}) or a list of their distinct names",
     )
 
 
@@ -81,7 +89,7 @@ Classes = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 2},
+                {"type": "integer", "minimum": 2, "maximum": MOST_CLASSES},
                 {
                     "type": "array",
                     "items": {"type": "string", "minLength": 1},
@@ -125,6 +133,20 @@ ClassWeights = Annotated[
 ]
 
 Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+def _check_path(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("path", "expected a path, which has no NUL character")
+    try:
+        pathlib.Path(value).expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("path", "expected a path; there is no such user") from None
+    return value
+
+
+FilePath = Annotated[Text, AfterValidator(_check_path)]
 
 
 class DataSection(Section):
@@ -145,7 +167,7 @@ class DataSection(Section):
     stratified: bool = Field(
         False, description="Held-out parts and `limit` keep the proportions of the classes."
     )
-    limit: Annotated[int, Field(ge=1)] | None = Field(
+    limit: Count | None = Field(
         None, description="At most so many training examples, drawn with `seed`."
     )
     standardize: Literal["none", "per_feature", "per_channel"] = Field(
@@ -161,8 +183,8 @@ class Cifar10Data(DataSection):
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
     format: Literal["cifar10"] = Field(description="How the files are laid out.")
-    path: Text = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
-    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+    path: FilePath = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
+    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: data_batch_1 to data_batch_5."
     )
 
@@ -173,8 +195,8 @@ class Cifar100Data(DataSection):
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
     format: Literal["cifar100"] = Field(description="How the files are laid out.")
-    path: Text = Field(description="The folder that holds train (or train.bin).")
-    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+    path: FilePath = Field(description="The folder that holds train (or train.bin).")
+    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: train."
     )
     labels: Literal["fine", "coarse"] = Field(
@@ -188,8 +210,8 @@ class IdxData(DataSection):
     path_keys: ClassVar[tuple[str, ...]] = ("path",)
 
     format: Literal["idx"] = Field(description="How the files are laid out.")
-    path: Text = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
-    train: Annotated[list[Text], Field(min_length=1)] | None = Field(
+    path: FilePath = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
+    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these image files. null: train-images-idx3-ubyte."
     )
     classes: Classes | None = Field(
@@ -210,15 +232,15 @@ class NpyData(DataSection):
     )
 
     format: Literal["npy"] = Field(description="How the files are laid out.")
-    path: Text = Field(
+    path: FilePath = Field(
         description="An .npz with x (n x d, or n x height x width x channels) and y (n integers), "
         "or an .npy with the features."
     )
-    labels: Text | None = Field(None, description="The .npy of labels that goes with `path`.")
-    validation_labels: Text | None = Field(
+    labels: FilePath | None = Field(None, description="The .npy of labels that goes with `path`.")
+    validation_labels: FilePath | None = Field(
         None, description="The .npy of labels that goes with a `validation` file."
     )
-    test_labels: Text | None = Field(
+    test_labels: FilePath | None = Field(
         None, description="The .npy of labels that goes with a `test` file."
     )
     classes: Classes | None = Field(
@@ -268,7 +290,7 @@ class StepSchedule(Section):
     """The rate is multiplied by `factor` after every `every` epochs."""
 
     kind: Literal["step"] = Field(description="How the rate moves.")
-    every: int = Field(10, ge=1, description="Epochs between two drops.")
+    every: Count = Field(10, description="Epochs between two drops.")
     factor: float = Field(0.1, gt=0, le=1, description="Of the rate at each drop.")
 
 
@@ -284,7 +306,7 @@ class CyclicalSchedule(Section):
 
     kind: Literal["cyclical"] = Field(description="How the rate moves.")
     minimum: float = Field(1e-5, ge=0, description="The lowest rate.")
-    half_cycle: int = Field(500, ge=1, description="Steps from the lowest rate to the highest.")
+    half_cycle: Count = Field(500, description="Steps from the lowest rate to the highest.")
 
 
 Schedule = Annotated[
@@ -296,14 +318,14 @@ Schedule = Annotated[
 class EarlyStopping(Section):
     """Stop when validation has not improved for `patience` epochs."""
 
-    patience: int = Field(5, ge=1, description="Epochs without a better validation figure.")
+    patience: Count = Field(5, description="Epochs without a better validation figure.")
 
 
 class Training(Section):
     """Mini-batch gradient descent."""
 
-    epochs: int = Field(40, ge=1, description="Passes over the training examples.")
-    batch_size: int = Field(100, ge=1, description="Examples a step.")
+    epochs: Count = Field(40, description="Passes over the training examples.")
+    batch_size: Count = Field(100, description="Examples a step.")
     learning_rate: float = Field(0.001, gt=0, description="eta; the highest of a schedule.")
     momentum: float = Field(0.0, ge=0, lt=1, description="rho in V = rho V + dW.")
     nesterov: bool = Field(False, description="Step along dW + rho V in place of V.")
@@ -337,7 +359,7 @@ class Config(Section):
     )
     l2: float = Field(0.0, ge=0, description="lambda in J = L + lambda * sum of W_ij^2.")
     training: Training = Field(Training(), description="See below.")
-    output: Text = Field("runs/run", description="The run directory.")
+    output: FilePath = Field("runs/run", description="The run directory.")
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Config:
@@ -354,6 +376,17 @@ class Config(Section):
                 f"expected at most training.learning_rate ({training.learning_rate}), "
                 f"found {lowest}"
             )
+        if self.model.dtype == "float32":
+            for key, value in {
+                "l2": self.l2,
+                "model.initial_std": self.model.initial_std,
+                "training.learning_rate": training.learning_rate,
+                "training.class_weights": max(
+                    training.class_weights if isinstance(training.class_weights, list) else [0.0]
+                ),
+            }.items():
+                if value > FLOAT32_MAX:
+                    mistakes[key] = f"expected a number that float32 can hold, found {value}"
         if mistakes:
             raise PydanticCustomError("combinations", "keys do not fit", {"mistakes": mistakes})
         return self

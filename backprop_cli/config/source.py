@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, printable
 
 Path = tuple[str | int, ...]
 
@@ -67,9 +67,10 @@ def parse(text: str | bytes, name: str) -> Source:
         raise ConfigError(f"{name}: expected UTF-8 text: {error.reason}") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{name}{line}: not valid YAML: {error.problem}") from error
+        raise ConfigError(printable(f"{name}{line}: not valid YAML: {error.problem}")) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+        what = str(error).split("\n")[0]
+        raise ConfigError(printable(f"{name}: not valid YAML: {what}")) from error
     return source
 
 
@@ -88,7 +89,9 @@ def _read_events(source: Source, text: str) -> None:
             raise ConfigError(f"{where}: anchors and aliases are not allowed in a config")
         elif isinstance(event, yaml.ScalarEvent):
             if event.tag is not None:
-                raise ConfigError(f"{where}: the tag {event.tag} is not allowed in a config")
+                raise ConfigError(
+                    f"{where}: the tag {printable(event.tag)} is not allowed in a config"
+                )
             top = stack[-1] if stack else None
             if top is not None and isinstance(top.value, dict) and top.key is None:
                 _start_key(source, top, event.value, line)
@@ -96,7 +99,9 @@ def _read_events(source: Source, text: str) -> None:
                 _place(source, stack, _scalar(event), line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             if event.tag is not None:
-                raise ConfigError(f"{where}: the tag {event.tag} is not allowed in a config")
+                raise ConfigError(
+                    f"{where}: the tag {printable(event.tag)} is not allowed in a config"
+                )
             if len(stack) >= MAX_DEPTH:
                 raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep")
             if stack and isinstance(stack[-1].value, dict) and stack[-1].key is None:
@@ -107,6 +112,10 @@ def _read_events(source: Source, text: str) -> None:
             stack.append(_Open(new, path))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             stack.pop()
+
+
+def _refused_tag(where: str, tag: str) -> str:
+    return f"{where}: the tag {printable(tag)} is not allowed in a config"
 
 
 def _start_key(source: Source, top: _Open, key: str, line: int) -> None:

@@ -21,6 +21,10 @@ def epoch_flips(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
     return generator(seed, Stream.FLIPS, epoch).random(n) < 0.5
 
 
+_MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
+_LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
+
+
 class Gatherer:
     """Copies examples from a split's features into one reused buffer, standardized.
 
@@ -49,8 +53,7 @@ class Gatherer:
         self._rows = np.empty((batch_size, len(standardization.mean)), dtype)
         self._image_shape = image_shape
         self._raw: NDArray[Any] = np.empty((0, 0), np.uint8)
-        self._mean = standardization.mean
-        self._scale = (1.0 / standardization.std).astype(dtype)
+        self._prepare(np.dtype(np.uint8))
 
     def __call__(
         self,
@@ -60,7 +63,7 @@ class Gatherer:
     ) -> NDArray[np.floating[Any]]:
         """Return ``features[rows]`` standardized, n x d; overwritten by the next call."""
         n = len(rows)
-        if self._raw.dtype != features.dtype or not self._raw.size:
+        if self._raw.dtype != features.dtype:
             self._prepare(features.dtype)
         raw, out = self._raw[:n], self._rows[:n]
         # Row numbers come from a permutation, so clipping never happens; it spares a copy.
@@ -68,17 +71,28 @@ class Gatherer:
         if flips is not None and self._image_shape is not None:
             images = raw.reshape(n, *self._image_shape)
             images[flips] = images[flips, ..., ::-1]
-        np.subtract(raw, self._mean, out=out, casting="same_kind")
-        np.multiply(out, self._scale, out=out)
+        centred = self._centred[:n]
+        np.subtract(raw, self._mean, out=centred)
+        np.multiply(centred, self._scale, out=out, casting="same_kind")
         return out
 
     def _prepare(self, dtype: np.dtype[Any]) -> None:
-        """Make room for features of ``dtype``, and choose the precision of the subtraction.
+        """Make room for features of ``dtype``, and choose the precision to standardize in.
 
-        Wide types are subtracted in float64, so that a large mean costs no digits; uint8, int8
-        and float16 are exact in float32.
+        float32, where it holds the features exactly and the mean is not large against the spread,
+        so that the difference keeps its digits; float64 elsewhere, and rounded at the end.
         """
-        self._raw = np.empty(self._rows.shape, dtype)
-        narrow = self._rows.dtype == np.float32 and np.can_cast(dtype, np.float32)
+        mean, std = self._standardization.mean, self._standardization.std
+        narrow = (
+            self._rows.dtype == np.float32
+            and np.can_cast(dtype, np.float32)
+            and bool((np.abs(mean) < _MOST_SPREADS * std).all())
+            and bool((std > _LEAST_STD).all())
+            and bool((np.abs(mean) < _LARGEST_MEAN).all())
+        )
         precision = np.float32 if narrow else np.float64
-        self._mean = self._standardization.mean.astype(precision)
+        self._raw = np.empty(self._rows.shape, dtype)
+        same = self._rows.dtype == precision
+        self._centred = self._rows if same else np.empty(self._rows.shape, precision)
+        self._mean = mean.astype(precision)
+        self._scale = (1.0 / std).astype(precision)

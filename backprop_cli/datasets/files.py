@@ -14,10 +14,11 @@ from backprop_cli.errors import DataError
 def folder(path: str) -> pathlib.Path:
     """Return ``path`` as a folder that exists."""
     found = pathlib.Path(path).expanduser()
-    if not found.exists():
-        raise DataError(f"{path}: expected a folder with data files, found nothing there")
-    if not found.is_dir():
-        raise DataError(f"{path}: expected a folder with data files, found a file")
+    with reading(path):
+        if not found.exists():
+            raise DataError(f"{path}: expected a folder with data files, found nothing there")
+        if not found.is_dir():
+            raise DataError(f"{path}: expected a folder with data files, found a file")
     return found
 
 
@@ -25,8 +26,9 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
     """Return the first of ``names`` that is a file of ``directory``."""
     for name in names:
         candidate = directory / name
-        if candidate.is_file():
-            return candidate
+        with reading(candidate):
+            if candidate.is_file():
+                return candidate
     there = sorted(p.name for p in directory.iterdir() if p.is_file())
     near = difflib.get_close_matches(names[0], there, n=3, cutoff=0.5) or there[:5]
     hint = f"; the folder has {', '.join(near)}" if near else "; the folder has no files"

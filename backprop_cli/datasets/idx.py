@@ -24,6 +24,7 @@ from backprop_cli.datasets.files import existing, folder, reading, training_file
 from backprop_cli.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_DIMENSIONS = 8
 _MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip stream can at most unfold to
 
 TRAIN = "train-images-idx3-ubyte"
@@ -51,11 +52,14 @@ def _read_files(
         images, labels = read_idx(path), read_idx(_labels_path(path))
         if images.ndim != 3:
             raise DataError(f"{path}: expected images, n x height x width, found {images.shape}")
+        if not len(images):
+            raise DataError(f"{path}: expected examples, found no images")
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise DataError(f"{_labels_path(path)}: expected n integers, found {labels.shape}")
         if len(images) != len(labels):
             raise DataError(f"{path}: {len(images)} images but {len(labels)} labels")
-        pairs.append((images.reshape(len(images), -1), labels.astype(np.int64)))
+        n_pixels = images.shape[1] * images.shape[2]
+        pairs.append((images.reshape(len(images), n_pixels), labels.astype(np.int64)))
         shapes.add((1, int(images.shape[1]), int(images.shape[2])))
         paths.append(str(path))
     if len(shapes) > 1:
@@ -98,7 +102,8 @@ def read_idx(path: pathlib.Path) -> NDArray[Any]:
 def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[Any]:
     """Read header and array; ``most`` is what the file can hold, checked before allocating."""
     header = stream.read(4)
-    if len(header) < 4 or header[:2] != b"\0\0" or header[2] not in _TYPES or not header[3]:
+    known = len(header) == 4 and header[:2] == b"\0\0" and header[2] in _TYPES
+    if not known or not 1 <= header[3] <= _MOST_DIMENSIONS:
         raise DataError(f"{path}: expected an IDX header, found {header.hex(' ') or 'nothing'}")
     dimensions = stream.read(4 * header[3])
     if len(dimensions) < 4 * header[3]:
@@ -113,5 +118,8 @@ def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[An
     if len(raw) != n_bytes:
         word = "cut short" if len(raw) < n_bytes else "longer than its header says"
         raise DataError(f"{path}: {word}: expected {sizes} of {dtype.itemsize} bytes")
-    array = np.frombuffer(raw, dtype).reshape(shape)
+    try:
+        array = np.frombuffer(raw, dtype).reshape(shape)
+    except ValueError as error:  # nothing by something absurd
+        raise DataError(f"{path}: its header says {sizes}") from error
     return array.astype(dtype.newbyteorder("="), copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import pathlib
 import tokenize
 import zipfile
@@ -98,11 +99,13 @@ def _described(array: NDArray[Any]) -> str:
 # What NumPy's readers raise on broken or hostile files, besides OSError and EOFError.
 _BROKEN = (
     ArithmeticError,
+    AttributeError,
     KeyError,
     RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,
+    lzma.LZMAError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -113,7 +116,8 @@ def read_npy(path: pathlib.Path) -> NDArray[Any]:
     """Map one .npy file: nothing is read before it is used, and its header cannot lie."""
     with reading(path):
         try:
-            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+            with np.errstate(over="raise"):  # sizes that multiply to more than there is
+                array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         except _BROKEN as error:
             raise DataError(f"{path}: not a whole .npy file of numbers: {_line(error)}") from error
     return array
@@ -132,11 +136,15 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
                     if name not in archive:
                         found = ", ".join(archive.files) or "none"
                         raise DataError(f"{path}: expected an array {name!r}, found {found}")
-                return [archive[name] for name in names]
+                arrays = [archive[name] for name in names]
         except DataError:
             raise
         except _BROKEN as error:
             raise DataError(f"{path}: not a whole .npz file of numbers: {_line(error)}") from error
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as its bytes
+            raise DataError(f"{path}: {name} is no array")
+    return arrays
 
 
 def _line(error: BaseException) -> str:

@@ -38,6 +38,11 @@ def fit_standardization(dataset: Dataset, kind: str) -> Standardization:
     kind
         none, per_feature, or per_channel (one mean and one std for all pixels of a channel).
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for at the end
+        return _fit(dataset, kind)
+
+
+def _fit(dataset: Dataset, kind: str) -> Standardization:
     d = dataset.n_features
     if kind == "none":
         return Standardization(np.zeros(d), np.ones(d))
@@ -76,17 +81,16 @@ def _moments(
     constant = np.ones(d, bool)
     n = 0
     step = max(1, _CHUNK_BYTES // (8 * d))
-    with np.errstate(over="ignore", invalid="ignore"):  # checked by the caller
-        for first in range(0, len(split), step):
-            rows = split.features[split.rows[first : first + step]]
-            constant &= (rows == first_row).all(axis=0)
-            chunk = rows.astype(np.float64)
-            m = len(chunk)
-            chunk_mean = chunk.mean(axis=0)
-            chunk -= chunk_mean
-            delta = chunk_mean - mean
-            n += m
-            mean += delta * (m / n)
-            squares += np.einsum("ij,ij->j", chunk, chunk) + delta**2 * (m * (n - m) / n)
+    for first in range(0, len(split), step):
+        rows = split.features[split.rows[first : first + step]]
+        constant &= (rows == first_row).all(axis=0)
+        chunk = rows.astype(np.float64)
+        m = len(chunk)
+        chunk_mean = chunk.mean(axis=0)
+        chunk -= chunk_mean
+        delta = chunk_mean - mean
+        n += m
+        mean += delta * (m / n)
+        squares += np.einsum("ij,ij->j", chunk, chunk) + delta**2 * (m * (n - m) / n)
     mean[constant] = first_row[constant]
     return mean, squares / n, constant

@@ -67,8 +67,11 @@ class EpochRecord:
     validation_accuracy: float | None
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the record as plain Python objects, a key an attribute."""
-        return dict(self.__dict__)
+        """Return the record as plain Python objects; what is not finite as None, for JSON."""
+        return {
+            key: value if value is None or math.isfinite(value) else None
+            for key, value in self.__dict__.items()
+        }
 
 
 class Trainer:
@@ -202,20 +205,20 @@ class Trainer:
                 x, objective.targets(labels, self._targets), objective.example_weights(labels)
             )
             if not np.isfinite(losses).all():
-                self._drop_diverged(epoch, step, losses, rates)
+                self._drop_diverged(losses, f"step {step + 1} of epoch {epoch + 1}", rates[step:])
             self.update.step(rates[step])
             observer.step(float(losses[0]), float(rates[step, 0]))
 
-    def _drop_diverged(self, epoch: int, step: int, losses: Array, rates: Array) -> None:
-        """Set the models whose loss is not finite to zero, where they stay."""
+    def _drop_diverged(self, losses: Array, when: str, rates: Array) -> None:
+        """Set the models whose loss is not finite to zero, where they stay; ``rates`` too."""
         for m in np.flatnonzero(~np.isfinite(losses)):
             self.diverged[m] = (
-                f"training diverged: the loss is {losses[m]} at step {step + 1} of epoch "
-                f"{epoch + 1}, learning rate {float(rates[step, m]):g}; try a lower learning rate"
+                f"training diverged: the loss is {losses[m]} at {when}, "
+                f"learning rate {float(rates[0, m]):g}; try a lower learning rate"
             )
             self.selections[m].stopped = True
             self.update.reset(int(m))
-            rates[step:, m] = 0
+            rates[:, m] = 0
         if all(self.diverged):
             raise DivergedError(self.diverged[0])
 
@@ -226,6 +229,9 @@ class Trainer:
         if self.dataset.validation is not None:
             validation = self._evaluate(self.dataset.validation, self._plain)
         costs = train.loss + self.engine.penalty()
+        figures = costs if validation is None else costs + validation.loss
+        if not np.isfinite(figures).all():
+            self._drop_diverged(figures, f"the end of epoch {epoch}", rates[None].copy())
         seconds = time.perf_counter() - start
         records = []
         for m, selection in enumerate(self.selections):

@@ -64,8 +64,9 @@ def claim_folder(path: pathlib.Path, config: bytes | None = None) -> None:
         # it is another one, perhaps written by hand.
         if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != config:
             there.append(CONFIG)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{path}: cannot use this folder: {why}") from error
     if there:
         raise OutputError(
             f"{path}: holds a run already ({there[0]}); choose another folder with --output, "
@@ -82,10 +83,16 @@ def run_config_file(path: str) -> pathlib.Path:
         There is no such folder, or it holds no run.
     """
     folder = pathlib.Path(path)
-    if not folder.is_dir():
-        raise ModelFileError(f"{path}: expected the folder of a run, found none")
-    if not (folder / CONFIG).is_file():
-        raise ModelFileError(f"{path}: expected the folder of a run, found no {CONFIG} in it")
+    try:
+        if not folder.is_dir():
+            raise ModelFileError(f"{path}: expected the folder of a run, found none")
+        if not (folder / CONFIG).is_file():
+            raise ModelFileError(f"{path}: expected the folder of a run, found no {CONFIG} in it")
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelFileError(f"{path}: expected the folder of a run: {why}") from error
     return folder / CONFIG
 
 

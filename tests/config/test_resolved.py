@@ -18,7 +18,7 @@ ODD = [
     "...", "?", ":", "a: b", "a:", ": a", "a #b", "#a", "&a", "*a", "!a", "!!str a", "%a", "@a",
     "`a", "|", ">", "|-", "[a", "]", "{a", "}", ",", "'", '"', "''", '""', "\\", "\\n", " ", "  a",
     "a  ", "\t", "\ta", "\n", "a\n", "\na", "a\nb", "a\n\nb", "a\n  b\n", "\r", "a\r\nb", "\x85",
-    "\u2028", "\u2029", "\ufeff", "\ufeffa", "\x00", "\x1b[31m", "\x7f", "\xa0", "é", "ß", "漢字",
+    "\u2028", "\u2029", "\ufeff", "\ufeffa", "\x1b[31m", "\x7f", "\xa0", "é", "ß", "漢字",
     "☃", "😀", "\U0010ffff", "\ufffe", "e\u0301", "a" * 300, "ab " * 100, "\u202e", "1e3\n", "no ",
 ]  # fmt: skip
 
@@ -42,9 +42,9 @@ def test_an_odd_string_reads_back_as_itself(text):
 
 
 SETTINGS = settings(derandomize=True, deadline=None)
-SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\x85")  # \x85: see ODD
+SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")  # no path has it
 STRINGS = st.text(SIGNS, min_size=1, max_size=30) | st.text(
-    alphabet="0123456789eE+-._:#'\" \n\t&*!|>%@`,[]{}?~=<ntrueyosfalINF", min_size=1, max_size=12
+    alphabet="0123456789eE+-._:#'\" \n\t&*!|>%@`,[]{}?=<ntrueyosfalINF", min_size=1, max_size=12
 )
 
 
@@ -67,7 +67,12 @@ def test_any_number_reads_back_as_itself(rate, fraction, seed, weights):
     if any(weights):
         training["class_weights"] = weights
     config = Config.model_validate(
-        {"data": {"format": "synthetic", "validation": fraction}, "l2": rate, "training": training}
+        {
+            "data": {"format": "synthetic", "validation": fraction},
+            "model": {"dtype": "float64"},
+            "l2": rate,
+            "training": training,
+        }
     )
     assert read_back(config) == config
 

@@ -63,7 +63,7 @@ def test_cost_and_gradient_agree_with_autograd(loss, shape, seed, l2):
     costs = engine.loss_gradient(rows, Y, v) + engine.penalty()
     for m in range(M):
         cost = reference_cost(loss, l2, rows, Y[m % len(Y)], v, single=False)
-        np.testing.assert_allclose(costs[m], cost(W[m], b[m]), rtol=1e-12)
+        np.testing.assert_allclose(costs[m], cost(W[m], b[m]), rtol=1e-12, atol=1e-14)
         dW, db = autograd.grad(cost, (0, 1))(W[m], b[m])
         size = max(np.abs(dW).max(), 1e-3)
         np.testing.assert_allclose(engine.dW[m], dW, rtol=1e-12, atol=1e-12 * size)
@@ -78,7 +78,7 @@ def test_a_single_output_agrees_with_autograd(loss, seed, n):
     costs = engine.loss_gradient(rows, Y) + engine.penalty()
     for m, l2 in enumerate([0.1, 0.0]):
         cost = reference_cost(loss, l2, rows, Y[0], np.ones(n), single=True)
-        np.testing.assert_allclose(costs[m], cost(W[m], b[m]), rtol=1e-12)
+        np.testing.assert_allclose(costs[m], cost(W[m], b[m]), rtol=1e-12, atol=1e-14)
         dW, db = autograd.grad(cost, (0, 1))(W[m], b[m])
         np.testing.assert_allclose(engine.dW[m], dW, rtol=1e-11, atol=1e-13)
         np.testing.assert_allclose(engine.db[m], db, rtol=1e-11, atol=1e-13)
@@ -105,7 +105,9 @@ def test_cross_entropy_is_scipys(seed, C, n):
     engine = engine_for(W, b, "softmax_cross_entropy", [0.0], C, n)
     S = engine.scores(rows)[0].copy()
     losses = engine.losses_of_scores(Y)[0]
-    np.testing.assert_allclose(losses, -(Y[0] * log_softmax(S, axis=0)).sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(
+        losses, -(Y[0] * log_softmax(S, axis=0)).sum(axis=0), rtol=1e-12, atol=1e-14
+    )
     engine.loss_gradient(rows, Y)
     G = softmax(S, axis=0) - Y[0]
     np.testing.assert_allclose(engine.db[0], G.mean(axis=1), rtol=1e-10, atol=1e-14)
