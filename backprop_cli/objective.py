@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.config import Config
 from backprop_cli.datasets import Dataset
-from backprop_cli.engine import Array, target_table
+from backprop_cli.engine import Array, fill_targets
 from backprop_cli.errors import DataError
 from backprop_cli.rng import Stream, generator
 
@@ -22,21 +23,28 @@ class Objective:
 
     Attributes
     ----------
-    table
-        The target of every label, M x C x C or 1 x C x C (`target_table`).
+    n_classes
+        C.
+    label_smoothing
+        M numbers, or one that serves all models.
     class_weights
         A factor on the loss of each class, C, or None for 1.
     """
 
-    table: Array
+    n_classes: int
+    label_smoothing: Array
     class_weights: Array | None = None
 
-    def targets(self, labels: NDArray[np.int64], out: Array) -> Array:
-        """Return Y for n labels, within ``out`` (flat, at least M C n)."""
-        M, C, _ = self.table.shape
-        Y = out[: M * C * len(labels)].reshape(M, C, len(labels))
-        np.take(self.table, labels, axis=2, out=Y, mode="clip")  # labels are checked
-        return Y
+    def buffer(self, n: int) -> Array:
+        """Return room for the targets of n examples."""
+        size = len(self.label_smoothing) * self.n_classes * n
+        return np.empty(size, self.label_smoothing.dtype)
+
+    def targets(self, labels: NDArray[np.int64], buffer: Array) -> Array:
+        """Return Y for labels, M x C x n or 1 x C x n, within a `buffer` of as many or more."""
+        shape = (len(self.label_smoothing), self.n_classes, len(labels))
+        Y = buffer[: math.prod(shape)].reshape(shape)
+        return fill_targets(labels, self.label_smoothing, Y)
 
     def example_weights(self, labels: NDArray[np.int64]) -> Array | None:
         """Return v for n labels."""
@@ -45,7 +53,7 @@ class Objective:
 
 def plain_objective(n_classes: int, dtype: np.dtype[Any]) -> Objective:
     """Return the objective of an evaluation: the labels as they are, every example counting 1."""
-    return Objective(target_table(n_classes, [0.0], dtype))
+    return Objective(n_classes, np.zeros(1, dtype))
 
 
 def initial_parameters(configs: Sequence[Config], n_classes: int, d: int) -> tuple[Array, Array]:
@@ -63,20 +71,20 @@ def training_objective(
     configs: Sequence[Config], dataset: Dataset, dtype: np.dtype[Any]
 ) -> Objective:
     """Return targets and class weights that the models are trained on."""
-    table = target_table(dataset.n_classes, [c.label_smoothing for c in configs], dtype)
-    if len(np.unique(table, axis=0)) == 1:
-        table = table[:1]  # one Y serves all models
+    C = dataset.n_classes
+    smoothing = np.array([config.label_smoothing for config in configs], dtype)
+    if (smoothing == smoothing[0]).all():
+        smoothing = smoothing[:1]  # one Y serves all models
     weights = configs[0].training.class_weights
     if weights is None:
-        return Objective(table)
-    C = dataset.n_classes
+        return Objective(C, smoothing)
     if isinstance(weights, str):  # balanced
         labels = dataset.train.own_labels()
         counts = np.bincount(labels, minlength=C)
         values = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     else:
         values = np.asarray(weights)
-    return Objective(table, values.astype(dtype))
+    return Objective(C, smoothing, values.astype(dtype))
 
 
 def check_against_data(config: Config, dataset: Dataset) -> None:

@@ -88,7 +88,7 @@ def make_problem(config: Config, dataset: Dataset, rows: NDArray[np.intp]) -> Pr
         W=W[0].astype(np.float64),
         b=b[0].astype(np.float64),
         rows=np.asarray(gather(train.features, rows), np.float64),
-        Y=np.asarray(objective.table[0][:, labels], np.float64),
+        Y=np.asarray(objective.targets(labels, objective.buffer(len(rows)))[0], np.float64),
         example_weights=np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64),
         loss=config.loss,
         l2=config.l2,

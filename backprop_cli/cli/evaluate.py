@@ -36,7 +36,7 @@ def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) ->
     from backprop_cli.training.run_directory import load_run
 
     config, model = load_run(run, overrides)
-    dataset = load_dataset(config.data, model.weights.dtype)
+    dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     examples = dataset.split(split)
     if examples is None:
         raise DataError(f"data.{split}: the config asks for no {split} examples")

@@ -64,7 +64,7 @@ Part = Annotated[
 ]
 
 
-MOST_CLASSES = 100_000
+MOST_CLASSES = 10_000
 
 
 def _check_classes(value: object) -> int | list[str]:

@@ -1,7 +1,8 @@
 """YAML text to plain values, remembering the line of every key.
 
-YAML's core schema (version 1.2) is read, so that ``1e-3`` is a number and ``no`` is a word. Tags,
-anchors and aliases are refused: a config needs none, and they are how a YAML file does harm.
+Scalars are those of YAML 1.2, so that ``1e-3`` is a number and ``no`` is a word; numbers are
+decimal. Tags, anchors and aliases are refused: a config needs none, and they are how a YAML file
+does harm.
 """
 
 from __future__ import annotations

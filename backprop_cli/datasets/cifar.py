@@ -114,7 +114,9 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
 
 def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     pixels, labels = _read_binary(path, kind) if path.suffix == ".bin" else _read_pickle(path, kind)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < kind.n_classes:
+    if not len(labels):
+        raise DataError(f"{path}: expected examples, found no images")
+    if not 0 <= labels.min() <= labels.max() < kind.n_classes:
         raise DataError(
             f"{path}: labels from {labels.min()} to {labels.max()}, "
             f"expected 0 to {kind.n_classes - 1}"

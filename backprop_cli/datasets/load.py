@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.config.schema import (
+    MOST_CLASSES,
     Cifar10Data,
     Cifar100Data,
     DataSection,
@@ -24,10 +25,11 @@ from backprop_cli.rng import Stream, generator
 
 _HELD_OUT = 0.2  # the test part of a format that has no test file of its own
 _CHUNK_BYTES = 4_000_000
-_MOST_CLASSES = 100_000
 
 
-def load_dataset(data: DataSection, dtype: DTypeLike) -> Dataset:
+def load_dataset(
+    data: DataSection, dtype: DTypeLike, class_names: tuple[str, ...] | None = None
+) -> Dataset:
     """Read, check and split the data of a config.
 
     Parameters
@@ -36,6 +38,8 @@ def load_dataset(data: DataSection, dtype: DTypeLike) -> Dataset:
         The config's data section.
     dtype
         The type that training computes in: every feature must be finite in it.
+    class_names
+        Those of a model, whose classes need not all occur; None: those of the data.
 
     Raises
     ------
@@ -46,7 +50,10 @@ def load_dataset(data: DataSection, dtype: DTypeLike) -> Dataset:
     for examples in (parts.train, parts.validation, parts.test):
         if examples is not None:
             check_features(examples, np.dtype(dtype))
-    class_names = _class_names(parts)
+    class_names = class_names or _class_names(parts)
+    for examples in (parts.train, parts.validation, parts.test):
+        if examples is not None:
+            check_labels(examples, len(class_names))
     return _split(data, parts, class_names)
 
 
@@ -86,13 +93,10 @@ def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
 
 
 def _class_names(parts: Parts) -> tuple[str, ...]:
-    """Return the names of the classes; check every label against them."""
+    """Return the names of the classes that the data has; refuse data of one class."""
     names = parts.class_names
     if names is None:
         names = numbered(_count_classes(parts.train))
-    for examples in (parts.train, parts.validation, parts.test):
-        if examples is not None:
-            check_labels(examples, len(names))
     if len(np.unique(parts.train.labels)) < 2:
         raise DataError(
             f"{parts.train.name}: expected at least two classes, "
@@ -103,7 +107,7 @@ def _class_names(parts: Parts) -> tuple[str, ...]:
 
 def _count_classes(train: Examples) -> int:
     low, high = int(train.labels.min()), int(train.labels.max())
-    if low < 0 or high >= _MOST_CLASSES:
+    if low < 0 or high >= MOST_CLASSES:
         raise DataError(f"{train.name}: labels from {low} to {high}, expected class numbers from 0")
     missing = np.flatnonzero(np.bincount(train.labels) == 0)
     if len(missing):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import pathlib
 import pickle
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -66,7 +67,30 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+# What the published files are made of, and copies of them in any protocol. Nothing else is read.
+_OPCODES = """
+PROTO FRAME STOP MARK EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE
+TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE INT LONG LONG1 BININT BININT1 BININT2 STRING
+BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES PUT BINPUT
+LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
+"""
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own unpickler in Python, cut down.
+
+    The one in C would let a file of a few bytes ask for gigabytes of room for its memo, and crash
+    the interpreter by a dictionary key that is nested too deep to be hashed.
+    """
+
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
+        code: pickle._Unpickler.dispatch[code]
+        for code in (ord(getattr(pickle, name)) for name in _OPCODES.split())
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _STAND_INS[module, name]
@@ -74,6 +98,30 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(
                 f"it asks to run {module}.{name}, which no CIFAR file does"
             ) from None
+
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        self._set(items)
+
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key, value])
+
+    def _set(self, items: list[Any]) -> None:
+        dictionary = self.stack[-1]
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, bytes | str):
+                raise pickle.UnpicklingError("a dictionary whose keys are no text")
+            dictionary[key] = value
+
+    def _make_dictionary(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set(items)
+
+    dispatch[ord(pickle.SETITEMS)] = _set_items
+    dispatch[ord(pickle.SETITEM)] = _set_item
+    dispatch[ord(pickle.DICT)] = _make_dictionary
 
 
 def load(path: pathlib.Path) -> dict[str, Any]:

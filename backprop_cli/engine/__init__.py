@@ -16,6 +16,6 @@ G       M x C x n         dl/dS a column, before the 1/n
 from backprop_cli.engine.decisions import decide, probabilities
 from backprop_cli.engine.linear import BatchEngine
 from backprop_cli.engine.losses import LOSSES, Array
-from backprop_cli.engine.targets import target_table
+from backprop_cli.engine.targets import fill_targets
 
-__all__ = ["LOSSES", "Array", "BatchEngine", "decide", "probabilities", "target_table"]
+__all__ = ["LOSSES", "Array", "BatchEngine", "decide", "fill_targets", "probabilities"]

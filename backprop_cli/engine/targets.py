@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import NDArray
 
 from backprop_cli.engine.losses import Array
 
 
-def target_table(n_classes: int, label_smoothing: Sequence[float], dtype: DTypeLike) -> Array:
-    """Return the target vector of every label, for every model.
+def fill_targets(labels: NDArray[np.int64], label_smoothing: Array, out: Array) -> Array:
+    """Write the targets of n labels: a label y becomes (1 - a) e_y + a / C.
 
-    Column k of table m is (1 - a_m) e_k + a_m / C, so that ``table[:, :, labels]`` is Y
-    (M x C x n). Label smoothing as Szegedy et al. (2016) have it; a = 0 is the one-hot vector.
+    Label smoothing as Szegedy et al. (2016) have it; a = 0 is the one-hot vector.
 
     Parameters
     ----------
-    n_classes
-        C.
+    labels
+        n class numbers.
     label_smoothing
-        a, one number in [0, 1) a model.
-    dtype
-        float32 or float64.
-
-    Returns
-    -------
-    NDArray
-        M x C x C.
+        a, one number in [0, 1) a model, M.
+    out
+        Y, M x C x n; returned.
     """
-    a = np.asarray(label_smoothing, dtype=np.float64)[:, None, None]
-    table: Array = ((1.0 - a) * np.eye(n_classes) + a / n_classes).astype(dtype)
-    return table
+    a = label_smoothing[:, None]
+    out[...] = (a / out.shape[1])[:, None]
+    out[:, labels, np.arange(len(labels))] += 1 - a
+    return out

@@ -47,7 +47,7 @@ def evaluate(
     n = len(split)
     total = np.zeros(engine.n_models)
     decisions = np.empty((engine.n_models, n), np.intp)
-    memory = np.empty(objective.table.size // engine.n_classes * batch, engine.W.dtype)
+    memory = objective.buffer(batch)
     for examples in _slices(n, batch):
         rows = split.rows[examples]
         labels = split.labels[rows]

@@ -131,7 +131,7 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(dataset.train) / batch_size)
         self.objective = training_objective(configs, dataset, self.dtype)
         self._plain = plain_objective(C, self.dtype)
-        self._targets = np.empty(self.objective.table.size // C * batch_size, self.dtype)
+        self._targets = self.objective.buffer(batch_size)
         stopping = self.training.early_stopping
         self.selections = [
             Selection(config.training.keep, stopping.patience if stopping else None)

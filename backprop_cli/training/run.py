@@ -56,8 +56,11 @@ class Result:
         def figures(evaluation: Evaluation | None) -> dict[str, Any] | None:
             if evaluation is None:
                 return None
-            everything = evaluation.to_mapping()
-            return {key: everything[key] for key in ("examples", "accuracy", "loss")}
+            return {
+                "examples": evaluation.n_examples,
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+            }
 
         return {
             "run": str(self.path),

@@ -8,7 +8,18 @@ import time
 
 import pytest
 
+from backprop_cli.training import run_directory
+from backprop_cli.training.run_directory import RunDirectory
+
 COMMAND = [sys.executable, "-m", "backprop_cli"]
+
+
+@pytest.fixture(autouse=True)
+def _handler():
+    """Leave Ctrl-C as it was, for this process and for those it starts."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -31,40 +42,29 @@ def started(tmp_path):
         process.communicate()
 
 
-def wait_for(process, condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_a_second_interrupt_does_not_cost_the_last_finished_epoch(
+    run, config, tmp_path, monkeypatch
+):
+    """Ctrl-C after the third epoch, and again while its model is being written."""
+    record, save = RunDirectory.record, run_directory.save_model
 
+    def record_and_press(self, line, model):
+        record(self, line, model)
+        if line["epoch"] == 3:
+            monkeypatch.setattr(run_directory, "save_model", press_and_save)
+            signal.raise_signal(signal.SIGINT)
 
-LONG = """\
-data: {format: synthetic, examples: 1000, size: 8, validation: 200, test: 200}
-training: {epochs: 100000000, batch_size: 50}
-"""
+    def press_and_save(*args):
+        signal.raise_signal(signal.SIGINT)
+        save(*args)
 
-
-@pytest.mark.parametrize("json_option", [[], ["--json"]])
-def test_an_impatient_user(started, tmp_path, json_option):
-    process = started("train", LONG, "--output", tmp_path / "run", *json_option)
-    wait_for(process, (tmp_path / "run" / "model.safetensors").exists)
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.003)
-    out, err = process.communicate(timeout=60)
-    # A signal that comes while the interpreter shuts down ends it as the system does: to a shell,
-    # 130 as well.
-    assert process.returncode in (130, -signal.SIGINT)
-    assert out == ""
+    monkeypatch.setattr(RunDirectory, "record", record_and_press)
+    status, out, err = run("train", "--config", config(), "--set", "training.epochs=50")
+    assert (status, out) == (130, "")
     assert "Traceback" not in err
-    done = subprocess.run(
-        [*COMMAND, "eval", str(tmp_path / "run"), "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(done.stdout)["examples"] == 200
-    leftovers = [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
-    assert not leftovers
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert run("eval", tmp_path / "run")[0] == 0
 
 
 def test_a_long_check_is_interrupted_quietly(started):

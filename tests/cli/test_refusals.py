@@ -106,6 +106,15 @@ def limited():
     resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
 
 
+def test_two_thousand_classes_need_no_gigabytes(config, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "backprop_cli", "train", "--config", str(config()),
+         "--set", "data.classes=2000", "--json"],
+        capture_output=True, text=True, check=False, preexec_fn=limited,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("count", [10**9, 10**19])
 def test_more_classes_than_memory_holds_are_refused(config, count):
     """In a process of its own, which may not take the machine's memory along."""

@@ -168,7 +168,11 @@ def test_eval(run, tmp_path):
     x, y = arrays(C=5)
     np.savez(tmp_path / "more.npz", x=x, y=y)
     other = f"data.path={tmp_path / 'more.npz'}"
-    assert_one_line(run("eval", folder, "--set", other), "expected labels 0 to 2")
+    assert_one_line(run("eval", folder, "--set", other), "labels from 0 to 4", "expected 0 to 2")
+    np.savez(tmp_path / "one.npz", x=x, y=0 * y)
+    other = f"data.test={tmp_path / 'one.npz'}"
+    status, out, err = run("eval", folder, "--set", other, "--json")
+    assert (status, json.loads(out)["examples"]) == (0, 60)  # of one class, which is fine here
     assert_one_line(run("eval", folder, "--split", "validation", "--set", "data.validation=0"))
     (tmp_path / "empty").mkdir()
     assert_one_line(run("eval", tmp_path / "empty"), "no config.yaml")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from backprop_cli.engine import BatchEngine, target_table
+from backprop_cli.engine import BatchEngine, fill_targets
 from backprop_cli.engine.losses import LOSSES
 
 
@@ -187,9 +187,9 @@ def test_a_short_batch_after_a_long_one_is_its_own():
     np.testing.assert_allclose(engine.dW, fresh.dW, rtol=1e-13, atol=1e-16)
 
 
-def test_target_table():
-    table = target_table(4, [0.0, 0.2], "float64")
-    np.testing.assert_array_equal(table[0], np.eye(4))
-    expected = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
-    np.testing.assert_allclose(table[1], expected, rtol=1e-15)
-    np.testing.assert_allclose(table.sum(axis=1), 1.0, rtol=1e-15)
+def test_targets():
+    labels = np.array([2, 0, 2])
+    Y = fill_targets(labels, np.array([0.0, 0.2]), np.full((2, 4, 3), np.nan))
+    np.testing.assert_array_equal(Y[0], np.eye(4)[:, labels])
+    np.testing.assert_allclose(Y[1], 0.05 + 0.8 * np.eye(4)[:, labels], rtol=1e-15)
+    np.testing.assert_allclose(Y.sum(axis=1), 1.0, rtol=1e-15)
