@@ -11,6 +11,7 @@ import click
 
 from backprop_cli import __version__
 from backprop_cli.cli.evaluate import evaluate
+from backprop_cli.cli.explain import explain
 from backprop_cli.cli.gradcheck import gradcheck
 from backprop_cli.cli.sweep import sweep
 from backprop_cli.cli.train import train
@@ -25,7 +26,7 @@ def cli() -> None:
     """Train, check and explain linear classifiers (softmax, multi-class SVM)."""
 
 
-for _command in (train, evaluate, gradcheck, sweep):
+for _command in (train, evaluate, gradcheck, explain, sweep):
     cli.add_command(_command)
 
 

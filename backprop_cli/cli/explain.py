@@ -1,0 +1,65 @@
+"""``backprop explain``."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import click
+
+from backprop_cli.cli.options import config_option, json_option, set_option
+
+
+@click.command()
+@config_option
+@set_option
+@click.option(
+    "--example",
+    "index",
+    metavar="I",
+    type=int,
+    default=0,
+    show_default=True,
+    help="The training example, from 0.",
+)
+@json_option
+@click.option("--dot", "as_dot", is_flag=True, help="Print the graph as Graphviz text.")
+@click.option(
+    "--html",
+    "html_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Also write a page on which to step through both passes.",
+)
+def explain(
+    config_file: str,
+    overrides: tuple[str, ...],
+    index: int,
+    as_json: bool,
+    as_dot: bool,
+    html_file: str | None,
+) -> None:
+    """Explain one example's gradient. The computational graph, forward and backward.
+
+    At the weights that training starts from, in float64: values, Jacobians, gradients, the order
+    of computation, and what reverse mode and forward mode cost.
+    """
+    from backprop_cli.atomic import write_atomically
+    from backprop_cli.config import load_config
+    from backprop_cli.datasets import load_dataset
+    from backprop_cli.reporting.explain import explain as describe
+    from backprop_cli.reporting.explain import to_dot, to_html, to_text
+
+    if as_json + as_dot + (html_file is not None) > 1:
+        raise click.UsageError("choose one of --json, --dot and --html")
+    config = load_config(config_file, overrides)
+    explanation = describe(config, load_dataset(config.data, "float64"), index)
+    if as_json:
+        click.echo(json.dumps(explanation.to_mapping()))
+    elif as_dot:
+        click.echo(to_dot(explanation))
+    elif html_file is not None:
+        write_atomically(pathlib.Path(html_file), to_html(explanation).encode("utf-8", "replace"))
+        click.echo(f"{to_text(explanation)}\n\npage  {html_file}")
+    else:
+        click.echo(to_text(explanation))

@@ -1,0 +1,83 @@
+"""An explanation as one page that needs nothing else: no network, and no script to be read."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import resources
+from string import Template
+
+from backprop_cli.reporting.explain import pictures, words
+from backprop_cli.reporting.explain.describe import Explanation
+from backprop_cli.reporting.explain.diagram import to_svg
+from backprop_cli.reporting.explain.notation import plain
+from backprop_cli.reporting.explain.panels import Panels
+
+_NAMED_IN_FORMULAS = frozenset("ag")  # vectors that are no nodes
+
+
+def to_html(explanation: Explanation) -> str:
+    """Return the page."""
+    vectors = _NAMED_IN_FORMULAS.union(
+        step.name for step in explanation.forward if step.value.ndim == 1
+    )
+    example = explanation.example
+    penalty = f", l2 {explanation.l2:g}" if explanation.l2 else ""
+    return Template(_resource("page.html")).substitute(
+        style=_resource("style.css"),
+        script=_resource("page.js"),
+        photograph=_photograph(explanation),
+        index=example.index,
+        true_class=escape(example.class_names[example.label]),
+        setting=escape(f"{explanation.loss}{penalty}"),
+        seed=explanation.seed,
+        meaning=escape(words.meaning(example, explanation.outcome)),
+        graph=to_svg(explanation, vectors),
+        total=len(explanation.forward) + len(explanation.backward),
+        steps=Panels(explanation, vectors).sections(),
+        products=_products(explanation),
+    )
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _photograph(explanation: Explanation) -> str:
+    example = explanation.example
+    if example.image_shape is None:
+        return ""
+    uri = pictures.photograph(example.features, example.image_shape)
+    name = escape(example.class_names[example.label])
+    return f'<img class="photograph" src="{uri}" alt="The example, {name}">'
+
+
+def _products(explanation: Explanation) -> str:
+    rows = [
+        _row(
+            "Reverse mode",
+            f"the gradients by all {len(explanation.backward)} nodes, in one backward pass",
+            explanation.reverse_mode_products,
+        )
+    ]
+    for name, count in explanation.forward_mode.items():
+        how = (
+            ""
+            if count.measured == count.coordinates
+            else f" (counted on {count.measured}, which all cost the same, and scaled)"
+        )
+        rows.append(
+            _row(
+                "Forward mode",
+                f"the gradient by {plain(name)}, {count.coordinates:,} coordinates{how}",
+                count.products,
+            )
+        )
+    return (
+        f'<table class="products">{"".join(rows)}</table>\n'
+        f"<p>Forward mode takes <strong>{explanation.ratio:,.1f} times</strong> as many "
+        f"multiplications for {' and '.join(explanation.forward_mode)}.</p>"
+    )
+
+
+def _row(mode: str, gives: str, products: int) -> str:
+    return f'<tr><th scope="row">{mode}</th><td>{products:,}</td><td>{escape(gives)}</td></tr>'

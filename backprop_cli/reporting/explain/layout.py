@@ -1,0 +1,61 @@
+"""Where the nodes of a classifier's graph stand: in columns and rows, every edge a straight line.
+
+The middle row is the spine, the longest way to the result: z, s, p, l, J. Each other node stands
+above or below the first node of the spine that needs it.
+
+    row 0    inputs               x           y   lambda
+    row 1    the spine            z   s   p   l   J
+    row 2    parameters               b
+    row 3    the penalty          W               r
+
+Without a penalty W stands in row 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from backprop_cli.reporting.explain.describe import ForwardStep
+
+
+class Place(NamedTuple):
+    """A cell of the grid."""
+
+    column: int
+    row: int
+
+
+def places(steps: Sequence[ForwardStep]) -> dict[str, Place]:
+    """Return the cell of every node, by its name.
+
+    Parameters
+    ----------
+    steps
+        The nodes of a classifier's graph on one example, in the order of computation.
+    """
+    spine = _spine(steps)
+    cells = {name: Place(column, 1) for column, name in enumerate(spine)}
+    for step in reversed(steps):  # children first
+        if step.name in cells:
+            continue
+        children = [other.name for other in steps if step.name in other.parents]
+        column = min(cells[child].column for child in children)
+        if step.kind == "input":
+            row = 0
+        elif step.kind == "computed" or any(child not in spine for child in children):
+            row = 3
+        else:
+            row = 2
+        cells[step.name] = Place(column, row)
+    return cells
+
+
+def _spine(steps: Sequence[ForwardStep]) -> list[str]:
+    """Return the longest chain of computed nodes that ends at the result."""
+    chains: dict[str, list[str]] = {}
+    for step in steps:
+        if step.kind == "computed":
+            before = [chains[parent] for parent in step.parents if parent in chains]
+            chains[step.name] = [*max(before, key=len, default=[]), step.name]
+    return max(chains.values(), key=len)

@@ -1,0 +1,256 @@
+"""The steps of the page, one section each: formula, sentence, value or gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from backprop_cli.reporting.explain import pictures
+from backprop_cli.reporting.explain.describe import (
+    Array,
+    BackwardStep,
+    EdgeJacobian,
+    Explanation,
+    ForwardStep,
+)
+from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
+
+_MOST_BARS = 20
+_MOST_PICTURES = 100
+
+
+class Panels:
+    """Makes the sections of one explanation.
+
+    Parameters
+    ----------
+    explanation
+        What to show.
+    vectors
+        The names of its vectors, for the typesetting.
+    """
+
+    def __init__(self, explanation: Explanation, vectors: frozenset[str]) -> None:
+        self._explanation = explanation
+        self._example = explanation.example
+        self._vectors = vectors
+        self._total = len(explanation.forward) + len(explanation.backward)
+
+    def sections(self) -> str:
+        """Return all steps in order."""
+        forward, backward = self._explanation.forward, self._explanation.backward
+        return "\n".join(
+            [self._forward(number, step) for number, step in enumerate(forward, 1)]
+            + [
+                self._backward(number, step)
+                for number, step in enumerate(backward, len(forward) + 1)
+            ]
+        )
+
+    def _forward(self, number: int, step: ForwardStep) -> str:
+        edges = " ".join(f"{step.name}-{parent}" for parent in step.parents)
+        content = [
+            f"<p>{_sentence(step.words)}</p>",
+            f"<h3>Value <small>{step.kind}, {_shape(step.value.shape)}</small></h3>",
+            self._value(step.name, step.value, "value"),
+        ]
+        return self._section(
+            number, "forward", step.name, step.formula, step.words, edges, "", content
+        )
+
+    def _backward(self, number: int, step: BackwardStep) -> str:
+        content = []
+        if step.simplified:
+            content.append(f'<p class="simplified">= {self._math(step.simplified)}</p>')
+        content.append(f"<p>{_sentence(step.words)}</p>")
+        if step.terms:
+            title = "Jacobian of its child" if len(step.terms) == 1 else "Jacobians of its children"
+            norms = step.term_norms if len(step.terms) > 1 else None
+            content.append(self._jacobians(title, step.terms, norms))
+        content += [
+            f"<h3>Gradient <small>{_shape(step.gradient.shape)}</small></h3>",
+            self._value(step.name, step.gradient.reshape(step.value_shape), "gradient"),
+        ]
+        if step.jacobians:
+            content.append(self._jacobians("Next, its own Jacobians", step.jacobians))
+        return self._section(
+            number,
+            "backward",
+            step.name,
+            step.chain_rule,
+            step.words,
+            _edge_names(step.terms),
+            _edge_names(step.jacobians),
+            content,
+        )
+
+    def _section(
+        self,
+        number: int,
+        phase: str,
+        name: str,
+        formula: str,
+        sentence: str,
+        edges: str,
+        jacobians: str,
+        content: list[str],
+    ) -> str:
+        spoken = f"Step {number} of {self._total}, {phase} pass: {plain(formula)}. {sentence}"
+        return "\n".join(
+            [
+                f'<section class="step {phase}" id="step-{number}" data-phase="{phase}" '
+                f'data-node="{escape(name)}" data-edges="{escape(edges)}" '
+                f'data-jacobians="{escape(jacobians)}" data-spoken="{_sentence(spoken)}" '
+                f'aria-labelledby="title-{number}">',
+                f'<p class="phase">{phase.capitalize()} pass '
+                f"<span>step {number} of {self._total}</span></p>",
+                f'<h2 id="title-{number}">{self._math(formula)}</h2>',
+                *content,
+                "</section>",
+            ]
+        )
+
+    def _math(self, formula: str) -> str:
+        return typeset(formula, self._vectors)
+
+    def _jacobians(
+        self, title: str, edges: Sequence[EdgeJacobian], norms: Sequence[float] | None = None
+    ) -> str:
+        rows = []
+        for i, edge in enumerate(edges):
+            norm = "" if norms is None else f"<td>norm of the term {_number(norms[i])}</td>"
+            rows.append(
+                f'<tr><th scope="row">{self._math(edge.symbol)}</th>'
+                f"<td>= {self._math(edge.formula)}</td><td>{_shape(edge.shape)}</td>{norm}</tr>"
+            )
+        return f'<h3>{title}</h3>\n<table class="jacobians">{"".join(rows)}</table>'
+
+    def _value(self, name: str, values: Array, what: str) -> str:
+        """Return a node's value or gradient, in the shape of the value."""
+        if values.size == 1:
+            return f'<p class="number">{_number(float(values.item()))}</p>'
+        if values.ndim == 2:
+            return self._rows(name, values, what)
+        if name == "x":
+            return self._features(values, what)
+        return self._bars(values)
+
+    def _bars(self, values: Array) -> str:
+        """Return one number a class as bars; of many classes those that matter."""
+        names, label = self._example.class_names, self._example.label
+        predicted = self._explanation.outcome.predicted
+        shown = np.arange(len(values))
+        if len(shown) > _MOST_BARS:
+            largest = np.argsort(-np.abs(values), kind="stable")[: _MOST_BARS - 2]
+            shown = np.unique([*largest, label, predicted])
+        finite = np.abs(values[np.isfinite(values)])
+        limit = float(finite.max(initial=0.0)) or 1.0
+        has_negative = bool((values < 0).any())
+        rows = []
+        for k in shown:
+            marks = [("true", k == label), ("predicted", k == predicted)]
+            tags = "".join(f" <em>{mark}</em>" for mark, holds in marks if holds)
+            rows.append(
+                f'<tr><th scope="row"><span>{escape(names[k])}</span>{tags}</th>'
+                f"<td>{_number(float(values[k]))}</td>"
+                f'<td class="track">{_bar(float(values[k]), limit, has_negative)}</td></tr>'
+            )
+        note = (
+            f'<p class="note">{len(shown)} of {len(values)} classes: the true one, the predicted '
+            f"one, the largest. {_summary(values)}</p>"
+            if len(shown) < len(values)
+            else ""
+        )
+        return f'<table class="bars">{"".join(rows)}</table>{note}'
+
+    def _features(self, values: Array, what: str) -> str:
+        """Return one number a feature: a picture, or a strip."""
+        example = self._example
+        if what == "value" and example.image_shape is not None:
+            uri = pictures.photograph(example.features, example.image_shape)
+            name = escape(example.class_names[example.label])
+            return (
+                f'<figure class="features"><img src="{uri}" alt="The example, {name}">'
+                f"<figcaption>The image before standardization. Standardized: {_summary(values)}"
+                "</figcaption></figure>"
+            )
+        return self._rows("x", values[None], what)
+
+    def _rows(self, name: str, matrix: Array, what: str) -> str:
+        """Return one number a feature for each row of a matrix: pictures, or strips."""
+        image_shape, names = self._example.image_shape, self._example.class_names
+        shown = np.arange(len(matrix))
+        if len(shown) > _MOST_PICTURES:
+            norms = np.linalg.norm(matrix, axis=1)
+            largest = np.argsort(-norms, kind="stable")[: _MOST_PICTURES - 1]
+            shown = np.unique([*largest, self._example.label])
+        images = matrix[shown].reshape(len(shown), *(image_shape or (1, 1, -1))).mean(axis=1)
+        finite = np.abs(images[np.isfinite(images)])
+        limit = float(finite.max(initial=0.0))
+        figures = []
+        for k, image in zip(shown, images, strict=True):
+            caption = names[k] if len(matrix) == len(names) else ""
+            alt = f"{what} of {plain(name)}" + (f", {caption}" if caption else "")
+            figures.append(
+                f'<figure><img src="{pictures.signed(image, limit)}" alt="{escape(alt)}">'
+                + (f"<figcaption>{escape(caption)}</figcaption>" if caption else "")
+                + "</figure>"
+            )
+        kind = "pictures" if image_shape else "strips"
+        return (
+            f'<div class="{kind}">{"".join(figures)}</div>\n'
+            f'<p class="legend"><span>{_number(-limit)}</span>'
+            f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
+            f"</span><span>{_number(limit)}</span></p>\n"
+            f'<p class="note">{self._about_rows(matrix, len(shown))}</p>'
+        )
+
+    def _about_rows(self, matrix: Array, n_shown: int) -> str:
+        image_shape = self._example.image_shape
+        each = "pixel" if image_shape else "feature"
+        about = []
+        if len(matrix) > 1:
+            about.append(f"A row a class, a colour a {each}, one scale for all.")
+        else:
+            about.append(f"A colour a {each}.")
+        if n_shown < len(matrix):
+            about.append(f"{n_shown} of {len(matrix)} rows: the largest, and the true class.")
+        if image_shape and image_shape[0] > 1:
+            about.append(f"Mean over the {image_shape[0]} channels.")
+        return " ".join([*about, _summary(matrix)])
+
+
+def _edge_names(edges: Sequence[EdgeJacobian]) -> str:
+    return " ".join(f"{edge.child}-{edge.parent}" for edge in edges)
+
+
+def _bar(value: float, limit: float, has_negative: bool) -> str:
+    """Return a bar from 0, which lies in the middle if there are negative numbers."""
+    if not np.isfinite(value):
+        return ""
+    zero, full = (50.0, 50.0) if has_negative else (0.0, 100.0)
+    length = full * abs(value) / limit
+    left = zero if value >= 0 else zero - length
+    sign = "positive" if value >= 0 else "negative"
+    return f'<span class="{sign}" style="left: {left:.2f}%; width: {length:.2f}%"></span>'
+
+
+def _summary(values: Array) -> str:
+    return (
+        f"Norm {_number(float(np.linalg.norm(values)))}, "
+        f"from {_number(float(values.min()))} to {_number(float(values.max()))}."
+    )
+
+
+def _sentence(text: str) -> str:
+    return escape(plain(text))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f'<span class="nowrap">{shape_text(shape)}</span>'
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")

@@ -1,0 +1,96 @@
+"""Small pictures as PNG data, made with the standard library: photographs and signed values."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.reporting.explain.describe import Array
+
+# Blue for negative, near white for 0, orange for positive: told apart by every kind of eye.
+_STOPS = ((31, 95, 168), (146, 191, 224), (247, 247, 245), (247, 178, 122), (196, 81, 12))
+_LEVELS = 255  # an odd number, so that 0 has a colour of its own
+_MOST_PIXELS = 64  # a side; of a larger picture every k-th pixel is shown
+_LONGEST_STRIP = 1024
+
+LEGEND = ", ".join(f"rgb{stop}" for stop in _STOPS)
+"""The colours from negative to positive, for a CSS gradient."""
+
+
+def photograph(features: NDArray[Any], image_shape: tuple[int, int, int]) -> str:
+    """Return an example's image as a data URI.
+
+    Parameters
+    ----------
+    features
+        d numbers, channel planes. Unless they are bytes, they are stretched to black and white.
+    image_shape
+        (channels, height, width). Three channels are colours; of any other number the mean.
+    """
+    planes = _thinned(features.reshape(image_shape)).astype(np.float64)
+    if len(planes) != 3:
+        planes = np.repeat(planes.mean(axis=0, keepdims=True), 3, axis=0)
+    if features.dtype != np.uint8:
+        low, high = planes.min(), planes.max()
+        planes = (planes - low) * (255 / (high - low) if high > low else 0)
+    pixels = np.round(planes).astype(np.uint8).transpose(1, 2, 0)
+    return _data_uri(_png(pixels, colour_type=2))
+
+
+def signed(values: Array, limit: float) -> str:
+    """Return signed numbers, height x width, as a data URI: from -limit blue to limit orange."""
+    values = _thinned(values)
+    scaled = np.nan_to_num(values / limit if limit else values, posinf=1.0, neginf=-1.0)
+    half = _LEVELS // 2
+    levels = np.round(np.clip(scaled, -1, 1) * half).astype(int) + half
+    positions = np.linspace(-1, 1, len(_STOPS))
+    palette = np.transpose(
+        [
+            np.interp(np.linspace(-1, 1, _LEVELS), positions, channel)
+            for channel in zip(*_STOPS, strict=True)
+        ]
+    )
+    chunk = _chunk(b"PLTE", np.round(palette).astype(np.uint8).tobytes())
+    return _data_uri(_png(levels.astype(np.uint8), colour_type=3, palette=chunk))
+
+
+def _thinned(image: NDArray[Any]) -> NDArray[Any]:
+    """Return every k-th pixel of a large image or strip, ... x height x width."""
+    height, width = image.shape[-2:]
+    k = -(-max(height, width) // (_MOST_PIXELS if height > 1 else _LONGEST_STRIP))
+    return image[..., ::k, ::k]
+
+
+def _png(pixels: NDArray[np.uint8], colour_type: int, palette: bytes = b"") -> bytes:
+    """Return a PNG file of 8-bit pixels, height x width (x 3)."""
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, -1)
+    unfiltered = np.hstack([np.zeros((height, 1), np.uint8), rows])  # each row: filter type 0
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            palette,
+            _chunk(b"IDAT", zlib.compress(unfiltered.tobytes(), 9)),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
