@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-import tempfile
+import secrets
 
 from backprop_cli.errors import OutputError
 
@@ -17,34 +18,26 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     OutputError
         The folder cannot be written, or the disk is full. What was at ``path`` is still there.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        pathlib.Path(temporary).chmod(0o666 & ~_umask())
-        pathlib.Path(temporary).replace(path)
-        temporary = None
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            pathlib.Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: pathlib.Path) -> None:
     """Make a rename last through a power cut, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

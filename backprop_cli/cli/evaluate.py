@@ -29,7 +29,7 @@ _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in 
 def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the model of RUN. Prints accuracy, loss, precision and recall, confusion matrix.
 
-    Other data of the same shape: --set data.path=..., or --set data.test=FILE.
+    Other data of the same shape: --set data.test=FILE.
     """
     from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import DataError

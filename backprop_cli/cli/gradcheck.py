@@ -73,11 +73,16 @@ def gradcheck(
             click.echo(_line(row))
         rows.append(row)
     wrong = [row for row in rows if not row.agrees]
+    compared = any(row.checked for row in rows)
     if as_json:
-        click.echo(json.dumps({"agrees": not wrong, "rows": [row.to_mapping() for row in rows]}))
+        click.echo(
+            json.dumps(
+                {"agrees": compared and not wrong, "rows": [row.to_mapping() for row in rows]}
+            )
+        )
     else:
-        click.echo("\n" + _verdict(wrong))
-    context.exit(1 if wrong else 0)
+        click.echo("\n" + (_verdict(wrong) if compared else "Nothing could be compared."))
+    context.exit(0 if compared and not wrong else 1)
 
 
 def _title(cost: str) -> str:

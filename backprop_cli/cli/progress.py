@@ -50,11 +50,12 @@ class ProgressBar(Observer):
         if bar is not None and bar.update():
             bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)
 
-    def epoch(self, records: Sequence[EpochRecord]) -> None:
+    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         """Show an epoch's figures."""
-        if self._bar is None:
+        going = [record for record in records if record is not None]
+        if self._bar is None or not going:
             return
-        record = records[0]
+        record = going[0]
         text = f"epoch {record.epoch}/{self._n_epochs}"
         if record.validation_accuracy is not None:
             text += f" validation {100 * record.validation_accuracy:.2f} %"

@@ -52,12 +52,13 @@ def sweep(
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.cli.train import summary_text, with_absolute_paths
-    from backprop_cli.config import load_config
+    from backprop_cli.config import check_config, read_config
     from backprop_cli.rng import Stream, generator
     from backprop_cli.training.run import Interrupted
     from backprop_cli.training.sweep import Sweep, combinations, draws
 
-    base = load_config(config_file, overrides)
+    text = read_config(config_file)
+    base = check_config(text, config_file, overrides)
     values = _axes("--grid", grids)
     bounds = _axes("--range", ranges)
     _check_axes(values, bounds, sample)
@@ -69,7 +70,7 @@ def sweep(
     configs: list[Config] = []
     for setting in settings:
         own = tuple(f"{key}={json.dumps(value)}" for key, value in setting.items())
-        config = load_config(config_file, (*overrides, *own))
+        config = check_config(text, config_file, (*overrides, *own))
         configs.append(with_absolute_paths(config, output))
     job = Sweep(configs, settings)
     try:

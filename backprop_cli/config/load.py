@@ -29,18 +29,28 @@ def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Conf
     ConfigError
         All problems of the file at once, one line each.
     """
-    name = printable(str(file))
+    return check_config(read_config(file), str(file), overrides)
+
+
+def read_config(file: str | pathlib.Path) -> bytes:
+    """Return a config file's text, unchecked.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read.
+    """
     try:
         with pathlib.Path(file).open("rb") as stream:
-            text = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{name}: cannot read the config: {why}") from error
-    return check_config(text, name, overrides)
+        raise ConfigError(printable(f"{file}: cannot read the config: {why}")) from error
 
 
 def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) -> Config:
     """Check a config's YAML text; ``name`` stands for it in messages. See `load_config`."""
+    name = printable(name)
     source = parse(text, name)
     if not isinstance(source.value, dict):
         found = "nothing" if source.value is None else type(source.value).__name__

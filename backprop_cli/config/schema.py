@@ -334,7 +334,8 @@ class Training(Section):
         False, description="Mirror each training image with probability 1/2, anew every epoch."
     )
     class_weights: ClassWeights | None = Field(
-        None, description="A factor on the loss of each class; balanced: n / (C n_class)."
+        None,
+        description="A factor on the loss of each class; balanced: n / (classes there are x n_class).",
     )
     select_by: Literal["accuracy", "loss"] = Field(
         "accuracy", description="The validation figure that says which epoch is best."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.gradcheck.values import losses, margins
 from backprop_cli.problem import Problem, Vector
 
 # Steps, in units of the scores. The error of the five-point formula is h^4 f^(5) / 30 from
@@ -40,34 +41,32 @@ def centred_differences(
         k truth values: within 2h of the point a margin of the SVM changes its sign, so that the
         cost has a kink there and the difference says nothing.
     """
-    engine = problem.engine()
-    theta = {"W": engine.W, "b": engine.b}[parameter].reshape(-1)
-    Y, v = problem.Y[None], problem.example_weights / len(problem.rows)
+    W, b = problem.W.copy(), problem.b.copy()
+    theta = {"W": W, "b": b}[parameter].reshape(-1)
+    width = W.shape[1] if parameter == "W" else 1
+    X = problem.rows.T
+    S = W @ X + b[:, None]
+    v = problem.example_weights / len(problem.rows)
     derivatives = np.zeros(len(coordinates))
     crossed = np.zeros(len(coordinates), bool)
     reach = np.abs(problem.rows).max(axis=0)
     for k, at in enumerate(coordinates):
-        scale = float(reach[at % len(reach)]) if parameter == "W" else 1.0
+        row = at // width  # the only row of S that this coordinate moves
+        scale = float(reach[at % width]) if parameter == "W" else 1.0
         h = _STEP[problem.loss] / (scale or 1.0)
-        start = theta[at]
+        start, before = theta[at], S[row].copy()
         active = []
-        penalties, losses = 0.0, np.zeros(len(problem.rows))
+        penalties, differences = 0.0, np.zeros(len(problem.rows))
         for multiple, weight in _WEIGHTS.items():
             theta[at] = start + multiple * h
-            scores = engine.scores(problem.rows)[0]
+            S[row] = W[row] @ X + b[row]
             if problem.loss == "multiclass_svm":
-                active.append(_active(scores, problem.Y))
-            losses += weight * engine.losses_of_scores(Y)[0]
+                active.append(margins(S, problem) > 0)
+            differences += weight * losses(S, problem)
             penalties += weight * problem.l2 * float(theta[at] ** 2 - start**2)
-        derivatives[k] = float(v @ losses) / h
+        theta[at], S[row] = start, before
+        derivatives[k] = float(v @ differences) / h
         if parameter == "W":
             derivatives[k] += penalties / h
-        theta[at] = start
         crossed[k] = any((pattern != active[0]).any() for pattern in active[1:])
     return derivatives, crossed
-
-
-def _active(scores: Vector, Y: Vector) -> NDArray[np.bool_]:
-    """Say which margins s_j - s_y + 1 are above 0, C x n."""
-    S = scores if len(scores) > 1 else np.concatenate([-scores / 2, scores / 2])
-    return np.asarray(S - (Y * S).sum(axis=0) + 1 - Y > 0)

@@ -44,8 +44,8 @@ class Observer:
     def step(self, loss: float, learning_rate: float) -> None:
         """Hear of every step: the first model's mini-batch loss and rate."""
 
-    def epoch(self, records: Sequence[EpochRecord]) -> None:
-        """Hear of every epoch: a record a model."""
+    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
+        """Hear of every epoch: a record a model, None for one that had stopped before."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Trainer:
         rates = np.stack(
             [learning_rates(c.training, steps, self.steps_per_epoch) for c in self.configs], axis=1
         ).astype(self.dtype)
-        rates[:, [message is not None for message in self.diverged]] = 0
+        rates[:, [selection.stopped for selection in self.selections]] = 0
         return rates
 
     def _run_epoch(self, epoch: int, rates: Array, observer: Observer) -> None:
@@ -222,7 +222,7 @@ class Trainer:
         if all(self.diverged):
             raise DivergedError(self.diverged[0])
 
-    def _finish_epoch(self, epoch: int, rates: Array, start: float) -> list[EpochRecord]:
+    def _finish_epoch(self, epoch: int, rates: Array, start: float) -> list[EpochRecord | None]:
         """Evaluate, keep the best weights, return the history's lines; ``epoch`` from 1."""
         train = self._evaluate(self.dataset.train, self.objective)
         validation = None
@@ -233,8 +233,11 @@ class Trainer:
         if not np.isfinite(figures).all():
             self._drop_diverged(figures, f"the end of epoch {epoch}", rates[None].copy())
         seconds = time.perf_counter() - start
-        records = []
+        records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
+            if selection.stopped:
+                records.append(None)
+                continue
             record = EpochRecord(
                 epoch=epoch,
                 seconds=seconds,
@@ -250,6 +253,8 @@ class Trainer:
                 if self.training.select_by == "loss" and record.validation_loss is not None:
                     figure = -record.validation_loss
                 selection.update(epoch, figure, self.engine.W[m], self.engine.b[m])
+                if selection.stopped:
+                    self.update.reset(m)  # what it was is kept; here it stays zero
             records.append(record)
         return records
 

@@ -35,14 +35,15 @@ class Result:
         directory: RunDirectory,
         trainer: Trainer,
         m: int,
+        epochs: int,
         model: LinearModel,
         dataset: Dataset,
     ) -> Result:
-        """Evaluate the kept weights of a trainer's model m on validation and test."""
+        """Evaluate the kept weights of a trainer's model m, trained so many epochs."""
         kept = trainer.selections[m].kept
         return cls(
             path=directory.path,
-            epochs=trainer.epochs_finished,
+            epochs=epochs,
             kept_epoch=kept.epoch if kept else 0,
             validation=model.evaluate(dataset.validation, "validation")
             if dataset.validation
@@ -91,8 +92,9 @@ class _Recorder(Observer):
     def step(self, loss: float, learning_rate: float) -> None:
         self._observer.step(loss, learning_rate)
 
-    def epoch(self, records: Sequence[EpochRecord]) -> None:
-        self._run.directory.record(records[0].to_mapping(), self._run.model())
+    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
+        if records[0] is not None:
+            self._run.directory.record(records[0].to_mapping(), self._run.model())
         self._observer.epoch(records)
 
 
@@ -134,7 +136,14 @@ class Run:
             self._save()
             raise
         self._save()
-        result = Result.of(self.directory, self.trainer, 0, self.model(), self.dataset)
+        result = Result.of(
+            self.directory,
+            self.trainer,
+            0,
+            self.trainer.epochs_finished,
+            self.model(),
+            self.dataset,
+        )
         self.directory.finish(result.to_mapping())
         return result
 

@@ -91,9 +91,10 @@ class _History(Observer):
     def step(self, loss: float, learning_rate: float) -> None:
         self._observer.step(loss, learning_rate)
 
-    def epoch(self, records: Sequence[EpochRecord]) -> None:
+    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         for own, record in zip(self.records, records, strict=True):
-            own.append(record)
+            if record is not None:
+                own.append(record)
         self._observer.epoch(records)
 
 
@@ -174,7 +175,7 @@ class Sweep:
         self._write_tables(output, ranked, candidates)
         if interrupted:
             raise Interrupted(output, trainer.epochs_finished)
-        result = Result.of(directory, trainer, m, model, self.dataset)
+        result = Result.of(directory, trainer, m, len(records), model, self.dataset)
         directory.finish(result.to_mapping())
         return candidates, result
 

@@ -1,6 +1,7 @@
 """The JSON schema for editors, and the presets."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -23,6 +24,9 @@ def preset_name(path):
     return str(path.relative_to(ROOT / "configs"))
 
 
+@pytest.mark.skipif(
+    "CI" not in os.environ, reason="the text of a schema differs between versions of pydantic"
+)
 def test_the_shipped_schema_is_that_of_the_code():
     printed = subprocess.run(
         [sys.executable, "-m", "backprop_cli.config", "schema"], capture_output=True, check=True

@@ -87,6 +87,21 @@ def test_gradients_agree(cifar10, name, most):
     assert all(row["checked"] > 0 for row in found["rows"])
 
 
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "multiclass_svm"])
+@pytest.mark.parametrize("l2", [0, 0.1])
+@pytest.mark.parametrize("n", [1, 8])
+def test_the_graph_agrees_with_the_engine(cifar10, loss, l2, n):
+    status, found = command(
+        "gradcheck", "--config", CONFIGS / "dd2424" / "softmax-lambda0-eta0.001.yaml",
+        "--set", f"data.path={cifar10 / 'cifar-10-batches-bin'}", "--set", f"loss={loss}",
+        "--set", f"l2={l2}", "--examples", n, "--samples", 4000,
+    )  # fmt: skip
+    assert status == 0
+    rows = [row for row in found["rows"] if row["derivation"].startswith("graph")]
+    assert len(rows) == (8 if l2 else 4)
+    assert max(row["relative_error"] for row in rows) <= 1e-12
+
+
 @pytest.mark.parametrize(
     ("name", "least"), [("cifar10-softmax.yaml", 41.0), ("cifar10-svm.yaml", 39.5)]
 )

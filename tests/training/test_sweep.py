@@ -162,3 +162,28 @@ def test_a_random_search_is_the_same_again(run, tmp_path):
         tables.append([model["settings"] for model in json.loads(out)["models"]])
     assert tables[0] == tables[1]
     assert len({setting["training.learning_rate"] for setting in tables[0]}) == 4
+
+
+def test_a_model_that_stops_early_is_as_if_alone(run, tmp_path):
+    """One that goes on must not change it, nor its history and number of epochs."""
+    common = ("--set", "training.epochs=30", "--set", "training.early_stopping={patience: 2}")
+    grid = ("--grid", "training.learning_rate=1e-4,3e-3,3e-2")
+    status, out, _ = run("sweep", *common, *grid, "--output", tmp_path / "sweep", "--json")
+    assert status == 0
+    models = json.loads(out)["models"]
+    history = (tmp_path / "sweep" / "sweep.jsonl").read_text().splitlines()
+    epochs = [sum(json.loads(line)["model"] == k for line in history) for k in range(3)]
+    assert len(set(epochs)) > 1  # they did not all stop at once
+    for place, model in enumerate(models):
+        assert model["diverged"] is None
+        rate = model["settings"]["training.learning_rate"]
+        _, out, _ = run(
+            "train", *common, "--set", f"training.learning_rate={rate}",
+            "--output", tmp_path / f"alone{place}", "--json",
+        )  # fmt: skip
+        alone = json.loads(out)
+        assert (alone["epochs"], alone["kept_epoch"]) == (epochs[place], model["best_epoch"])
+    ordinary = (tmp_path / "sweep" / "metrics.jsonl").read_text().splitlines()
+    assert len(ordinary) == epochs[0]
+    summary = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert summary["epochs"] == epochs[0]
