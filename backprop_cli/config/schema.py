@@ -335,7 +335,7 @@ class Training(Section):
     )
     class_weights: ClassWeights | None = Field(
         None,
-        description="A factor on the loss of each class; balanced: n / (classes there are x n_class).",
+        description="A factor on each class; balanced: n / (classes there are x n_class).",
     )
     select_by: Literal["accuracy", "loss"] = Field(
         "accuracy", description="The validation figure that says which epoch is best."
