@@ -35,16 +35,56 @@ def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) ->
     from backprop_cli.errors import DataError
     from backprop_cli.training.run_directory import load_run
 
+    _check_overrides(overrides)
     config, model = load_run(run, overrides)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     examples = dataset.split(split)
     if examples is None:
         raise DataError(f"data.{split}: the config asks for no {split} examples")
+    if dataset.image_shape != model.image_shape:
+        raise DataError(
+            f"{split}: expected images of {_size(model.image_shape)} as the model has, "
+            f"found {_size(dataset.image_shape)}"
+        )
     result = model.evaluate(examples, split)
     if as_json:
         click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))
     else:
         click.echo(_table(split, result))
+
+
+_FILE_KEYS = ("path", "labels", "test", "test_labels", "validation", "validation_labels")
+
+
+def _check_overrides(overrides: tuple[str, ...]) -> None:
+    """Refuse what would change nothing, or would draw other examples than the run held out."""
+    from backprop_cli.errors import ConfigError
+
+    for override in overrides:
+        key, _, value = override.partition("=")
+        held_out = key.strip() in ("data.test", "data.validation") and _is_number(value)
+        if key.strip() not in [f"data.{name}" for name in _FILE_KEYS] or held_out:
+            raise ConfigError(
+                f"--set {override}: eval takes files of other data alone: "
+                f"data.{', data.'.join(_FILE_KEYS)}"
+            )
+        if key.strip() == "data.labels" and value.strip() in ("fine", "coarse"):
+            raise ConfigError(f"--set {override}: the model has the classes it was trained on")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _size(image_shape: tuple[int, int, int] | None) -> str:
+    if image_shape is None:
+        return "no image shape"
+    channels, height, width = image_shape
+    return f"{height} x {width} pixels, {channels} channels"
 
 
 def _table(split: str, result: Evaluation) -> str:

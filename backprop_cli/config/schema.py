@@ -298,7 +298,7 @@ class CosineSchedule(Section):
     """The rate falls from `learning_rate` to `minimum` along half a cosine over all steps."""
 
     kind: Literal["cosine"] = Field(description="How the rate moves.")
-    minimum: float = Field(0.0, ge=0, description="The last rate.")
+    minimum: float = Field(0.0, ge=0, description="What the rate nears at the end.")
 
 
 class CyclicalSchedule(Section):

@@ -35,7 +35,9 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
     raise DataError(f"{directory / names[0]}: no such file{hint}")
 
 
-def training_files(data: Cifar10Data | Cifar100Data | IdxData, default: Sequence[str]) -> list[str]:
+def training_files(
+    data: Cifar10Data | Cifar100Data | IdxData, default: Sequence[str], default_test: str
+) -> list[str]:
     """Return the files to train on: none of those that validation or test are named to be.
 
     Raises
@@ -43,7 +45,10 @@ def training_files(data: Cifar10Data | Cifar100Data | IdxData, default: Sequence
     DataError
         A file is asked for twice, or none is left.
     """
-    held = [part for part in (data.validation, data.test) if isinstance(part, str)]
+    test = default_test if data.test is None else data.test
+    held = [part for part in (data.validation, test) if isinstance(part, str)]
+    if len(set(held)) < len(held):
+        raise DataError(f"data.validation: {held[0]} is the test file too")
     if data.train is None:
         left = [name for name in default if name not in held]
         if not left:

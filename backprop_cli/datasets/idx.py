@@ -39,7 +39,7 @@ def read(data: IdxData) -> Parts:
         validation, _ = _read_files(directory, [data.validation])
     if isinstance(data.test, str) or data.test is None:
         test, _ = _read_files(directory, [data.test or TEST])
-    train, image_shape = _read_files(directory, training_files(data, [TRAIN]))
+    train, image_shape = _read_files(directory, training_files(data, [TRAIN], TEST))
     return Parts(train, validation, test, configured_names(data.classes), image_shape)
 
 

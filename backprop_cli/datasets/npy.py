@@ -23,6 +23,9 @@ ImageShape = tuple[int, int, int] | None
 
 def read(data: NpyData) -> Parts:
     """Read the files that a config names."""
+    files = [part for part in (data.path, data.validation, data.test) if isinstance(part, str)]
+    if len(set(files)) < len(files):
+        raise DataError(f"{files[-1]}: expected files of their own for training, validation, test")
     train, image_shape = _read_pair(data.path, data.labels, "labels")
     validation = test = None
     if isinstance(data.validation, str):

@@ -154,3 +154,5 @@ class Run:
     def _save(self) -> None:
         if self.trainer.epochs_finished:
             self.directory.save(self.model())
+        else:
+            self.directory.abandon()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Mapping
@@ -30,7 +32,20 @@ class RunDirectory:
         self._written = -_SECONDS_BETWEEN_WRITES
         content = config_text(config).encode()
         claim_folder(path, content)
-        write_atomically(path / CONFIG, content)
+        try:
+            with (path / CONFIG).open("xb") as stream:  # of two runs that start now, one gets it
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except FileExistsError:
+            claim_folder(path, content)
+        except OSError as error:
+            raise OutputError(f"{path / CONFIG}: cannot write: {error.strerror}") from error
+
+    def abandon(self) -> None:
+        """Take back the config: nothing was trained, and another try must not be refused."""
+        with contextlib.suppress(OSError):
+            (self.path / CONFIG).unlink()
 
     def record(self, line: Mapping[str, Any], model: LinearModel) -> None:
         """Take an epoch's line of history and the model to keep now."""

@@ -116,10 +116,12 @@ def test_every_truncation_of_a_data_file(run, tmp_path):
         ("data.standardize=per_channel", ["needs images"]),
         ("training.horizontal_flips=true", ["expected images"]),
         ("model.outputs=1", ["two classes"]),
+        ("data.test=DATA", ["files of their own"]),
     ],
 )
 def test_overrides(run, tmp_path, override, words):
     config = write(tmp_path, *arrays())
+    override = override.replace("DATA", str(tmp_path / "data.npz"))
     assert_one_line(run("train", "--config", config, "--set", override), *words)
 
 
@@ -174,6 +176,8 @@ def test_eval(run, tmp_path):
     status, out, err = run("eval", folder, "--set", other, "--json")
     assert (status, json.loads(out)["examples"]) == (0, 60)  # of one class, which is fine here
     assert_one_line(run("eval", folder, "--split", "validation", "--set", "data.validation=0"))
+    for key in ("data.seed=7", "loss=multiclass_svm", "data.test=0.5", "training.epochs=2"):
+        assert_one_line(run("eval", folder, "--set", key), "eval takes files of other data alone")
     (tmp_path / "empty").mkdir()
     assert_one_line(run("eval", tmp_path / "empty"), "no config.yaml")
     assert_one_line(run("eval", tmp_path / "none"), "found none")
