@@ -206,7 +206,7 @@ def test_a_run_directory_has_what_scripts_rely_on(trained):
         "config.yaml", "metrics.jsonl", "model.safetensors", "summary.json",
     }  # fmt: skip
     with safe_open(trained / "model.safetensors", framework="numpy") as file:
-        shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118
+        shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118 - no mapping
     assert shapes == {"weights": (3, 4), "bias": (3,), "feature_mean": (4,), "feature_std": (4,)}
 
 

@@ -15,7 +15,7 @@ from backprop_cli.engine.losses import LOSSES
 
 def problem(seed, M, C, d, n, *, soft, scale=1.0, outputs=None):
     rng = np.random.default_rng(seed)
-    O = outputs or C  # noqa: E741
+    O = outputs or C  # noqa: E741 - the number of outputs, beside C
     W = scale * rng.standard_normal((M, O, d))
     b = rng.standard_normal((M, O))
     rows = rng.standard_normal((n, d))
