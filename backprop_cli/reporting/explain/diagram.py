@@ -9,9 +9,10 @@ from backprop_cli.reporting.explain.describe import EdgeJacobian, Explanation, F
 from backprop_cli.reporting.explain.layout import Place, places
 from backprop_cli.reporting.explain.notation import plain, shape_text
 
-_COLUMN, _ROW = 168, 124  # from one node's centre to the next
-_HALF_WIDTH, _HALF_HEIGHT = 44, 30  # of a node
+_ROW = 124  # from one node's centre to the next below
+_HALF_HEIGHT = 30  # of a node
 _MARGIN = 8
+_DIGIT = 7.6  # the width of a character of a shape
 _ROUND = {"input": 3, "parameter": 3, "computed": 28}
 
 
@@ -20,32 +21,87 @@ def to_svg(explanation: Explanation, vectors: Collection[str]) -> str:
 
     A node is ``<g class="node" data-node="z">``, an edge ``<g class="edge" data-edge="z-W">``.
     """
-    grid = places(explanation.forward)
-    width = _x(max(cell.column for cell in grid.values())) + _HALF_WIDTH + _MARGIN
-    height = _y(max(cell.row for cell in grid.values())) + _HALF_HEIGHT + _MARGIN
-    edges = [edge for step in explanation.backward for edge in step.jacobians]
-    description = "; ".join(
-        plain(step.formula) for step in explanation.forward if step.kind == "computed"
-    )
-    return "\n".join(
-        [
-            f'<svg viewBox="0 0 {width} {height}" role="img" aria-labelledby="graph-title '
-            'graph-description" style="max-width: '
-            f'{1.15 * width:.0f}px">',
-            '<title id="graph-title">The computational graph</title>',
-            f'<desc id="graph-description">{escape(description)}</desc>',
-            _marker("tip"),
-            _marker("tip-forward"),
-            _marker("tip-backward"),
-            *(_edge(edge, grid, vectors) for edge in edges),
-            *(_node(step, grid[step.name], vectors) for step in explanation.forward),
-            "</svg>",
-        ]
-    )
+    return _Diagram(explanation, vectors).svg()
 
 
-def _x(column: int) -> int:
-    return _MARGIN + _HALF_WIDTH + column * _COLUMN
+class _Diagram:
+    """Nodes and columns as wide as the longest shapes that must fit in and between them."""
+
+    def __init__(self, explanation: Explanation, vectors: Collection[str]) -> None:
+        self._steps = explanation.forward
+        self._edges = [edge for step in explanation.backward for edge in step.jacobians]
+        self._places = places(explanation.forward)
+        self._vectors = vectors
+        in_nodes = max(len(shape_text(step.value.shape)) for step in self._steps)
+        between = max(len(shape_text(edge.shape)) for edge in self._edges if self._neighbours(edge))
+        self._half_width = max(44, round(in_nodes * _DIGIT / 2 + 6))
+        self._column = 2 * self._half_width + max(56, round(between * _DIGIT + 12))
+
+    def svg(self) -> str:
+        cells = self._places.values()
+        width = self._x(max(cell.column for cell in cells)) + self._half_width + _MARGIN
+        height = _y(max(cell.row for cell in cells)) + _HALF_HEIGHT + _MARGIN
+        description = "; ".join(
+            plain(step.formula) for step in self._steps if step.kind == "computed"
+        )
+        return "\n".join(
+            [
+                f'<svg viewBox="0 0 {width} {height}" style="max-width: {width}px" role="img" '
+                'aria-labelledby="graph-title graph-description">',
+                '<title id="graph-title">The computational graph</title>',
+                f'<desc id="graph-description">{escape(description)}</desc>',
+                *(_marker(name) for name in ("tip", "tip-forward", "tip-backward")),
+                *(self._edge(edge) for edge in self._edges),
+                *(self._node(step) for step in self._steps),
+                "</svg>",
+            ]
+        )
+
+    def _neighbours(self, edge: EdgeJacobian) -> bool:
+        start, end = self._places[edge.parent], self._places[edge.child]
+        return start == Place(end.column - 1, end.row)
+
+    def _x(self, column: int) -> int:
+        return _MARGIN + self._half_width + column * self._column
+
+    def _node(self, step: ForwardStep) -> str:
+        cell = self._places[step.name]
+        x, y = self._x(cell.column), _y(cell.row)
+        return (
+            f'<g class="node {step.kind}" data-node="{escape(step.name)}">'
+            f'<rect x="{x - self._half_width}" y="{y - _HALF_HEIGHT}" '
+            f'width="{2 * self._half_width}" height="{2 * _HALF_HEIGHT}" '
+            f'rx="{_ROUND[step.kind]}"/>'
+            f'<text class="name" x="{x}" y="{y + 3}">{self._letter(step.name)}</text>'
+            f'<text class="shape" x="{x}" y="{y + 21}">{shape_text(step.value.shape)}</text></g>'
+        )
+
+    def _edge(self, edge: EdgeJacobian) -> str:
+        """Return a straight line from parent to child, with the Jacobian's name and shape."""
+        start, end = self._places[edge.parent], self._places[edge.child]
+        x1, y1, x2, y2 = self._x(start.column), _y(start.row), self._x(end.column), _y(end.row)
+        if start.row == end.row:
+            x1, x2 = x1 + self._half_width + 3, x2 - self._half_width - 3
+            # Above and below the line, in its middle.
+            x, name_y, shape_y, anchor = (x1 + x2) // 2, y1 - 9, y1 + 18, "middle"
+        else:
+            down = 1 if y1 < y2 else -1
+            y1, y2 = y1 + down * (_HALF_HEIGHT + 3), y2 - down * (_HALF_HEIGHT + 3)
+            # Beside the line, near the child: there no other node is in the way.
+            middle = y2 - down * (_ROW // 2 - _HALF_HEIGHT)
+            x, name_y, shape_y, anchor = x1 + 10, middle - 3, middle + 15, "start"
+        symbol = f"∂{self._letter(edge.child)}/∂{self._letter(edge.parent)}"
+        return (
+            f'<g class="edge" data-edge="{escape(edge.child)}-{escape(edge.parent)}">'
+            f'<path d="M{x1} {y1}L{x2} {y2}"/>'
+            f'<g class="jacobian" text-anchor="{anchor}">'
+            f'<text class="symbol" x="{x}" y="{name_y}">{symbol}</text>'
+            f'<text class="shape" x="{x}" y="{shape_y}">{shape_text(edge.shape)}</text></g></g>'
+        )
+
+    def _letter(self, name: str) -> str:
+        style = "vector" if name in self._vectors else "number"
+        return f'<tspan class="{style}">{escape(plain(name))}</tspan>'
 
 
 def _y(row: int) -> int:
@@ -55,49 +111,6 @@ def _y(row: int) -> int:
 def _marker(name: str) -> str:
     return (
         f'<marker id="{name}" class="{name}" viewBox="0 0 10 10" refX="9" refY="5" '
-        'markerWidth="7" markerHeight="7" orient="auto-start-reverse">'
-        '<path d="M0 0 10 5 0 10z"/></marker>'
+        'markerUnits="userSpaceOnUse" markerWidth="14" markerHeight="14" '
+        'orient="auto-start-reverse"><path d="M0 0 10 5 0 10z"/></marker>'
     )
-
-
-def _node(step: ForwardStep, cell: Place, vectors: Collection[str]) -> str:
-    x, y = _x(cell.column), _y(cell.row)
-    return (
-        f'<g class="node {step.kind}" data-node="{escape(step.name)}">'
-        f'<rect x="{x - _HALF_WIDTH}" y="{y - _HALF_HEIGHT}" width="{2 * _HALF_WIDTH}" '
-        f'height="{2 * _HALF_HEIGHT}" rx="{_ROUND[step.kind]}"/>'
-        f'<text class="name" x="{x}" y="{y + 3}">{_letter(step.name, vectors)}</text>'
-        f'<text class="shape" x="{x}" y="{y + 21}">{shape_text(step.value.shape)}</text></g>'
-    )
-
-
-def _edge(edge: EdgeJacobian, grid: dict[str, Place], vectors: Collection[str]) -> str:
-    """Return a straight line from parent to child, with the Jacobian's name and shape."""
-    start, end = grid[edge.parent], grid[edge.child]
-    x1, y1, x2, y2 = _x(start.column), _y(start.row), _x(end.column), _y(end.row)
-    x: float
-    name_y: float
-    shape_y: float
-    if start.row == end.row:
-        x1, x2 = x1 + _HALF_WIDTH + 3, x2 - _HALF_WIDTH - 3
-        # Above and below the line, in its middle.
-        x, name_y, shape_y, anchor = (x1 + x2) / 2, y1 - 9, y1 + 18, "middle"
-    else:
-        down = 1 if y1 < y2 else -1
-        y1, y2 = y1 + down * (_HALF_HEIGHT + 3), y2 - down * (_HALF_HEIGHT + 3)
-        # Beside the line, near the child: there no other node is in the way.
-        middle = y2 - down * (_ROW / 2 - _HALF_HEIGHT)
-        x, name_y, shape_y, anchor = x1 + 10, middle - 3, middle + 15, "start"
-    symbol = f"∂{_letter(edge.child, vectors)}/∂{_letter(edge.parent, vectors)}"
-    return (
-        f'<g class="edge" data-edge="{escape(edge.child)}-{escape(edge.parent)}">'
-        f'<path d="M{x1} {y1}L{x2} {y2}"/>'
-        f'<g class="jacobian" text-anchor="{anchor}"><text class="symbol" x="{x:g}" '
-        f'y="{name_y:g}">{symbol}</text><text class="shape" x="{x:g}" y="{shape_y:g}">'
-        f"{shape_text(edge.shape)}</text></g></g>"
-    )
-
-
-def _letter(name: str, vectors: Collection[str]) -> str:
-    style = "vector" if name in vectors else "number"
-    return f'<tspan class="{style}">{escape(plain(name))}</tspan>'

@@ -9,7 +9,7 @@ from string import Template
 from backprop_cli.reporting.explain import pictures, words
 from backprop_cli.reporting.explain.describe import Explanation
 from backprop_cli.reporting.explain.diagram import to_svg
-from backprop_cli.reporting.explain.notation import plain
+from backprop_cli.reporting.explain.notation import counted, plain
 from backprop_cli.reporting.explain.panels import Panels
 
 _NAMED_IN_FORMULAS = frozenset("ag")  # vectors that are no nodes
@@ -68,7 +68,7 @@ def _products(explanation: Explanation) -> str:
         rows.append(
             _row(
                 "Forward mode",
-                f"the gradient by {plain(name)}, {count.coordinates:,} coordinates{how}",
+                f"the gradient by {plain(name)}, {counted(count.coordinates, 'coordinate')}{how}",
                 count.products,
             )
         )

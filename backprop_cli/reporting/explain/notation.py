@@ -27,8 +27,13 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-def typeset(formula: str, vectors: Collection[str]) -> str:
-    """Return a formula as HTML: vectors bold, other letters italic, derivatives as fractions.
+def counted(number: int, thing: str) -> str:
+    """Return a count with its noun: ``1 coordinate``, ``30,720 coordinates``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def typeset(formula: str, vectors: Collection[str], *, display: bool = False) -> str:
+    """Return a formula as HTML: vectors bold, other letters italic.
 
     Parameters
     ----------
@@ -36,6 +41,8 @@ def typeset(formula: str, vectors: Collection[str]) -> str:
         As the graph writes it.
     vectors
         The names of its vectors.
+    display
+        Set derivatives as tall fractions, for a formula that stands alone.
     """
 
     def letter(name: str) -> str:
@@ -43,9 +50,12 @@ def typeset(formula: str, vectors: Collection[str]) -> str:
 
     def token(match: re.Match[str]) -> str:
         if match["above"]:
+            above, below = f"∂{letter(match['above'])}", f"∂{letter(match['below'])}"
+            if not display:
+                return f"{above}/{below}"
             return (
-                f'<span class="frac"><span>∂{letter(match["above"])}</span>'
-                f'<span class="slash">/</span><span>∂{letter(match["below"])}</span></span>'
+                f'<span class="frac"><span>{above}</span><span class="hidden">/</span>'
+                f"<span>{below}</span></span>"
             )
         if match["ones"]:
             return "<b>1</b>"

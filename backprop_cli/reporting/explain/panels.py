@@ -18,7 +18,9 @@ from backprop_cli.reporting.explain.describe import (
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
 
 _MOST_BARS = 20
+_FEW_PICTURES = 20  # up to here they are large
 _MOST_PICTURES = 100
+_WITHIN_COLOURS = 0.98  # of an image's pixels; a few large ones would leave the others pale
 
 
 class Panels:
@@ -67,8 +69,9 @@ class Panels:
         content.append(f"<p>{_sentence(step.words)}</p>")
         if step.terms:
             title = "Jacobian of its child" if len(step.terms) == 1 else "Jacobians of its children"
-            norms = step.term_norms if len(step.terms) > 1 else None
-            content.append(self._jacobians(title, step.terms, norms))
+            content.append(self._jacobians(title, step.terms))
+        if len(step.terms) > 1:
+            content.append(f'<p class="note">{_norms(step)}</p>')
         content += [
             f"<h3>Gradient <small>{_shape(step.gradient.shape)}</small></h3>",
             self._value(step.name, step.gradient.reshape(step.value_shape), "gradient"),
@@ -106,7 +109,7 @@ class Panels:
                 f'aria-labelledby="title-{number}">',
                 f'<p class="phase">{phase.capitalize()} pass '
                 f"<span>step {number} of {self._total}</span></p>",
-                f'<h2 id="title-{number}">{self._math(formula)}</h2>',
+                f'<h2 id="title-{number}">{typeset(formula, self._vectors, display=True)}</h2>',
                 *content,
                 "</section>",
             ]
@@ -115,16 +118,12 @@ class Panels:
     def _math(self, formula: str) -> str:
         return typeset(formula, self._vectors)
 
-    def _jacobians(
-        self, title: str, edges: Sequence[EdgeJacobian], norms: Sequence[float] | None = None
-    ) -> str:
-        rows = []
-        for i, edge in enumerate(edges):
-            norm = "" if norms is None else f"<td>norm of the term {_number(norms[i])}</td>"
-            rows.append(
-                f'<tr><th scope="row">{self._math(edge.symbol)}</th>'
-                f"<td>= {self._math(edge.formula)}</td><td>{_shape(edge.shape)}</td>{norm}</tr>"
-            )
+    def _jacobians(self, title: str, edges: Sequence[EdgeJacobian]) -> str:
+        rows = [
+            f'<tr><th scope="row">{self._math(edge.symbol)}</th>'
+            f"<td>= {self._math(edge.formula)}</td><td>{_shape(edge.shape)}</td></tr>"
+            for edge in edges
+        ]
         return f'<h3>{title}</h3>\n<table class="jacobians">{"".join(rows)}</table>'
 
     def _value(self, name: str, values: Array, what: str) -> str:
@@ -159,7 +158,7 @@ class Panels:
             )
         note = (
             f'<p class="note">{len(shown)} of {len(values)} classes: the true one, the predicted '
-            f"one, the largest. {_summary(values)}</p>"
+            f"one, the largest. All: {_summary(values)}</p>"
             if len(shown) < len(values)
             else ""
         )
@@ -172,9 +171,9 @@ class Panels:
             uri = pictures.photograph(example.features, example.image_shape)
             name = escape(example.class_names[example.label])
             return (
-                f'<figure class="features"><img src="{uri}" alt="The example, {name}">'
-                f"<figcaption>The image before standardization. Standardized: {_summary(values)}"
-                "</figcaption></figure>"
+                f'<div class="pair"><figure><img src="{uri}" alt="The example, {name}">'
+                "<figcaption>Before standardization</figcaption></figure>\n"
+                f"<div>{self._rows('x', values[None], what)}</div></div>"
             )
         return self._rows("x", values[None], what)
 
@@ -187,8 +186,7 @@ class Panels:
             largest = np.argsort(-norms, kind="stable")[: _MOST_PICTURES - 1]
             shown = np.unique([*largest, self._example.label])
         images = matrix[shown].reshape(len(shown), *(image_shape or (1, 1, -1))).mean(axis=1)
-        finite = np.abs(images[np.isfinite(images)])
-        limit = float(finite.max(initial=0.0))
+        limit = _common_limit(images)
         figures = []
         for k, image in zip(shown, images, strict=True):
             caption = names[k] if len(matrix) == len(names) else ""
@@ -199,11 +197,12 @@ class Panels:
                 + "</figure>"
             )
         kind = "pictures" if image_shape else "strips"
+        many = " many" if len(shown) > _FEW_PICTURES else ""
         return (
-            f'<div class="{kind}">{"".join(figures)}</div>\n'
             f'<p class="legend"><span>{_number(-limit)}</span>'
             f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
             f"</span><span>{_number(limit)}</span></p>\n"
+            f'<div class="{kind}{many}">{"".join(figures)}</div>\n'
             f'<p class="note">{self._about_rows(matrix, len(shown))}</p>'
         )
 
@@ -219,11 +218,24 @@ class Panels:
             about.append(f"{n_shown} of {len(matrix)} rows: the largest, and the true class.")
         if image_shape and image_shape[0] > 1:
             about.append(f"Mean over the {image_shape[0]} channels.")
-        return " ".join([*about, _summary(matrix)])
+        return " ".join([*about, f"All: {_summary(matrix)}"])
 
 
 def _edge_names(edges: Sequence[EdgeJacobian]) -> str:
     return " ".join(f"{edge.child}-{edge.parent}" for edge in edges)
+
+
+def _norms(step: BackwardStep) -> str:
+    terms = zip(step.terms, step.term_norms, strict=True)
+    return "Norms of the terms: " + ", ".join(
+        f"{_number(norm)} from {_sentence(term.child)}" for term, norm in terms
+    )
+
+
+def _common_limit(images: Array) -> float:
+    """Return where the colours end: few pixels of any image lie beyond."""
+    sizes = np.abs(np.where(np.isfinite(images), images, 0.0)).reshape(len(images), -1)
+    return float(np.quantile(sizes, _WITHIN_COLOURS, axis=1).max())
 
 
 def _bar(value: float, limit: float, has_negative: bool) -> str:
@@ -239,7 +251,7 @@ def _bar(value: float, limit: float, has_negative: bool) -> str:
 
 def _summary(values: Array) -> str:
     return (
-        f"Norm {_number(float(np.linalg.norm(values)))}, "
+        f"norm {_number(float(np.linalg.norm(values)))}, "
         f"from {_number(float(values.min()))} to {_number(float(values.max()))}."
     )
 
@@ -253,4 +265,4 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value + 0.0:.4g}".replace("-", "−")  # + 0.0: no minus before 0

@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from backprop_cli.reporting.explain.describe import Array
 
 # Blue for negative, near white for 0, orange for positive: told apart by every kind of eye.
-_STOPS = ((31, 95, 168), (146, 191, 224), (247, 247, 245), (247, 178, 122), (196, 81, 12))
+# The pale range is short, so that small values show beside large ones.
+_STOPS = {
+    -1.0: (31, 95, 168),
+    -0.3: (146, 191, 224),
+    0.0: (247, 247, 245),
+    0.3: (247, 178, 122),
+    1.0: (196, 81, 12),
+}
 _LEVELS = 255  # an odd number, so that 0 has a colour of its own
 _MOST_PIXELS = 64  # a side; of a larger picture every k-th pixel is shown
 _LONGEST_STRIP = 1024
 
-LEGEND = ", ".join(f"rgb{stop}" for stop in _STOPS)
+LEGEND = ", ".join(f"rgb{colour} {50 + 50 * place:g}%" for place, colour in _STOPS.items())
 """The colours from negative to positive, for a CSS gradient."""
 
 
@@ -48,13 +55,9 @@ def signed(values: Array, limit: float) -> str:
     scaled = np.nan_to_num(values / limit if limit else values, posinf=1.0, neginf=-1.0)
     half = _LEVELS // 2
     levels = np.round(np.clip(scaled, -1, 1) * half).astype(int) + half
-    positions = np.linspace(-1, 1, len(_STOPS))
-    palette = np.transpose(
-        [
-            np.interp(np.linspace(-1, 1, _LEVELS), positions, channel)
-            for channel in zip(*_STOPS, strict=True)
-        ]
-    )
+    places = np.linspace(-1, 1, _LEVELS)
+    channels = zip(*_STOPS.values(), strict=True)
+    palette = np.transpose([np.interp(places, list(_STOPS), channel) for channel in channels])
     chunk = _chunk(b"PLTE", np.round(palette).astype(np.uint8).tobytes())
     return _data_uri(_png(levels.astype(np.uint8), colour_type=3, palette=chunk))
 

@@ -15,12 +15,13 @@ from backprop_cli.reporting.explain.describe import (
     Explanation,
     ForwardStep,
 )
-from backprop_cli.reporting.explain.notation import plain, shape_text
+from backprop_cli.reporting.explain.notation import counted, plain, shape_text
 
 _WIDTH = 100
 _INDENT = " " * 10
 _MOST_CLASSES = 20
 _LONGEST_NAME = 40
+_NUMBERS_A_LINE = 5
 
 
 def to_text(explanation: Explanation) -> str:
@@ -98,7 +99,7 @@ def _backward_lines(number: int, step: BackwardStep) -> list[str]:
             "norms of the terms: "
             + ", ".join(f"{norm:.4g} from {plain(term.child)}" for term, norm in norms)
         )
-    lines += [f"{_INDENT}gradient {shape_text(step.gradient.shape)}"]
+    lines += [f"{_INDENT}gradient, {shape_text(step.gradient.shape)}"]
     lines += _value_lines(step.gradient)
     for edge in step.jacobians:
         lines += _wrapped(_jacobian_text(edge))
@@ -110,10 +111,16 @@ def _jacobian_text(edge: EdgeJacobian) -> str:
 
 
 def _value_lines(value: Array) -> list[str]:
+    if value.size == 1:
+        return _wrapped(f"{value.item():.4g}")
     if value.size <= SHORT:
-        return _wrapped("  ".join(f"{number:.5g}" for number in np.ravel(value)))
+        numbers = [f"{number:>11.4g}" for number in np.ravel(value)]
+        return [
+            _INDENT[:-2] + "".join(numbers[first : first + _NUMBERS_A_LINE])
+            for first in range(0, len(numbers), _NUMBERS_A_LINE)
+        ]
     return _wrapped(
-        f"norm {np.linalg.norm(value):.5g}, from {value.min():.5g} to {value.max():.5g}"
+        f"norm {np.linalg.norm(value):.4g}, from {value.min():.4g} to {value.max():.4g}"
     )
 
 
@@ -131,8 +138,8 @@ def _products(explanation: Explanation) -> list[str]:
             else f"counted on {count.measured}, which all cost the same, and scaled"
         )
         lines.append(
-            f"  forward mode{count.products:>18,}   for {name}, {count.coordinates:,} coordinates: "
-            f"{how}"
+            f"  forward mode{count.products:>18,}   for {name}, "
+            f"{counted(count.coordinates, 'coordinate')}: {how}"
         )
     lines.append(
         f"  Forward mode takes {explanation.ratio:,.1f} times as many for {' and '.join(counts)}."

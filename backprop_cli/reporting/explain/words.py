@@ -21,7 +21,7 @@ _OF_OPERATIONS = {
     "matrix_vector": "Each row of W times the features.",
     "add": "The bias is added: these are the scores.",
     "two_scores": "The one score stands for a pair, a score for each class.",
-    "softmax": "The scores become probabilities: positive, with sum 1.",
+    "softmax": "The scores become probabilities, positive and in sum 1.",
     "cross_entropy": "The loss: minus the log of the probability of the target.",
     "multiclass_svm": "The loss: each wrong class pays for a score that is not at least 1 below "
     "that of the true class.",
@@ -46,31 +46,28 @@ def of_gradient(node: Node, result: Node) -> str:
     if len(names) == 1:
         how = f"One child, {names[0]}: its gradient times the Jacobian of the edge."
     else:
-        how = (
-            f"{len(names)} children, {' and '.join(names)}: each gives its gradient times the "
-            "Jacobian of its edge, and the terms are added."
-        )
+        how = f"A sum over the children {' and '.join(names)}."
     if node.kind == "parameter":
-        return f"{how} {node.name} is a parameter: this is what training needs."
+        return f"{how} Training needs this one: {node.name} is a parameter."
     if node.kind == "input":
-        return f"{how} {node.name} is an input: training has no use for this one."
+        return f"{how} Training does not need it: {node.name} is an input."
     return how
 
 
 def meaning(example: Example, outcome: Outcome) -> str:
     """Return in words what the classifier makes of the example."""
     true, predicted = example.label, outcome.predicted
-    true_name, predicted_name = (repr(example.class_names[k]) for k in (true, predicted))
     if outcome.probabilities is None:
-        given = [f"the score {score:.4g}" for score in outcome.scores]
+        given = [f"score {score:.4g}".replace("-", "−") for score in outcome.scores]
     else:
         given = [f"probability {p:.4g}" for p in outcome.probabilities]
-    verdict = f"Predicted is {predicted_name}, with {given[predicted]}: "
-    verdict += "right." if predicted == true else f"wrong, {true_name} has {given[true]}."
-    equal = f"equal scores for all classes would have {outcome.loss_of_equal_scores:.4g}"
-    text = f"{verdict} The loss is {outcome.loss:.4g} ({equal})."
-    if outcome.cost != outcome.loss:
-        text += f" The cost is {outcome.cost:.4g}."
+    text = f"Predicted: “{example.class_names[predicted]}”, {given[predicted]}. "
+    if predicted == true:
+        text += "That is right."
+    else:
+        text += f"True: “{example.class_names[true]}”, {given[true]}."
+    text += f" Loss {outcome.loss:.4g} (equal scores: {outcome.loss_of_equal_scores:.4g})"
+    text += f", cost {outcome.cost:.4g}." if outcome.cost != outcome.loss else "."
     if not math.isfinite(outcome.loss):
         text += (
             " A probability underflows to 0 here, and what is multiplied with its Jacobian has no "
