@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+import click
 from tqdm import tqdm
 
 from backprop_cli.cli.interrupts import Interrupts
@@ -43,11 +44,15 @@ class ProgressBar(Observer):
             total = n_epochs * steps_per_epoch
             self._bar = tqdm(total=total, unit="step", desc=f"epoch 1/{n_epochs}", smoothing=0.1)
 
-    def step(self, loss: float, learning_rate: float) -> None:
-        """Move the bar by one step."""
+    def compiling(self) -> None:
+        """Say why nothing moves yet."""
+        click.echo("Compiling kernels for this machine, once; some seconds.", err=True)
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        """Move the bar."""
         self._interrupts.check()
         bar = self._bar
-        if bar is not None and bar.update():
+        if bar is not None and bar.update(number):
             bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:

@@ -5,20 +5,20 @@ This is the only home of defaults. The models are frozen: a resolved config does
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from backprop_cli.config.values import (
+    Classes,
+    ClassWeights,
+    Count,
+    FilePath,
+    Part,
+    Threads,
+    not_a_truth_value,
+)
 
 FLOAT32_MAX = 3.4028234e38
 
@@ -27,126 +27,6 @@ class Section(BaseModel):
     """A mapping of the config: unknown keys, lossy conversions, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-def _not_a_truth_value(value: object) -> object:
-    # In Python True equals 1, and a Literal compares.
-    if isinstance(value, bool):
-        raise PydanticCustomError("number", "expected a number")
-    return value
-
-
-def _check_part(value: object) -> int | float | str:
-    # One message for the three kinds; a union of types would give three.
-    if isinstance(value, str) and value:
-        return _check_path(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if isinstance(value, float) and 0.0 < value < 1.0:
-        return value
-    raise PydanticCustomError(
-        "part", "expected a count (5000), a fraction between 0 and 1 (0.1) or a file's name"
-    )
-
-
-Part = Annotated[
-    int | float | str,
-    PlainValidator(_check_part),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                {"type": "string", "minLength": 1},
-            ]
-        }
-    ),
-]
-
-
-MOST_CLASSES = 10_000
-
-
-def _check_classes(value: object) -> int | list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_CLASSES:
-        return value
-    if (
-        isinstance(value, list)
-        and len(value) >= 2
-        and all(isinstance(name, str) and name for name in value)
-        and len(set(value)) == len(value)
-    ):
-        return value
-    raise PydanticCustomError(
-        "classes",
-        f"expected the number of classes (2 to {MOST_CLASSES}) or a list of their distinct names",
-    )
-
-
-Classes = Annotated[
-    int | list[str],
-    PlainValidator(_check_classes),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 2, "maximum": MOST_CLASSES},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "minLength": 1},
-                    "minItems": 2,
-                    "uniqueItems": True,
-                },
-            ]
-        }
-    ),
-]
-
-
-def _check_class_weights(value: object) -> str | list[float]:
-    if value == "balanced":
-        return "balanced"
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(w, int | float) and not isinstance(w, bool) for w in value)
-        and all(0.0 <= w < float("inf") for w in value)
-        and any(w > 0.0 for w in value)
-    ):
-        return [float(w) for w in value]
-    raise PydanticCustomError(
-        "class_weights",
-        "expected 'balanced' or a list of one finite number >= 0 a class, not all of them 0",
-    )
-
-
-ClassWeights = Annotated[
-    str | list[float],
-    PlainValidator(_check_class_weights),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"const": "balanced"},
-                {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1},
-            ]
-        }
-    ),
-]
-
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-
-
-def _check_path(value: str) -> str:
-    if "\0" in value:
-        raise PydanticCustomError("path", "expected a path, which has no NUL character")
-    try:
-        pathlib.Path(value).expanduser()
-    except RuntimeError:
-        raise PydanticCustomError("path", "expected a path; there is no such user") from None
-    return value
-
-
-FilePath = Annotated[Text, AfterValidator(_check_path)]
 
 
 class DataSection(Section):
@@ -255,7 +135,7 @@ class SyntheticData(DataSection):
     examples: int = Field(12000, ge=1, le=1_000_000, description="All examples, before any split.")
     classes: int = Field(10, ge=2, le=1000, description="The number of classes.")
     size: int = Field(32, ge=1, le=256, description="Height and width of an image in pixels.")
-    channels: Annotated[Literal[1, 3], BeforeValidator(_not_a_truth_value)] = Field(
+    channels: Annotated[Literal[1, 3], BeforeValidator(not_a_truth_value)] = Field(
         3, description="1 grey, 3 colour."
     )
 
@@ -268,7 +148,7 @@ Data = Annotated[
 class Model(Section):
     """The linear classifier."""
 
-    outputs: Annotated[Literal["per_class", 1], BeforeValidator(_not_a_truth_value)] = Field(
+    outputs: Annotated[Literal["per_class", 1], BeforeValidator(not_a_truth_value)] = Field(
         "per_class",
         description="A score a class; or 1: a single score for two classes, decided by its sign.",
     )
@@ -347,6 +227,19 @@ class Training(Section):
     seed: int = Field(42, ge=0, description="Seed of the initial weights, the order, the flips.")
 
 
+class Compute(Section):
+    """What the arithmetic runs on. A run's own config has what `auto` became."""
+
+    backend: Literal["auto", "numpy", "compiled"] = Field(
+        "auto",
+        description="compiled: kernels for few classes (float32; the extra `fast`); "
+        "auto: those where they are the faster ones.",
+    )
+    threads: Threads = Field(
+        "auto", description="Threads of BLAS and kernels alike. auto: as many as there are cores."
+    )
+
+
 class Config(Section):
     """A training run, complete."""
 
@@ -360,6 +253,7 @@ class Config(Section):
     )
     l2: float = Field(0.0, ge=0, description="lambda in J = L + lambda * sum of W_ij^2.")
     training: Training = Field(Training(), description="See below.")
+    compute: Compute = Field(Compute(), description="See below.")
     output: FilePath = Field("runs/run", description="The run directory.")
 
     @model_validator(mode="after")
@@ -420,4 +314,5 @@ SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "training": Training,
     "training.early_stopping": EarlyStopping,
+    "compute": Compute,
 }

@@ -21,14 +21,10 @@ def epoch_flips(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
     return generator(seed, Stream.FLIPS, epoch).random(n) < 0.5
 
 
-_MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
-_LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
-
-
 class Gatherer:
     """Copies examples from a split's features into one reused buffer, standardized.
 
-    Images stay uint8 until here; the cast to floating point is part of the subtraction.
+    Images stay uint8 until here.
 
     Parameters
     ----------
@@ -40,6 +36,9 @@ class Gatherer:
         The most examples that one call may ask for.
     image_shape
         (channels, height, width), needed for mirroring only.
+    divides
+        Whether to divide by the standard deviation; if not, examples are only centred, and the
+        division is left to who uses them.
     """
 
     def __init__(
@@ -48,9 +47,13 @@ class Gatherer:
         dtype: DTypeLike,
         batch_size: int,
         image_shape: tuple[int, int, int] | None = None,
+        *,
+        divides: bool = True,
     ) -> None:
-        self._standardization = standardization
-        self._rows = np.empty((batch_size, len(standardization.mean)), dtype)
+        self._standardization, self._divides = standardization, divides
+        self._rows: NDArray[np.floating[Any]] = np.empty(
+            (batch_size, len(standardization.mean)), dtype
+        )
         self._image_shape = image_shape
         self._raw: NDArray[Any] = np.empty((0, 0), np.uint8)
         self._prepare(np.dtype(np.uint8))
@@ -71,28 +74,28 @@ class Gatherer:
         if flips is not None and self._image_shape is not None:
             images = raw.reshape(n, *self._image_shape)
             images[flips] = images[flips, ..., ::-1]
-        centred = self._centred[:n]
-        np.subtract(raw, self._mean, out=centred)
-        np.multiply(centred, self._scale, out=out, casting="same_kind")
+        if self._wide is None:
+            np.copyto(out, raw)  # a cast and a subtraction are faster than both in one ufunc
+            out -= self._mean
+            if self._divides:
+                out *= self._scale
+            return out
+        wide = self._wide[:n]
+        np.subtract(raw, self._mean, out=wide)
+        if self._divides:
+            wide *= self._scale
+        np.copyto(out, wide, casting="same_kind")
         return out
 
     def _prepare(self, dtype: np.dtype[Any]) -> None:
         """Make room for features of ``dtype``, and choose the precision to standardize in.
 
-        float32, where it holds the features exactly and the mean is not large against the spread,
-        so that the difference keeps its digits; float64 elsewhere, and rounded at the end.
+        float32, where that keeps the digits; float64 elsewhere, and rounded at the end.
         """
         mean, std = self._standardization.mean, self._standardization.std
-        narrow = (
-            self._rows.dtype == np.float32
-            and np.can_cast(dtype, np.float32)
-            and bool((np.abs(mean) < _MOST_SPREADS * std).all())
-            and bool((std > _LEAST_STD).all())
-            and bool((np.abs(mean) < _LARGEST_MEAN).all())
-        )
+        narrow = self._rows.dtype == np.float32 and self._standardization.fits_float32(dtype)
         precision = np.float32 if narrow else np.float64
         self._raw = np.empty(self._rows.shape, dtype)
-        same = self._rows.dtype == precision
-        self._centred = self._rows if same else np.empty(self._rows.shape, precision)
-        self._mean = mean.astype(precision)
-        self._scale = (1.0 / std).astype(precision)
+        self._wide: NDArray[np.float64] | None = None if narrow else np.empty(self._rows.shape)
+        self._mean: NDArray[np.floating[Any]] = mean.astype(precision)
+        self._scale: NDArray[np.floating[Any]] = (1.0 / std).astype(precision)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.config.schema import (
-    MOST_CLASSES,
     Cifar10Data,
     Cifar100Data,
     DataSection,
@@ -16,6 +15,7 @@ from backprop_cli.config.schema import (
     NpyData,
     SyntheticData,
 )
+from backprop_cli.config.values import MOST_CLASSES
 from backprop_cli.datasets import cifar, idx, npy, synthetic
 from backprop_cli.datasets.classes import numbered
 from backprop_cli.datasets.dataset import Dataset, Examples, Parts, Split

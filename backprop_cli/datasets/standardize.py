@@ -12,6 +12,8 @@ from backprop_cli.datasets.dataset import Dataset, Split
 from backprop_cli.errors import DataError
 
 _CHUNK_BYTES = 2_000_000
+_MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
+_LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,18 @@ class Standardization:
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
+
+    def fits_float32(self, dtype: np.dtype[Any]) -> bool:
+        """Say whether float32 keeps the digits of (x - mean) / std for features of ``dtype``.
+
+        It must hold the features exactly, and no mean may be large against its spread.
+        """
+        return (
+            np.can_cast(dtype, np.float32)
+            and bool((np.abs(self.mean) < _MOST_SPREADS * self.std).all())
+            and bool((self.std > _LEAST_STD).all())
+            and bool((np.abs(self.mean) < _LARGEST_MEAN).all())
+        )
 
 
 def fit_standardization(dataset: Dataset, kind: str) -> Standardization:

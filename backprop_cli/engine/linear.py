@@ -50,6 +50,9 @@ class BatchEngine:
         C; O is C, or 1 where C is 2.
     batch_size
         The most examples that one call may bring.
+    feature_scale
+        d factors that W is multiplied by before each product, and its gradient after: 1 / std,
+        where ``rows`` are centred and not divided by it.
     """
 
     def __init__(
@@ -61,15 +64,19 @@ class BatchEngine:
         l2: Sequence[float],
         n_classes: int,
         batch_size: int,
+        feature_scale: Array | None = None,
     ) -> None:
         self.W, self.b = W, b
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
+        self.losses = tuple(losses)
         self.n_models, self.n_outputs, self.n_features = W.shape
         self.n_classes = n_classes
         self.l2 = np.asarray(l2, dtype=W.dtype)
         self._two_l2 = 2.0 * self.l2[:, None, None]
         self._penalized = bool(np.any(self.l2 > 0))
         self._W_flat = W.reshape(-1, self.n_features)
+        self.feature_scale = feature_scale
+        self._scaled = self._W_flat if feature_scale is None else np.empty_like(self._W_flat)
         self._dW_flat = self.dW.reshape(-1, self.n_features)
         self._decay = np.empty_like(W) if self._penalized else W[:0]
         # Neighbours with the same loss are computed together.
@@ -90,14 +97,20 @@ class BatchEngine:
         The result is overwritten by the next call.
         """
         buffers = self._buffers(len(rows))
+        if self.feature_scale is not None:
+            np.multiply(self._W_flat, self.feature_scale, out=self._scaled)
         # (W X)^T = X^T W^T: the BLAS does a narrow product this way round twice as fast.
-        np.matmul(rows, self._W_flat.T, out=buffers.product)
+        np.matmul(rows, self._scaled.T, out=buffers.product)
         S = buffers.scores
         np.add(buffers.product.T.reshape(S.shape), self.b[:, :, None], out=S)
         return S
 
+    def score_buffer(self, n: int) -> Array:
+        """Return where `scores` of n examples stand, M x O x n, for who computes them elsewhere."""
+        return self._buffers(n).scores
+
     def losses_of_scores(self, Y: Array) -> Array:
-        """Return the loss of every example, M x n (without l2), from the scores just computed.
+        """Return the loss of every example, M x n (without l2), from the scores in `score_buffer`.
 
         Scores and result are overwritten by the next call.
         """
@@ -136,6 +149,8 @@ class BatchEngine:
             G *= 0.5
         G /= n
         np.matmul(G.reshape(-1, n), rows, out=self._dW_flat)  # G X^T / n
+        if self.feature_scale is not None:
+            self._dW_flat *= self.feature_scale
         np.sum(G, axis=2, out=self.db)  # G 1 / n
         if self._penalized:
             self.dW += np.multiply(self._two_l2, self.W, out=self._decay)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.datasets import Gatherer, Split
-from backprop_cli.engine import BatchEngine, decide
+from backprop_cli.datasets import Split
+from backprop_cli.engine import Array, BatchEngine, decide
 from backprop_cli.objective import Objective
 
 _BATCH_BYTES = 8_000_000
@@ -41,9 +42,17 @@ class Figures:
 
 
 def evaluate(
-    engine: BatchEngine, gather: Gatherer, split: Split, objective: Objective, batch: int
+    engine: BatchEngine,
+    scores: Callable[[NDArray[Any], NDArray[np.intp]], Array],
+    split: Split,
+    objective: Objective,
+    batch: int,
 ) -> Figures:
-    """Return loss and decisions of the engine's models on every example of a split."""
+    """Return loss and decisions of the engine's models on every example of a split.
+
+    ``scores`` of some rows of the features are S, in the engine's buffer; ``batch`` of them at
+    once.
+    """
     n = len(split)
     total = np.zeros(engine.n_models)
     decisions = np.empty((engine.n_models, n), np.intp)
@@ -51,8 +60,7 @@ def evaluate(
     for examples in _slices(n, batch):
         rows = split.rows[examples]
         labels = split.labels[rows]
-        x = gather(split.features, rows)
-        decisions[:, examples] = decide(engine.scores(x))
+        decisions[:, examples] = decide(scores(split.features, rows))
         losses = engine.losses_of_scores(objective.targets(labels, memory))
         weights = objective.example_weights(labels)
         if weights is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.config import Config
 from backprop_cli.datasets import (
@@ -28,11 +29,16 @@ from backprop_cli.objective import (
     plain_objective,
     training_objective,
 )
+from backprop_cli.training.compute import resolve_compute
+from backprop_cli.training.divergence import describe_divergence, largest_losses
 from backprop_cli.training.evaluation import Figures, evaluate, evaluation_batch
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.schedules import learning_rates
 from backprop_cli.training.selection import Selection
+from backprop_cli.training.steps import NumpySteps, Steps, engine_scale
 from backprop_cli.training.updates import GradientDescent
+
+_WORK_AT_ONCE = 5e9  # floating-point operations between two looks at the outside, some 0.1 s
 
 
 class Observer:
@@ -41,8 +47,11 @@ class Observer:
     def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
         """Hear of the run, once, before the first step."""
 
-    def step(self, loss: float, learning_rate: float) -> None:
-        """Hear of every step: the first model's mini-batch loss and rate."""
+    def compiling(self) -> None:
+        """Hear that kernels are being compiled, which takes seconds and happens once a machine."""
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        """Hear of a few more steps: the first model's mini-batch loss and rate in the last one."""
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         """Hear of every epoch: a record a model, None for one that had stopped before."""
@@ -91,9 +100,11 @@ class Trainer:
         What is kept of each model.
     standardization
         Fitted to the training split.
+    compute
+        What it runs on; nothing is `auto` any more.
     diverged
-        For each model, what happened if its loss left the finite numbers: it is dropped then, and
-        the others go on.
+        For each model, what happened if its loss ran away: it is dropped then, and the others go
+        on.
     """
 
     def __init__(self, dataset: Dataset, configs: Sequence[Config]) -> None:
@@ -105,33 +116,17 @@ class Trainer:
         self.standardization: Standardization = fit_standardization(
             dataset, configs[0].data.standardize
         )
-        batch_size = min(self.training.batch_size, len(dataset.train))
+        self.compute = resolve_compute(configs[0], dataset, self.standardization, len(configs))
+        self.batch_size = min(self.training.batch_size, len(dataset.train))
+        self.steps_per_epoch = math.ceil(len(dataset.train) / self.batch_size)
         self._evaluation_batch = evaluation_batch(d, len(configs) * C, self.dtype.itemsize)
-        W, b = initial_parameters(configs, C, d)
-        self.engine = BatchEngine(
-            W,
-            b,
-            losses=[config.loss for config in configs],
-            l2=[config.l2 for config in configs],
-            n_classes=C,
-            batch_size=max(batch_size, self._evaluation_batch),
-        )
-        self.update = GradientDescent(
-            self.engine,
-            [config.training.momentum for config in configs],
-            [config.training.nesterov for config in configs],
-        )
-        self.gather = Gatherer(
-            self.standardization,
-            self.dtype,
-            max(batch_size, self._evaluation_batch),
-            dataset.image_shape,
-        )
-        self.batch_size = batch_size
-        self.steps_per_epoch = math.ceil(len(dataset.train) / batch_size)
         self.objective = training_objective(configs, dataset, self.dtype)
         self._plain = plain_objective(C, self.dtype)
-        self._targets = self.objective.buffer(batch_size)
+        self._steps = self._make_steps()
+        self.engine, self.update = self._steps.engine, self._steps.update
+        self._largest = largest_losses(self.engine.losses, C)
+        step_work = 4.0 * self.batch_size * self.engine.W.size
+        self._steps_at_once = max(1, int(_WORK_AT_ONCE / step_work))
         stopping = self.training.early_stopping
         self.selections = [
             Selection(config.training.keep, stopping.patience if stopping else None)
@@ -149,6 +144,7 @@ class Trainer:
             No model is left. What was kept until then stays in ``selections``.
         """
         observer.begin(self.training.epochs, self.steps_per_epoch)
+        self._steps.prepare(observer.compiling)
         # Overflow is looked for in the loss itself, where it can be told with its step.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while self.epochs_finished < self.training.epochs:
@@ -190,32 +186,80 @@ class Trainer:
         rates[:, [selection.stopped for selection in self.selections]] = 0
         return rates
 
-    def _run_epoch(self, epoch: int, rates: Array, observer: Observer) -> None:
-        train, objective = self.dataset.train, self.objective
-        order = epoch_order(train.rows, self.training.seed, epoch)
-        flips = None
-        if self.training.horizontal_flips:
-            flips = epoch_flips(len(order), self.training.seed, epoch)
-        for step in range(self.steps_per_epoch):
-            batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            rows = order[batch]
-            labels = train.labels[rows]
-            x = self.gather(train.features, rows, None if flips is None else flips[batch])
-            losses = self.engine.loss_gradient(
-                x, objective.targets(labels, self._targets), objective.example_weights(labels)
-            )
-            if not np.isfinite(losses).all():
-                self._drop_diverged(losses, f"step {step + 1} of epoch {epoch + 1}", rates[step:])
-            self.update.step(rates[step])
-            observer.step(float(losses[0]), float(rates[step, 0]))
+    def _make_steps(self) -> Steps:
+        """Return the steps of all models, at their initial weights."""
+        dataset, configs, compiled = self.dataset, self.configs, self.compute.backend == "compiled"
+        W, b = initial_parameters(configs, dataset.n_classes, dataset.n_features)
+        most_rows = max(self.batch_size, self._evaluation_batch)
+        features = dataset.train.features
+        n_rows = len(W) * W.shape[1]
+        engine = BatchEngine(
+            W,
+            b,
+            losses=[config.loss for config in configs],
+            l2=[config.l2 for config in configs],
+            n_classes=dataset.n_classes,
+            batch_size=most_rows,
+            feature_scale=None
+            if compiled
+            else engine_scale(self.standardization, n_rows, features, self.dtype),
+        )
+        update = GradientDescent(
+            engine,
+            [config.training.momentum for config in configs],
+            [config.training.nesterov for config in configs],
+        )
+        common = (engine, update, dataset.train, self.standardization, self.objective)
+        if compiled:
+            from backprop_cli.training.compiled_steps import CompiledSteps
 
-    def _drop_diverged(self, losses: Array, when: str, rates: Array) -> None:
-        """Set the models whose loss is not finite to zero, where they stay; ``rates`` too."""
-        for m in np.flatnonzero(~np.isfinite(losses)):
-            self.diverged[m] = (
-                f"training diverged: the loss is {losses[m]} at {when}, "
-                f"learning rate {float(rates[0, m]):g}; try a lower learning rate"
+            threads = int(self.compute.threads)
+            return CompiledSteps(*common, self.batch_size, dataset.image_shape, threads)
+        return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape)
+
+    def _run_epoch(self, epoch: int, rates: Array, observer: Observer) -> None:
+        order = epoch_order(self.dataset.train.rows, self.training.seed, epoch)
+        mirrored = None
+        if self.training.horizontal_flips:
+            mirrored = epoch_flips(len(order), self.training.seed, epoch)
+        step = 0
+        while step < self.steps_per_epoch:
+            end = min(step + self._steps_at_once, self.steps_per_epoch)
+            batches = slice(step * self.batch_size, end * self.batch_size)
+            flags = None if mirrored is None else mirrored[batches]
+            made, losses = self._steps.train(order[batches], flags, rates[step:end], self._largest)
+            step += made
+            if step < end:
+                batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+                flags = None if mirrored is None else mirrored[batch]
+                place = f"step {step + 1} of epoch {epoch + 1}"
+                self._drop_diverged(losses[made], place, rates[step:], order[batch], flags)
+            if made:
+                observer.steps(made, float(losses[made - 1, 0]), float(rates[step - 1, 0]))
+
+    def _drop_diverged(
+        self,
+        losses: NDArray[np.float64],
+        place: str,
+        rates: Array,
+        rows: NDArray[np.intp],
+        mirrored: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Set the models whose loss ran away to zero, where they stay; ``rates`` too.
+
+        ``rows`` are examples of which the gradient is told.
+        """
+        train = self.dataset.train
+        gather = Gatherer(self.standardization, self.dtype, len(rows), self.dataset.image_shape)
+        x, labels = gather(train.features, rows, mirrored), train.labels[rows]
+        Y = self.objective.targets(labels, self.objective.buffer(len(rows)))
+        weights = self.objective.example_weights(labels)
+        for m in np.flatnonzero(~(losses <= self._largest)):
+            rate = float(rates[0, m])
+            told = describe_divergence(
+                self.engine, int(m), x, Y[m if len(Y) > 1 else 0], weights, rate
             )
+            self.diverged[m] = f"training diverged: the loss is {losses[m]:.4g} at {place}, {told}"
             self.selections[m].stopped = True
             self.update.reset(int(m))
             rates[:, m] = 0
@@ -230,8 +274,11 @@ class Trainer:
             validation = self._evaluate(self.dataset.validation, self._plain)
         costs = train.loss + self.engine.penalty()
         figures = costs if validation is None else costs + validation.loss
-        if not np.isfinite(figures).all():
-            self._drop_diverged(figures, f"the end of epoch {epoch}", rates[None].copy())
+        if not (figures <= self._largest).all():
+            last = epoch_order(self.dataset.train.rows, self.training.seed, epoch - 1)
+            self._drop_diverged(
+                figures, f"the end of epoch {epoch}", rates[None].copy(), last[-self.batch_size :]
+            )
         seconds = time.perf_counter() - start
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
@@ -259,4 +306,4 @@ class Trainer:
         return records
 
     def _evaluate(self, split: Any, objective: Objective) -> Figures:
-        return evaluate(self.engine, self.gather, split, objective, self._evaluation_batch)
+        return evaluate(self.engine, self._steps.scores, split, objective, self._evaluation_batch)

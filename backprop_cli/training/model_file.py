@@ -79,7 +79,13 @@ class LinearModel:
         gather = Gatherer(self.standardization, self.weights.dtype, batch)
         plain = plain_objective(C, self.weights.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            figures = evaluate(engine, gather, split, plain, batch)
+            figures = evaluate(
+                engine,
+                lambda features, rows: engine.scores(gather(features, rows)),
+                split,
+                plain,
+                batch,
+            )
         confusion = confusion_matrix(labels, figures.decisions[0], C)
         return Evaluation(float(figures.loss[0]), confusion, self.class_names)
 

@@ -89,8 +89,11 @@ class _Recorder(Observer):
     def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
         self._observer.begin(n_epochs, steps_per_epoch)
 
-    def step(self, loss: float, learning_rate: float) -> None:
-        self._observer.step(loss, learning_rate)
+    def compiling(self) -> None:
+        self._observer.compiling()
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        self._observer.steps(number, loss, learning_rate)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         if records[0] is not None:
@@ -110,9 +113,9 @@ class Run:
     """
 
     def __init__(self, config: Config, dataset: Dataset | None = None) -> None:
-        self.config = config
         self.dataset = dataset or load_dataset(config.data, config.model.dtype)
         self.trainer = Trainer(self.dataset, [config])
+        self.config = config.model_copy(update={"compute": self.trainer.compute})
 
     def train(self, observer: Observer) -> Result:
         """Train, evaluate, and leave the run directory complete.

@@ -88,8 +88,11 @@ class _History(Observer):
         self._observer = observer
         self.records: list[list[EpochRecord]] = [[] for _ in range(n_models)]
 
-    def step(self, loss: float, learning_rate: float) -> None:
-        self._observer.step(loss, learning_rate)
+    def compiling(self) -> None:
+        self._observer.compiling()
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        self._observer.steps(number, loss, learning_rate)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         for own, record in zip(self.records, records, strict=True):
@@ -165,7 +168,7 @@ class Sweep:
             if interrupted:
                 raise Interrupted(output, 0)
             raise DivergedError(f"every model of the sweep diverged; {trainer.diverged[m]}")
-        config = self._configs[index]
+        config = self._configs[index].model_copy(update={"compute": trainer.compute})
         directory = RunDirectory(output, config)
         model = trainer.model(trainer.selections[m], config)
         for record in records:

@@ -25,17 +25,23 @@ class GradientDescent:
         rho of each model, M numbers.
     nesterov
         Whether each model looks ahead, M truth values.
+
+    Attributes
+    ----------
+    velocity_W, velocity_b
+        V of W and of b, of their shapes; empty if no model has momentum.
     """
 
     def __init__(
         self, engine: BatchEngine, momentum: Sequence[float], nesterov: Sequence[bool]
     ) -> None:
-        rho = np.asarray(momentum, engine.W.dtype)
-        ahead = np.asarray(nesterov, bool)
+        self.momentum = np.asarray(momentum, engine.W.dtype)
+        self.nesterov = np.asarray(nesterov, bool)
         self._rules = [
-            _Rule(engine.W, engine.dW, rho, ahead),
-            _Rule(engine.b, engine.db, rho, ahead),
+            _Rule(engine.W, engine.dW, self.momentum, self.nesterov),
+            _Rule(engine.b, engine.db, self.momentum, self.nesterov),
         ]
+        self.velocity_W, self.velocity_b = (rule.velocity for rule in self._rules)
 
     def reset(self, model: int) -> None:
         """Set one model's parameters, gradients and velocities to zero."""
@@ -55,8 +61,9 @@ class _Rule:
         self.value, self.gradient = value, gradient
         self._column = (-1,) + (1,) * (value.ndim - 1)  # M numbers, one a model
         self._moves = bool(rho.any())
+        self.velocity = np.zeros_like(value if self._moves else value[:0])
         if self._moves:
-            self.velocity, self._scratch = np.zeros_like(value), np.empty_like(value)
+            self._scratch = np.empty_like(value)
             self._rho = rho.reshape(self._column)
             # eta multiplies (gradient share) dW + (velocity share) V
             self._gradient_share = ahead.astype(value.dtype).reshape(self._column)

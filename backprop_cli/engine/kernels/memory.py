@@ -1,0 +1,64 @@
+"""What the processor's memory needs told: a barrier between threads, and what to fetch early."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_SPINS = 4000  # some 20 microseconds, before the core is offered to others
+_CAN_YIELD = sys.platform != "win32"
+_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add(typing: Any, counter: Any, number: Any) -> Any:
+    """Add to counter[0] in one indivisible step, and return what it was."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, arguments[1], "seq_cst")
+
+    return types.int64(counter, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
+    """Ask for array[i, j] to be brought near; no effect on any value."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        values = context.make_array(kind)(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(
+            context, builder, kind, values, list(arguments[1:]), wraparound=False
+        )
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+            "llvm.prefetch.p0",
+        )
+        # To be read, used a few times, data.
+        builder.call(function, [builder.bitcast(pointer, byte), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, i, j), generate
+
+
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+def meet(counter: Any, expected: int) -> None:
+    """Wait until ``expected`` threads in all have come here; ``counter`` starts at 0.
+
+    The second meeting of T threads expects 2 T, and so on. Waiting is busy at first, as the
+    others are close; then the core is offered to whoever needs it.
+    """
+    _add(counter, 1)
+    spins = 0
+    while _add(counter, 0) < expected:
+        spins += 1
+        if _CAN_YIELD and spins > _SPINS:
+            _yield()

@@ -1,0 +1,153 @@
+"""A run of mini-batch steps, by compiled kernels on several threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.datasets import Split, Standardization
+from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.engine.kernels import steps as kernels
+from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.objective import Objective
+from backprop_cli.training.updates import GradientDescent
+
+_WIDTH = 768  # features of a block: x and W of a tile stay in the first cache
+_PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
+_PATIENCE = 1.0  # seconds of compiling in silence
+_KINDS = {"multiclass_svm": kernels.SVM, "softmax_cross_entropy": kernels.SOFTMAX}
+
+
+class CompiledSteps:
+    """Steps by `backprop_cli.engine.kernels`; see `Steps`, and `NumpySteps` for the parameters.
+
+    float32 and a score a class only. ``threads`` threads work, the caller's own included.
+    """
+
+    def __init__(
+        self,
+        engine: BatchEngine,
+        update: GradientDescent,
+        split: Split,
+        standardization: Standardization,
+        objective: Objective,
+        batch_size: int,
+        image_shape: tuple[int, int, int] | None,
+        threads: int,
+    ) -> None:
+        self.engine, self.update = engine, update
+        self._split, self._batch_size = split, batch_size
+        M, C, d = engine.W.shape
+        K = M * C
+        self._image_width = image_shape[2] if image_shape else 1
+        blocks = threads * math.ceil(d / (_WIDTH * threads))
+        # Whole rows of images, so that a block can be mirrored by itself.
+        self._width = math.ceil(d / blocks / self._image_width) * self._image_width
+        blocks = math.ceil(d / self._width)
+        self._threads = min(threads, blocks)
+        padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
+        padded_K = math.ceil(K / ROWS) * ROWS
+        single, none = engine.W.dtype, np.empty(0, engine.W.dtype)
+        self._mean = standardization.mean.astype(single)
+        self._scale = (1.0 / standardization.std).astype(single)
+        self._models = kernels.Models(
+            W=engine.W.reshape(K, d),
+            dW=engine.dW.reshape(K, d),
+            velocity_W=update.velocity_W.reshape(-1, d),
+            b=engine.b.reshape(K),
+            db=engine.db.reshape(K),
+            velocity_b=update.velocity_b.reshape(-1),
+            kinds=np.array([_KINDS[loss] for loss in engine.losses]),
+            smoothing=np.broadcast_to(objective.label_smoothing, M).copy(),
+            class_weights=none if objective.class_weights is None else objective.class_weights,
+            two_l2=2 * engine.l2,
+            rho=update.momentum,
+            ahead=update.nesterov,
+        )
+        piece = min(batch_size, kernels.PIECE)
+        self._work = kernels.Work(
+            x=np.zeros((blocks, piece, padded_width), single),
+            parts=np.zeros((blocks, piece, padded_K), single),
+            G=np.zeros((piece, padded_K), single),
+            tiles=np.zeros((self._threads, ROWS, padded_width), single),
+            sums=np.zeros((self._threads, M)),
+            counter=np.zeros(1, np.int64),
+        )
+        self._scored = np.zeros((self._threads, kernels.SCORED, padded_width), single)
+        self._part = np.zeros((self._threads, kernels.SCORED, padded_K), single)
+        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "backprop")
+
+    def prepare(self, notice: Callable[[], None]) -> None:
+        """Compile, or load what was compiled before; see `Steps.prepare`."""
+        M = len(self._models.kinds)
+        arguments = self._arguments(np.zeros(0, np.intp), None, self._models.rho[:0].reshape(0, M))
+        none: tuple[Any, ...] = (0, 1, *arguments, np.zeros(M), np.zeros((0, M)))
+        compiling = self._pool.submit(kernels.train, *none)
+        try:
+            compiling.result(_PATIENCE)
+        except TimeoutError:
+            notice()
+            compiling.result()
+
+    def train(
+        self,
+        rows: NDArray[np.intp],
+        mirrored: NDArray[np.bool_] | None,
+        rates: Array,
+        largest: NDArray[np.float64],
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Make a step for each row of ``rates``; see `Steps.train`."""
+        losses = np.empty(rates.shape)
+        self._work.counter[0] = 0
+        made = self._on_all_threads(
+            kernels.train, *self._arguments(rows, mirrored, rates), largest, losses
+        )
+        return made, losses[: made + 1]
+
+    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+        """Return S for some rows of any split's features; see `Steps.scores`."""
+        S = self.engine.score_buffer(len(rows))
+        self._on_all_threads(
+            kernels.score,
+            self._examples(features),
+            self._models.W,
+            self._models.b,
+            self._width,
+            self._scored,
+            self._part,
+            rows,
+            np.zeros(0, np.bool_),
+            S.reshape(-1, len(rows)),
+        )
+        return S
+
+    def _arguments(
+        self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None, rates: Array
+    ) -> tuple[Any, ...]:
+        flags = np.zeros(0, np.bool_) if mirrored is None else mirrored
+        examples = self._examples(self._split.features)
+        return examples, self._models, self._work, self._width, rows, flags, rates, self._batch_size
+
+    def _examples(self, features: NDArray[Any]) -> kernels.Examples:
+        # One type for what is read, whether it is an array in memory or a mapped file.
+        read_only = features.view(np.ndarray)
+        read_only.flags.writeable = False
+        return kernels.Examples(
+            read_only, self._split.labels, self._mean, self._scale, self._image_width
+        )
+
+    def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a kernel on every thread; return what it returns, the same on each."""
+        others = [
+            self._pool.submit(kernel, thread, self._threads, *arguments)
+            for thread in range(1, self._threads)
+        ]
+        result = kernel(0, self._threads, *arguments)
+        for other in others:
+            other.result()
+        return result

@@ -1,0 +1,108 @@
+"""What a run computes on: how many threads, and by NumPy or by compiled kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config import Config
+from backprop_cli.config.schema import Compute
+from backprop_cli.datasets import Dataset, Standardization
+from backprop_cli.errors import ConfigError
+
+_MOST_ROWS = 400  # of W, all models': beyond, the BLAS is the faster one
+_LEAST_WORK = 3e10  # floating-point operations: below, loading the kernels takes longer
+_CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Return how many cores this process may use: its affinity, and its container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = _CGROUP.read_text().split()
+        if quota != "max":
+            return max(1, min(count or 1, int(quota) // int(period)))
+    return count or 1
+
+
+def blas_threads(number: int) -> AbstractContextManager[object]:
+    """Hold NumPy's BLAS to so many threads while the context lasts."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(number)
+    return limits
+
+
+def resolved_threads(compute: Compute) -> int:
+    """Return the number of threads that a config asks for.
+
+    Raises
+    ------
+    ConfigError
+        More than there are cores.
+    """
+    found = cores()
+    if compute.threads == "auto":
+        return found
+    if int(compute.threads) > found:
+        raise ConfigError(
+            f"compute.threads: expected at most {found}, the cores there are, "
+            f"found {compute.threads}"
+        )
+    return int(compute.threads)
+
+
+def resolve_compute(
+    config: Config, dataset: Dataset, standardization: Standardization, n_models: int
+) -> Compute:
+    """Return the compute section with `auto` replaced by what it means here.
+
+    Raises
+    ------
+    ConfigError
+        The kernels are asked for, and numba is missing, or they cannot do this.
+    """
+    threads, backend = resolved_threads(config.compute), config.compute.backend
+    obstacle = _obstacle(config, dataset, standardization)
+    if backend == "compiled" and obstacle is not None:
+        raise ConfigError(f"compute.backend: compiled {obstacle}")
+    if backend == "auto":
+        K = n_models * dataset.n_classes
+        work = 4.0 * len(dataset.train) * dataset.n_features * K * config.training.epochs
+        worth = K <= _MOST_ROWS and work >= _LEAST_WORK
+        backend = "compiled" if worth and obstacle is None else "numpy"
+    return Compute(backend=backend, threads=threads)
+
+
+def _obstacle(config: Config, dataset: Dataset, standardization: Standardization) -> str | None:
+    """Return why the kernels cannot be used, or None."""
+    if importlib.util.find_spec("numba") is None:
+        return "needs numba, found none: install backprop-cli[fast]"
+    if config.model.dtype != "float32":
+        return f"needs model.dtype: float32, found {config.model.dtype}"
+    if config.model.outputs == 1:
+        return "needs model.outputs: per_class, found 1"
+    for split in (dataset.train, dataset.validation):
+        if split is not None and not _readable(split.features, standardization):
+            return (
+                "needs features that float32 holds exactly, of means that are not large against "
+                f"their spread; found {split.features.dtype}"
+            )
+    return None
+
+
+def _readable(features: NDArray[Any], standardization: Standardization) -> bool:
+    dtype = features.dtype
+    return (
+        dtype.isnative
+        and dtype != np.float16  # numba has none
+        and features.flags.c_contiguous
+        and standardization.fits_float32(dtype)
+    )

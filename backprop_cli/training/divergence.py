@@ -1,0 +1,63 @@
+"""When a loss has left the range in which training can recover, and what to say then."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine import Array, BatchEngine
+
+_RUNAWAY = 1e6
+
+
+def largest_losses(losses: tuple[str, ...], n_classes: int) -> NDArray[np.float64]:
+    """Return for each model the loss beyond which it is taken to run away.
+
+    A million times that of equal scores, which is log C for softmax and C - 1 for the SVM: far
+    above any loss that a usable rate gives, far below the largest float32.
+    """
+    equal = {"softmax_cross_entropy": math.log(n_classes), "multiclass_svm": n_classes - 1.0}
+    return np.array([_RUNAWAY * equal[loss] for loss in losses])
+
+
+def describe_divergence(
+    engine: BatchEngine, m: int, rows: Array, Y: Array, example_weights: Array | None, rate: float
+) -> str:
+    """Return what a user needs to know of model m, whose loss ran away on ``rows`` (n x d).
+
+    ``Y`` are its targets, C x n; ``rate`` is its learning rate.
+    """
+    alone = BatchEngine(
+        engine.W[m : m + 1].copy(),
+        engine.b[m : m + 1].copy(),
+        losses=engine.losses[m : m + 1],
+        l2=[float(engine.l2[m])],
+        n_classes=engine.n_classes,
+        batch_size=len(rows),
+    )
+    alone.loss_gradient(rows, Y[None], example_weights)
+    return (
+        f"learning rate {rate:.4g}, |W| {_norm(alone.W):.4g}, |dW| {_norm(alone.dW):.4g}; "
+        f"try a learning rate of {_suggested_rate(rows, float(engine.l2[m]), rate):.0e} or less"
+    )
+
+
+def _norm(values: Array) -> float:
+    """Return the square root of the sum of squares, which float64 holds longer."""
+    return float(np.linalg.norm(values.astype(np.float64)))
+
+
+def _suggested_rate(rows: Array, l2: float, rate: float) -> float:
+    """Return a learning rate at which gradient descent is stable, rounded down to one digit.
+
+    The curvature of softmax cross-entropy along W is at most mean |x|^2 / 2 + 2 lambda (its
+    Hessian by the scores is at most 1/2; Boehning, 1992), and descent is stable below 2 over it.
+    Where that is no help, because the rate is lower already, a tenth of the rate.
+    """
+    squares = _norm(rows) ** 2 / len(rows)
+    limit = 2.0 / (squares / 2.0 + 2.0 * l2) if 0.0 < squares < math.inf else 0.0
+    safe = limit if 0.0 < limit < rate else rate / 10.0
+    digit = 10.0 ** math.floor(math.log10(safe))
+    return math.floor(safe / digit + 1e-9) * digit

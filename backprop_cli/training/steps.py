@@ -1,0 +1,158 @@
+"""A run of mini-batch steps, by NumPy: the reference that the compiled kernels are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.datasets import Gatherer, Split, Standardization
+from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.objective import Objective
+from backprop_cli.training.updates import GradientDescent
+
+_FEW_ROWS = 64  # of W: dividing them by std is cheaper than dividing every mini-batch
+
+
+class Steps(Protocol):
+    """What moves W and b. Every implementation is the same function of the same arguments."""
+
+    engine: BatchEngine
+    update: GradientDescent
+
+    def prepare(self, notice: Callable[[], None]) -> None:
+        """Make ready; call ``notice`` first if that takes seconds."""
+
+    def train(
+        self,
+        rows: NDArray[np.intp],
+        mirrored: NDArray[np.bool_] | None,
+        rates: Array,
+        largest: NDArray[np.float64],
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Make a step for each row of ``rates``.
+
+        Parameters
+        ----------
+        rows
+            Rows of the training split's features, mini-batch after mini-batch; the last may be
+            short.
+        mirrored
+            Which of them are mirrored; None: none.
+        rates
+            eta, steps x M.
+        largest
+            The largest loss to go on with, a number a model.
+
+        Returns
+        -------
+        made
+            How many steps: fewer than asked if a loss is NaN or above ``largest`` in the next
+            one, in which nothing has moved.
+        losses
+            Of every step, that one included; M each.
+        """
+        ...
+
+    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+        """Return S for some rows of any split's features, M x O x n, in the engine's buffer."""
+        ...
+
+
+class NumpySteps:
+    """Steps by NumPy and its BLAS.
+
+    Parameters
+    ----------
+    engine, update
+        Of the models; `engine_scale` says what ``feature_scale`` the engine must have.
+    split
+        The training examples.
+    standardization
+        Of their features.
+    objective
+        Targets and class weights.
+    batch_size
+        The most examples a step.
+    most_rows
+        The most examples that `scores` may be asked for.
+    image_shape
+        (channels, height, width), needed for mirroring only.
+    """
+
+    def __init__(
+        self,
+        engine: BatchEngine,
+        update: GradientDescent,
+        split: Split,
+        standardization: Standardization,
+        objective: Objective,
+        batch_size: int,
+        most_rows: int,
+        image_shape: tuple[int, int, int] | None,
+    ) -> None:
+        self.engine, self.update = engine, update
+        self._split, self._objective, self._batch_size = split, objective, batch_size
+        self._gather = Gatherer(
+            standardization,
+            engine.W.dtype,
+            max(batch_size, most_rows),
+            image_shape,
+            divides=engine.feature_scale is None,
+        )
+        self._targets = objective.buffer(batch_size)
+
+    def prepare(self, notice: Callable[[], None]) -> None:
+        """There is nothing to make ready."""
+
+    def train(
+        self,
+        rows: NDArray[np.intp],
+        mirrored: NDArray[np.bool_] | None,
+        rates: Array,
+        largest: NDArray[np.float64],
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Make a step for each row of ``rates``; see `Steps.train`."""
+        losses = np.empty(rates.shape)
+        for step in range(len(rates)):
+            batch = slice(step * self._batch_size, (step + 1) * self._batch_size)
+            flags = None if mirrored is None else mirrored[batch]
+            losses[step] = self.gradient(rows[batch], flags)
+            if not (losses[step] <= largest).all():
+                return step, losses[: step + 1]
+            self.update.step(rates[step])
+        return len(rates), losses
+
+    def gradient(
+        self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None
+    ) -> NDArray[np.float64]:
+        """Return the losses of one mini-batch, M, and leave the gradients in the engine."""
+        labels = self._split.labels[rows]
+        return self.engine.loss_gradient(
+            self._gather(self._split.features, rows, mirrored),
+            self._objective.targets(labels, self._targets),
+            self._objective.example_weights(labels),
+        )
+
+    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+        """Return S for some rows of any split's features; see `Steps.scores`."""
+        return self.engine.scores(self._gather(features, rows))
+
+
+def engine_scale(
+    standardization: Standardization, n_rows: int, features: NDArray[Any], dtype: np.dtype[Any]
+) -> Array | None:
+    """Return 1 / std for the engine to multiply W by, or None if examples are to be divided.
+
+    ``n_rows`` is M O. The product is the same: W (x / std) = (W / std) x, and W is smaller than a
+    mini-batch where models and classes are few.
+    """
+    if (
+        n_rows > _FEW_ROWS
+        or dtype != np.float32
+        or not standardization.fits_float32(features.dtype)
+    ):
+        return None
+    return (1.0 / standardization.std).astype(dtype)
