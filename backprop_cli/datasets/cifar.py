@@ -99,17 +99,18 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
 def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:
     """Read batch files into one array, each straight to its place."""
     paths = [existing(directory, name, f"{name}.bin") for name in names]
-    batches = [_read_file(path, kind) for path in paths]
+    with reading(directory):
+        most = sum(path.stat().st_size for path in paths) // N_PIXELS
+    features = np.empty((most, N_PIXELS), np.uint8)  # memory is used only where it is written
+    labels = np.empty(most, np.int64)
+    n = 0
+    for path in paths:
+        pixels, own = _read_file(path, kind)
+        features[n : n + len(own)], labels[n : n + len(own)] = pixels, own
+        n += len(own)
+        del pixels  # it holds the whole file
     name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
-    features = np.empty((sum(len(labels) for _, labels in batches), N_PIXELS), np.uint8)
-    labels = np.empty(len(features), np.int64)
-    first = 0
-    while batches:  # a batch is let go as soon as it is copied
-        pixels, batch_labels = batches.pop(0)
-        last = first + len(pixels)
-        features[first:last], labels[first:last] = pixels, batch_labels
-        first = last
-    return Examples(features, labels, name)
+    return Examples(features[:n], labels[:n], name)
 
 
 def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -7,7 +7,6 @@ is answered with a stand-in of our own; every other name is refused.
 
 from __future__ import annotations
 
-import io
 import pathlib
 import pickle
 from collections.abc import Callable
@@ -40,7 +39,7 @@ class _Array:
         _, shape, dtype, column_major, raw = state
         if isinstance(raw, str):
             raw = raw.encode("latin-1")
-        if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes) or column_major:
+        if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | memoryview) or column_major:
             raise pickle.UnpicklingError("an array that is no block of bytes, row by row")
         rows, columns = shape
         if rows * columns != len(raw):
@@ -67,6 +66,8 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
+_LARGE = 65_536
+
 # What the published files are made of, and copies of them in any protocol. Nothing else is read.
 _OPCODES = """
 PROTO FRAME STOP MARK EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE
@@ -74,6 +75,23 @@ TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE INT LONG LONG1 BININT BININT1 B
 BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES PUT BINPUT
 LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
 """
+
+
+class _Content:
+    """What the unpickler reads from: a file's bytes, of which large pieces are never copied."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._view, self._place = content, memoryview(content), 0
+
+    def read(self, size: int) -> bytes | memoryview:
+        start, self._place = self._place, min(self._place + size, len(self._content))
+        source = self._view if size >= _LARGE else self._content
+        return source[start : self._place]
+
+    def readline(self) -> bytes:
+        end = self._content.find(b"\n", self._place) + 1 or len(self._content)
+        start, self._place = self._place, end
+        return self._content[start:end]
 
 
 class _Unpickler(pickle._Unpickler):
@@ -135,7 +153,7 @@ def load(path: pathlib.Path) -> dict[str, Any]:
     with reading(path):
         content = path.read_bytes()
     try:
-        value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        value = _Unpickler(_Content(content), encoding="bytes").load()  # type: ignore[arg-type]
     except Exception as error:
         # A broken pickle can raise nearly anything; what it says goes into the message.
         what = str(error).splitlines()[0] if str(error) else type(error).__name__

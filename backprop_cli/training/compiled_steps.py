@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.datasets import Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.engine.kernels import load_from_cache
 from backprop_cli.engine.kernels import steps as kernels
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.objective import Objective
@@ -84,15 +85,22 @@ class CompiledSteps:
 
     def prepare(self, notice: Callable[[], None]) -> None:
         """Compile, or load what was compiled before; see `Steps.prepare`."""
-        M = len(self._models.kinds)
-        arguments = self._arguments(np.zeros(0, np.intp), None, self._models.rho[:0].reshape(0, M))
-        none: tuple[Any, ...] = (0, 1, *arguments, np.zeros(M), np.zeros((0, M)))
-        compiling = self._pool.submit(kernels.train, *none)
+        M, none = len(self._models.kinds), np.zeros(0, np.intp)
+        rates = np.zeros((0, M), self.engine.W.dtype)
+        training = (0, 1, *self._arguments(none, None, rates), np.zeros(M), np.zeros((0, M)))
+        scoring = (0, 1, *self._scoring(self._split.features, none, self.engine.score_buffer(0)))
+
+        def load() -> None:
+            for kernel, arguments in ((kernels.train, training), (kernels.score, scoring)):
+                load_from_cache(kernel, arguments)
+                kernel(*arguments)  # does nothing, as there are no rows; compiles if it has to
+
+        loading = self._pool.submit(load)
         try:
-            compiling.result(_PATIENCE)
+            loading.result(_PATIENCE)
         except TimeoutError:
             notice()
-            compiling.result()
+            loading.result()
 
     def train(
         self,
@@ -112,19 +120,14 @@ class CompiledSteps:
     def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
         """Return S for some rows of any split's features; see `Steps.scores`."""
         S = self.engine.score_buffer(len(rows))
-        self._on_all_threads(
-            kernels.score,
-            self._examples(features),
-            self._models.W,
-            self._models.b,
-            self._width,
-            self._scored,
-            self._part,
-            rows,
-            np.zeros(0, np.bool_),
-            S.reshape(-1, len(rows)),
-        )
+        self._on_all_threads(kernels.score, *self._scoring(features, rows, S))
         return S
+
+    def _scoring(self, features: NDArray[Any], rows: NDArray[np.intp], S: Array) -> tuple[Any, ...]:
+        models, no_flags = self._models, np.zeros(0, np.bool_)
+        room = (self._scored, self._part)
+        examples, S = self._examples(features), S.reshape(len(models.W), len(rows))
+        return examples, models.W, models.b, self._width, *room, rows, no_flags, S
 
     def _arguments(
         self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None, rates: Array

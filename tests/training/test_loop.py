@@ -23,10 +23,10 @@ def config(text="", data=DATA):
 
 class Listener(Observer):
     def __init__(self):
-        self.steps, self.records = [], []
+        self.seen, self.records = [], []
 
-    def step(self, loss, learning_rate):
-        self.steps.append((loss, learning_rate))
+    def steps(self, number, loss, learning_rate):
+        self.seen.append((number, loss, learning_rate))
 
     def epoch(self, records):
         self.records.append(records)

@@ -46,8 +46,9 @@ def gather(
                 end = start + image_width
                 line, into = source[start:end], target[start:end]
                 mu_line, sigma_line = mu[start:end], sigma[start:end]
-                for j in range(image_width):
-                    value = np.float32(line[image_width - 1 - j])
+                final = np.uintp(image_width - 1)
+                for j in range(np.uintp(image_width)):  # unsigned: no index counts from the end
+                    value = np.float32(line[final - j])
                     into[j] = (value - mu_line[j]) * sigma_line[j]
         else:
             for j in range(m):

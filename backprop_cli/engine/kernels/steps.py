@@ -281,8 +281,10 @@ def score(
         for k in range(K):
             for i in range(len(own)):
                 S[k, first + i] = b[k]
+        ahead = rows[min(first + SCORED, end) : min(first + 2 * SCORED, end)]
         for low in range(0, d, width):
             high = min(low + width, d)
+            fetch(examples.features, ahead, low, high)
             gather(
                 examples.features, own, none_mirrored, examples.image_width,
                 examples.mean, examples.scale, low, high, x,
