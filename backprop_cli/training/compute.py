@@ -17,7 +17,7 @@ from backprop_cli.config.schema import Compute
 from backprop_cli.datasets import Dataset, Standardization
 from backprop_cli.errors import ConfigError
 
-_MOST_ROWS = 400  # of W, all models': beyond, the BLAS is the faster one
+_MOST_ROWS = 800  # of W, all models': beyond, the BLAS is the faster one
 _LEAST_WORK = 3e10  # floating-point operations: below, loading the kernels takes longer
 _CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
 
@@ -33,10 +33,10 @@ def cores() -> int:
 
 
 def blas_threads(number: int) -> AbstractContextManager[object]:
-    """Hold NumPy's BLAS to so many threads while the context lasts."""
+    """Hold NumPy's BLAS to so many threads while the context lasts; at most one a core."""
     from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[object] = threadpool_limits(number)
+    limits: AbstractContextManager[object] = threadpool_limits(min(number, cores()))
     return limits
 
 

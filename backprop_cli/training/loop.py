@@ -29,7 +29,7 @@ from backprop_cli.objective import (
     plain_objective,
     training_objective,
 )
-from backprop_cli.training.compute import resolve_compute
+from backprop_cli.training.compute import blas_threads, resolve_compute
 from backprop_cli.training.divergence import describe_divergence, largest_losses
 from backprop_cli.training.evaluation import Figures, evaluate, evaluation_batch
 from backprop_cli.training.model_file import LinearModel
@@ -93,6 +93,8 @@ class Trainer:
     configs
         One a model. They may differ in loss, label smoothing, l2, learning rate, momentum and
         schedule; everything else is taken from the first.
+    standardization
+        Of the training split; fitted when not given.
 
     Attributes
     ----------
@@ -107,19 +109,25 @@ class Trainer:
         on.
     """
 
-    def __init__(self, dataset: Dataset, configs: Sequence[Config]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        configs: Sequence[Config],
+        standardization: Standardization | None = None,
+    ) -> None:
         self.dataset, self.configs = dataset, configs
         self.training, model = configs[0].training, configs[0].model
         self.dtype = np.dtype(model.dtype)
         C, d = dataset.n_classes, dataset.n_features
         check_against_data(configs[0], dataset)
-        self.standardization: Standardization = fit_standardization(
+        self.standardization = standardization or fit_standardization(
             dataset, configs[0].data.standardize
         )
         self.compute = resolve_compute(configs[0], dataset, self.standardization, len(configs))
         self.batch_size = min(self.training.batch_size, len(dataset.train))
         self.steps_per_epoch = math.ceil(len(dataset.train) / self.batch_size)
-        self._evaluation_batch = evaluation_batch(d, len(configs) * C, self.dtype.itemsize)
+        in_buffer = 0 if self.compute.backend == "compiled" else d
+        self._evaluation_batch = evaluation_batch(in_buffer, len(configs) * C, self.dtype.itemsize)
         self.objective = training_objective(configs, dataset, self.dtype)
         self._plain = plain_objective(C, self.dtype)
         self._steps = self._make_steps()
@@ -146,7 +154,8 @@ class Trainer:
         observer.begin(self.training.epochs, self.steps_per_epoch)
         self._steps.prepare(observer.compiling)
         # Overflow is looked for in the loss itself, where it can be told with its step.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with quiet, blas_threads(int(self.compute.threads)):
             while self.epochs_finished < self.training.epochs:
                 start = time.perf_counter()
                 epoch = self.epochs_finished

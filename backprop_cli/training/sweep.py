@@ -14,7 +14,7 @@ import numpy as np
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, load_dataset
+from backprop_cli.datasets import Dataset, fit_standardization, load_dataset
 from backprop_cli.errors import DataError, DivergedError
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.run import Interrupted, Result
@@ -188,11 +188,12 @@ class Sweep:
         Models with the same loss stand together, so that the loss is computed for all at once.
         """
         seeds = dict.fromkeys(config.training.seed for config in self._configs)
+        standardization = fit_standardization(self.dataset, self._configs[0].data.standardize)
         passes = []
         for seed in seeds:
             indices = [k for k, c in enumerate(self._configs) if c.training.seed == seed]
             indices.sort(key=lambda k: self._configs[k].loss)
-            trainer = Trainer(self.dataset, [self._configs[k] for k in indices])
+            trainer = Trainer(self.dataset, [self._configs[k] for k in indices], standardization)
             passes.append((indices, trainer))
         return passes
 

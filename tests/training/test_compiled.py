@@ -1,0 +1,192 @@
+"""The compiled kernels and NumPy are the same function of the same arguments."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backprop_cli.cli.main import cli
+from backprop_cli.config import check_config
+from backprop_cli.datasets.dataset import Dataset, Split
+from backprop_cli.errors import ConfigError
+from backprop_cli.training import compute
+from backprop_cli.training.loop import Observer, Trainer
+
+pytest.importorskip("numba", reason="needs the extra: fast")
+LOSSES = ["softmax_cross_entropy", "multiclass_svm"]
+
+
+def config(backend="compiled", dtype="float32", threads=1, loss=LOSSES[0], l2=0.0, **training):
+    training = {"batch_size": 32, "epochs": 2, "learning_rate": 0.01, **training}
+    smoothing = training.pop("label_smoothing", 0.0)
+    return check_config(
+        json.dumps(
+            {
+                "data": {"format": "npy", "path": "x", "labels": "y", "validation": 0},
+                "model": {"dtype": dtype},
+                "loss": loss,
+                "l2": l2,
+                "label_smoothing": smoothing,
+                "training": training,
+                "compute": {"backend": backend, "threads": threads},
+            }
+        ),
+        "test",
+    )
+
+
+def dataset(n, d, n_classes, dtype="uint8", seed=0, image_shape=None):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 100, (n + 5, d)).astype(dtype)
+    labels = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n + 5)])[: n + 5]
+    rows = np.sort(rng.permutation(n + 5)[:n])
+    return Dataset(
+        Split(pixels, labels, rows), None, None, tuple(map(str, range(n_classes))), image_shape
+    )
+
+
+def trained(data, *configs):
+    trainer = Trainer(data, configs)
+    records = []
+
+    class Keep(Observer):
+        def epoch(self, found):
+            records.append([None if r is None else r.train_loss for r in found])
+
+    trainer.run(Keep())
+    return trainer, np.array(records, float)
+
+
+def assert_same(data, *settings_of_models, threads=1):
+    """Float32 kernels and float32 NumPy lie within rounding of NumPy in float64."""
+
+    def of(backend, dtype):
+        configs = [
+            config(backend, dtype, threads if backend == "compiled" else 1, **own)
+            for own in settings_of_models
+        ]
+        trainer, losses = trained(data, *configs)
+        return trainer.engine.W.astype(float), trainer.engine.b.astype(float), losses
+
+    exact, numpy, compiled = (
+        of("numpy", "float64"),
+        of("numpy", "float32"),
+        of("compiled", "float32"),
+    )
+    for true, one, other in zip(exact, numpy, compiled, strict=True):
+        size = max(np.abs(true).max(), 1e-3)
+        np.testing.assert_allclose(other, true, rtol=0, atol=2e-5 * size)
+        np.testing.assert_allclose(one, true, rtol=0, atol=2e-5 * size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(3, 60),
+    d=st.integers(1, 140),
+    n_classes=st.integers(2, 13),
+    batch_size=st.integers(1, 70),
+    dtype=st.sampled_from(["uint8", "float32", "int16"]),
+    momentum=st.sampled_from([0.0, 0.9]),
+    l2=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 5),
+)
+def test_softmax_of_any_shape(n, d, n_classes, batch_size, dtype, momentum, l2, seed):
+    own = {"batch_size": batch_size, "momentum": momentum, "l2": l2, "label_smoothing": 0.1}
+    assert_same(dataset(max(n, n_classes), d, n_classes, dtype, seed), own)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch_size", [7, 100, 129, 300, 1000])
+def test_mini_batches_of_one_piece_and_of_several(loss, batch_size):
+    """Up to 128 examples are taken at once; 700 are several pieces, the last batch is short."""
+    own = {"loss": loss, "batch_size": batch_size, "learning_rate": 0.003, "l2": 0.01}
+    assert_same(dataset(700, 90, 7), own)
+
+
+def test_models_of_different_losses_rates_and_momentum():
+    assert_same(
+        dataset(300, 50, 6),
+        {"loss": LOSSES[0], "label_smoothing": 0.2, "momentum": 0.9, "nesterov": True},
+        {"loss": LOSSES[0], "l2": 0.05, "learning_rate": 0.1},
+        {"loss": LOSSES[1], "momentum": 0.5, "learning_rate": 0.001},
+        {"loss": LOSSES[1], "schedule": {"kind": "cosine"}},
+    )
+
+
+@pytest.mark.parametrize("weights", ["balanced", [0.0, 1.0, 2.5]])
+def test_class_weights(weights):
+    assert_same(dataset(200, 40, 3), {"class_weights": weights})
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 7), (3, 32, 32), (1, 28, 28)])
+def test_mirrored_images(shape):
+    data = dataset(150, int(np.prod(shape)), 4, image_shape=shape)
+    assert_same(data, {"horizontal_flips": True, "learning_rate": 0.001})
+
+
+def test_threads_share_the_work(monkeypatch):
+    """More threads than cores are refused elsewhere; here they show that nothing is left out."""
+    monkeypatch.setattr(compute, "cores", lambda: 5)
+    for threads in (2, 3, 5):
+        assert_same(dataset(260, 1600, 5), {"learning_rate": 0.001}, threads=threads)
+
+
+def test_the_same_bits_again():
+    data = dataset(300, 400, 10)
+    one, two = (trained(data, config(momentum=0.9))[0].engine.W for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_divergence_is_seen_at_the_same_step(loss):
+    """The first model's rate is absurd; the other one goes on as if it were alone."""
+    data = dataset(200, 30, 4)
+    bad = {"loss": loss, "learning_rate": 1e20, "batch_size": 32}
+    good = {"loss": loss, "batch_size": 32}
+    told = []
+    for backend in ("numpy", "compiled"):
+        together, _ = trained(data, config(backend, **bad), config(backend, **good))
+        alone, _ = trained(data, config(backend, **good))
+        np.testing.assert_allclose(together.engine.W[1], alone.engine.W[0], rtol=1e-4, atol=1e-6)
+        assert not together.engine.W[0].any()
+        told.append(together.diverged[0].split(", ")[0].split(" at ")[1])
+    assert told[0] == told[1] == "step 2 of epoch 1"
+
+
+def test_what_the_kernels_cannot_do_is_refused_or_left_to_numpy(monkeypatch):
+    big = {"batch_size": 100, "epochs": 10_000}
+    data = dataset(2000, 400, 10)
+
+    def chosen(data, dtype="float32", backend="auto"):
+        return Trainer(data, [config(backend, dtype, **big)]).compute.backend
+
+    assert chosen(data) == "compiled"
+    assert chosen(data, "float64") == "numpy"
+    wide = dataset(2000, 400, 10, "float64")
+    assert chosen(wide) == "numpy"
+    with pytest.raises(ConfigError, match=r"needs model\.dtype: float32, found float64"):
+        chosen(data, "float64", "compiled")
+    with pytest.raises(ConfigError, match=r"float32 holds exactly.*found float64"):
+        chosen(wide, backend="compiled")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert chosen(data) == "numpy"
+    with pytest.raises(ConfigError, match=r"install backprop-cli\[fast\]"):
+        chosen(data, backend="compiled")
+
+
+def test_a_small_job_is_left_to_numpy():
+    assert Trainer(dataset(50, 10, 3), [config("auto")]).compute.backend == "numpy"
+
+
+def test_more_threads_than_cores_are_refused(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.eye(20), y=np.arange(20) % 2)
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{format: npy, path: '{tmp_path}/d.npz'}}\ncompute: {{threads: 1000}}\n"
+    )
+    result = CliRunner().invoke(cli, ["train", "--config", str(tmp_path / "c.yaml")])
+    assert isinstance(result.exception, ConfigError)
+    assert "compute.threads: expected at most" in str(result.exception)
