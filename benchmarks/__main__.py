@@ -1,0 +1,216 @@
+"""``python -m benchmarks --data DIR``: one run, one report, on stdout as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from backprop_cli.training.compute import cores
+from benchmarks.contenders import CONTENDERS
+from benchmarks.machine import copy_rate, floor, sgemm_rate
+from benchmarks.processes import Finished, run
+from benchmarks.race import Times, race
+from benchmarks.workload import Workload
+
+_COMPILED, _NUMPY, _TORCH = "backprop, compiled", "backprop, NumPy", "PyTorch, tuned"
+_SCRIPTS = pathlib.Path(__file__).parent / "scripts"
+_CONFIG = pathlib.Path(__file__).parent.parent / "configs" / "cifar10-softmax.yaml"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--data", required=True, help="the folder cifar-10-batches-py")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=list(_PARTS), choices=list(_PARTS))
+    options = parser.parse_args()
+    data, threads = str(pathlib.Path(options.data).absolute()), cores()
+    sgemm, copy = sgemm_rate(), copy_rate()
+    print(f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, ", end="")
+    print(f"NumPy {np.__version__}; sgemm {sgemm / 1e9:.0f} GFLOP/s, copy {copy / 1e9:.1f} GB/s\n")
+    for name in options.only:
+        print(f"## {name}\n", flush=True)
+        _PARTS[name](data, threads, options.rounds, sgemm)
+        print(flush=True)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def _race_table(
+    names: Sequence[str], work: Workload, rounds: int, sgemm: float
+) -> dict[str, Times]:
+    times = race(names, work, rounds)
+    least = floor(work, sgemm)
+    first = times[names[0]].median
+    rows = [
+        [name, str(t), f"{t.median / first:.2f}", f"{t.median / least:.1f}"]
+        for name, t in times.items()
+    ]
+    _table(["contender", "seconds an epoch: median (range)", "of the first", "of the floor"], rows)
+    return times
+
+
+def _epochs(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    for size, names in ((100, list(CONTENDERS)), (1000, list(CONTENDERS)[:3])):
+        print(f"\nCIFAR-10, 50,000 x 3072, softmax, batches of {size}:\n")
+        _race_table(names, Workload(data, batch_size=size, threads=threads), rounds, sgemm)
+    print("\nThe same with the SVM, batches of 100:\n")
+    svm = Workload(data, loss="multiclass_svm", learning_rate=1e-4, threads=threads)
+    _race_table(list(CONTENDERS)[:3], svm, rounds, sgemm)
+
+
+def _classes(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    for n, C in ((20_000, 100), (5_000, 1000)):
+        print(f"\n{n:,} x 3072 random bytes, {C} classes, batches of 100:\n")
+        work = Workload(n=n, n_classes=C, threads=threads)
+        _race_table(list(CONTENDERS)[:3], work, rounds, sgemm)
+
+
+def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    base = {"n": 20_000, "d": 1024, "n_classes": 10, "n_models": 1}
+    rows = []
+    for key, values in {
+        "n": (10_000, 20_000, 40_000),
+        "d": (256, 1024, 4096),
+        "n_classes": (10, 100, 1000),
+        "n_models": (1, 4, 16, 64),
+    }.items():
+        for value in values:
+            work = Workload(**{**base, key: value}, threads=threads)
+            times = race([_COMPILED, _NUMPY], work, max(3, rounds // 2))
+            rows.append(
+                [
+                    f"{key} = {value:,}",
+                    *(f"{times[name].median:.4f}" for name in (_COMPILED, _NUMPY)),
+                    f"{floor(work, sgemm):.4f}",
+                ]
+            )
+    print("20,000 x 1024, 10 classes, one model, batches of 100, but for:\n")
+    _table(["", "compiled, s an epoch", "NumPy, s an epoch", "floor"], rows)
+
+
+def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    work = Workload(data, n_models=16, threads=threads)
+    times = race([_COMPILED, _NUMPY], work, rounds)
+    torch = race([_TORCH], Workload(data, threads=threads), rounds)[_TORCH]
+    first = times[_COMPILED].median
+    rows = [
+        [name, str(t), f"{t.median / first:.2f}", f"{t.median / floor(work, sgemm):.2f}"]
+        for name, t in times.items()
+    ]
+    rows.append(
+        [f"16 x {_TORCH}", f"{16 * torch.median:.4f}", f"{16 * torch.median / first:.2f}", ""]
+    )
+    print("16 learning rates on CIFAR-10, batches of 100:\n")
+    _table(["", "seconds an epoch of all 16", "of the first", "of the floor"], rows)
+
+
+def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    backprop = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
+    assert backprop is not None
+    with tempfile.TemporaryDirectory() as folder:
+
+        def train(backend: str) -> list[str]:
+            output = tempfile.mkdtemp(dir=folder)
+            settings = {
+                "data.path": data, "training.epochs": "40", "training.learning_rate": "0.001",
+                "training.horizontal_flips": "false", "l2": "0", "compute.backend": backend,
+            }  # fmt: skip
+            overrides = [f"--set={key}={value}" for key, value in settings.items()]
+            return [backprop, "train", "--config", str(_CONFIG), "--output", output, *overrides]
+
+        script = [sys.executable, str(_SCRIPTS / "torch_train.py"), data, "40"]
+        commands = {
+            _COMPILED: lambda: train("compiled"),
+            _NUMPY: lambda: train("numpy"),
+            "PyTorch script, evaluating every epoch": lambda: [*script, "1", str(threads)],
+            "PyTorch script, evaluating at the end": lambda: [*script, "0", str(threads)],
+        }
+        found: dict[str, list[Finished]] = {name: [] for name in commands}
+        run(train("compiled"))  # compiles, if that was never done here
+        for _ in range(max(3, rounds // 2)):
+            for name, command in commands.items():
+                found[name].append(run(command()))
+    first = statistics.median(f.seconds for f in found[_COMPILED])
+    rows = []
+    for name, runs in found.items():
+        times = Times(tuple(f.seconds for f in runs))
+        memory = max(f.megabytes for f in runs)
+        rows.append([name, str(times), f"{times.median / first:.2f}", f"{memory:.0f}"])
+    bytes_loaded = 60_000 * 3072 / 1e6
+    print("40 epochs of CIFAR-10, softmax, batches of 100, from the command to its end")
+    print(f"(the images of all splits are {bytes_loaded:.0f} MB):\n")
+    _table(["", "seconds: median (range)", "of the first", "peak memory, MB"], rows)
+
+
+def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    backprop = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
+    assert backprop is not None
+    scikit = run([sys.executable, str(_SCRIPTS / "lbfgs.py"), data])
+    with tempfile.TemporaryDirectory() as folder:
+        ours = run(
+            [backprop, "train", "--config", str(_CONFIG), f"--set=data.path={data}",
+             "--set=compute.backend=compiled", "--set=training.epochs=10", "--output", folder]
+        )  # fmt: skip
+    test = next(line for line in ours.output.splitlines() if line.startswith("test"))
+    _table(
+        ["", "seconds", "peak memory, MB", "says"],
+        [
+            ["LogisticRegression, lbfgs", f"{scikit.seconds:.1f}", f"{scikit.megabytes:.0f}",
+             scikit.output.strip()],
+            ["backprop, configs/cifar10-softmax.yaml, 10 epochs", f"{ours.seconds:.2f}",
+             f"{ours.megabytes:.0f}", " ".join(test.split()[:4])],
+        ],
+    )  # fmt: skip
+    print(f"\nRatio {scikit.seconds / ours.seconds:.1f}.")
+
+
+def _cold(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    python = sys.executable
+    backprop = str(pathlib.Path(python).parent / "backprop")
+    quickstart = str(_CONFIG.parent / "quickstart.yaml")
+    commands = {
+        'python -c "import click"': [python, "-c", "import click"],
+        "backprop --help": [backprop, "--help"],
+        "backprop train --dry-run (quickstart)": [
+            backprop, "train", "--config", quickstart, "--dry-run",
+        ],
+    }  # fmt: skip
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(4 * rounds):
+        for name, command in commands.items():
+            seconds[name].append(run(command).seconds)
+    times = {name: Times(tuple(values)) for name, values in seconds.items()}
+    first = next(iter(times.values())).median
+    _table(
+        ["command", "seconds: median (range)", "of the first"],
+        [[name, str(t), f"{t.median / first:.2f}"] for name, t in times.items()],
+    )
+
+
+_PARTS = {
+    "Epochs": _epochs,
+    "Many classes": _classes,
+    "Sweep": _sweep,
+    "Whole process": _whole,
+    "To the accuracy of lbfgs": _lbfgs,
+    "Growth": _growth,
+    "Cold start": _cold,
+}
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONPATH", str(pathlib.Path(__file__).parent.parent))
+    main()
