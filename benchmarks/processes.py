@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+# A small process in between: a child's peak counts what its parent had when it was started.
+_WATCH = """
+import json, os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+seconds = time.perf_counter() - start
+with open(sys.argv[1], "w") as file:
+    json.dump([seconds, usage.ru_maxrss * 1024 / 1e6, os.waitstatus_to_exitcode(status)], file)
+"""
 
 
 @dataclass(frozen=True)
@@ -18,7 +30,7 @@ class Finished:
     output: str
 
 
-def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Finished:
+def run(command: Sequence[str]) -> Finished:
     """Run a command to its end.
 
     Raises
@@ -26,16 +38,15 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Fi
     RuntimeError
         It failed.
     """
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}")
-    return Finished(seconds, usage.ru_maxrss * 1024 / 1e6, output)
+    report, write = os.pipe()
+    with os.fdopen(report) as told:
+        process = subprocess.run(
+            [sys.executable, "-S", "-c", _WATCH, f"/dev/fd/{write}", *command],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, pass_fds=[write],
+            check=True,
+        )  # fmt: skip
+        os.close(write)
+        seconds, megabytes, status = json.load(told)
+    if status:
+        raise RuntimeError(f"{' '.join(command)}: exit status {status}")
+    return Finished(seconds, megabytes, process.stdout)

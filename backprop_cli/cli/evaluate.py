@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,8 @@ import click
 from backprop_cli.cli.options import json_option, set_option
 
 if TYPE_CHECKING:
+    from backprop_cli.config import Config
+    from backprop_cli.datasets import Dataset
     from backprop_cli.training.metrics import Evaluation
 
 _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in a terminal
@@ -24,9 +27,10 @@ _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in 
     show_default=True,
     help="Which examples.",
 )
+@click.option("--verify", is_flag=True, help="Only check that model and data are those of the run.")
 @set_option
 @json_option
-def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the model of RUN. Prints accuracy, loss, precision and recall, confusion matrix.
 
     Other data of the same shape: --set data.test=FILE.
@@ -38,6 +42,9 @@ def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) ->
     _check_overrides(overrides)
     config, model = load_run(run, overrides)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
+    if verify:
+        _verify(run, config, dataset, as_json)
+        return
     examples = dataset.split(split)
     if examples is None:
         raise DataError(f"data.{split}: the config asks for no {split} examples")
@@ -51,6 +58,29 @@ def evaluate(run: str, split: str, overrides: tuple[str, ...], as_json: bool) ->
         click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))
     else:
         click.echo(_table(split, result))
+
+
+def _verify(run: str, config: Config, dataset: Dataset, as_json: bool) -> None:
+    """Print whether model file and data are those of the run; exit 1 if one is not."""
+    from backprop_cli.datasets import fingerprint
+    from backprop_cli.errors import ModelFileError
+    from backprop_cli.training.run_directory import load_summary, model_digest
+
+    path = pathlib.Path(run)
+    summary = load_summary(path)
+    if summary is None or config.recorded is None or "model_sha256" not in summary:
+        raise ModelFileError(f"{run}: the run has not finished; there is nothing to verify it by")
+    same = {
+        "model": model_digest(path) == summary["model_sha256"],
+        "data": fingerprint(dataset) == config.recorded.data,
+    }
+    if as_json:
+        click.echo(json.dumps({"run": run, **same}))
+    else:
+        for what, good in same.items():
+            click.echo(f"{what:<8}{'as the run left it' if good else 'CHANGED since the run'}")
+    if not all(same.values()):
+        raise click.exceptions.Exit(1)
 
 
 _FILE_KEYS = ("path", "labels", "test", "test_labels", "validation", "validation_labels")

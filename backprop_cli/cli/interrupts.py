@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never in the middle of one."""
+"""Ctrl-C, or a scheduler's SIGTERM, between two steps and never in the middle of one."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from types import FrameType
 
 
 class Interrupts:
-    """Whether Ctrl-C was pressed since `deferred_interrupts` began."""
+    """Which signal to stop came since `deferred_interrupts` began, if any."""
 
     def __init__(self) -> None:
-        self.pending = False
+        self.pending: int | None = None
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
-        if self.pending:
+        """Raise KeyboardInterrupt if one came."""
+        if self.pending is not None:
             raise KeyboardInterrupt
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell shows for a process that the signal ended: 130 or 143."""
+        return 128 + (self.pending or signal.SIGINT)
 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Let Ctrl-C wait for `Interrupts.check`, however often it is pressed.
+    """Let SIGINT and SIGTERM wait for `Interrupts.check`, however often they come.
 
     After one, the process is about to save and to end, and further ones are ignored.
     """
     interrupts = Interrupts()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        interrupts.pending = True
+        interrupts.pending = signum
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN if interrupts.pending else before)
+        for number, handler in before.items():
+            signal.signal(number, handler if interrupts.pending is None else signal.SIG_IGN)

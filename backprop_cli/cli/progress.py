@@ -37,12 +37,15 @@ class ProgressBar(Observer):
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
+    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
         self._n_epochs = n_epochs
         if sys.stderr is not None and sys.stderr.isatty():
             total = n_epochs * steps_per_epoch
-            self._bar = tqdm(total=total, unit="step", desc=f"epoch 1/{n_epochs}", smoothing=0.1)
+            epoch = f"epoch {min(steps_made // steps_per_epoch + 1, n_epochs)}/{n_epochs}"
+            self._bar = tqdm(
+                total=total, unit="step", desc=epoch, smoothing=0.1, initial=steps_made
+            )
 
     def compiling(self) -> None:
         """Say why nothing moves yet."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Draw so many settings at random.")
 @click.option("--output", metavar="DIR", type=click.Path(), help="The winner's run directory.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep in the run directory.")
 @json_option
 def sweep(
     config_file: str,
@@ -42,6 +43,7 @@ def sweep(
     ranges: tuple[str, ...],
     sample: int | None,
     output: str | None,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Train many settings in one pass. Picks on validation, reports test for the winner alone.
@@ -51,7 +53,7 @@ def sweep(
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
-    from backprop_cli.cli.train import summary_text, with_absolute_paths
+    from backprop_cli.cli.train import summary_text, tell_how_to_go_on, with_absolute_paths
     from backprop_cli.config import check_config, read_config
     from backprop_cli.rng import Stream, generator
     from backprop_cli.training.run import Interrupted
@@ -75,11 +77,10 @@ def sweep(
     job = Sweep(configs, settings)
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
-            candidates, result = job.run(progress)
+            candidates, result = job.run(progress, resume=resume)
     except Interrupted as stop:
-        where = f"the best of what was finished is in {stop.path}" if stop.epochs else "no model"
-        click.echo(f"Interrupted; {where}.", err=True)
-        raise KeyboardInterrupt from None
+        tell_how_to_go_on(stop, "sweep")
+        raise click.exceptions.Exit(interrupts.exit_status) from None
     if as_json:
         table = [candidate.to_mapping() for candidate in candidates]
         click.echo(json.dumps({"models": table, "winner": result.to_mapping()}))

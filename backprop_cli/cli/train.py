@@ -4,46 +4,90 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.options import config_option, json_option, set_option
+from backprop_cli.cli.options import json_option, set_option
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
     from backprop_cli.training.metrics import Evaluation
-    from backprop_cli.training.run import Result, Run
+    from backprop_cli.training.run import Interrupted, Result, Run
 
 
 @click.command()
-@config_option
+@click.option("--config", "config_file", metavar="FILE", type=click.Path(), help="The YAML config.")
 @set_option
 @click.option("--output", metavar="DIR", type=click.Path(), help="The run directory.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in the run directory, to the same bits."
+)
 @click.option("--dry-run", is_flag=True, help="Print the complete config and the shapes; stop.")
 @json_option
 def train(
-    config_file: str, overrides: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool
+    config_file: str | None,
+    overrides: tuple[str, ...],
+    output: str | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Train a classifier. Model, history and figures go to the run directory."""
+    """Train a classifier. Model, history and figures go to the run directory.
+
+    An interrupted run goes on with: backprop train --resume --output DIR
+    """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.config import load_config
     from backprop_cli.training.run import Interrupted, Run
+    from backprop_cli.training.run_directory import run_config_file
 
+    if config_file is None:
+        if not (resume and output):
+            raise click.UsageError("expected --config FILE, or --resume --output DIR")
+        config_file = str(run_config_file(output))
     config = with_absolute_paths(load_config(config_file, overrides), output)
+    if resume:
+        config = _with_what_auto_became(config)
     run = Run(config)
     if dry_run:
         click.echo(_description(run, as_json))
         return
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
-            result = run.train(progress)
+            result = run.train(progress, resume=resume)
     except Interrupted as stop:
-        where = f"the model of what was finished is in {stop.path}" if stop.epochs else "no model"
-        click.echo(f"Interrupted after {stop.epochs} epochs; {where}.", err=True)
-        raise KeyboardInterrupt from None
+        tell_how_to_go_on(stop, "train")
+        raise click.exceptions.Exit(interrupts.exit_status) from None
     click.echo(json.dumps(result.to_mapping()) if as_json else summary_text(result))
+
+
+def tell_how_to_go_on(stop: Interrupted, command: str) -> None:
+    """Say on stderr what an interrupted command left, and how it goes on."""
+    epochs = "1 epoch" if stop.epochs == 1 else f"{stop.epochs} epochs"
+    how = f"--resume --output {shlex.quote(shown(stop.path))}"
+    how = f"backprop {command} {how}" if command == "train" else f"the same command and {how}"
+    click.echo(f"Interrupted after {epochs}. To go on: {how}", err=True)
+
+
+def _with_what_auto_became(config: Config) -> Config:
+    """Return the config with what the run that is resumed computes on, where it leaves that open.
+
+    `auto` may mean something else on this machine, or by now.
+    """
+    from backprop_cli.config import load_config
+    from backprop_cli.training.run_directory import run_config_file
+
+    saved = load_config(run_config_file(config.output)).compute
+    compute = config.compute
+    update = {
+        key: getattr(saved, key)
+        for key in ("backend", "threads")
+        if getattr(compute, key) == "auto"
+    }
+    return config.model_copy(update={"compute": compute.model_copy(update=update)})
 
 
 def with_absolute_paths(config: Config, output: str | None) -> Config:
@@ -114,7 +158,7 @@ def summary_text(result: Result) -> str:
         if evaluation is not None
     ]
     lines.append(f"{'epoch':<12}{result.kept_epoch} kept of {result.epochs}")
-    lines.append(f"{'run':<12}{_shown(result.path)}")
+    lines.append(f"{'run':<12}{shown(result.path)}")
     return "\n".join(lines)
 
 
@@ -125,7 +169,7 @@ def _line(name: str, figures: Evaluation) -> str:
     )
 
 
-def _shown(path: pathlib.Path) -> str:
+def shown(path: pathlib.Path) -> str:
     """Return a path relative to the working directory where it lies below it."""
     try:
         return str(path.relative_to(pathlib.Path.cwd()))

@@ -240,6 +240,15 @@ class Compute(Section):
     )
 
 
+class Recorded(Section):
+    """What a run was made with. It is written by a run; a new run replaces it."""
+
+    backprop: str = Field(description="The version of this program.")
+    numpy: str = Field(description="The version of NumPy.")
+    numba: str | None = Field(None, description="The version of numba, if kernels were compiled.")
+    data: str = Field(description="SHA-256 of the examples, their labels and the splits.")
+
+
 class Config(Section):
     """A training run, complete."""
 
@@ -255,6 +264,7 @@ class Config(Section):
     training: Training = Field(Training(), description="See below.")
     compute: Compute = Field(Compute(), description="See below.")
     output: FilePath = Field("runs/run", description="The run directory.")
+    recorded: Recorded | None = Field(None, description="Written by a run; see below.")
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Config:
@@ -315,4 +325,5 @@ SECTIONS: dict[str, type[Section]] = {
     "training": Training,
     "training.early_stopping": EarlyStopping,
     "compute": Compute,
+    "recorded": Recorded,
 }

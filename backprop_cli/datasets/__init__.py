@@ -2,6 +2,7 @@
 
 from backprop_cli.datasets.batches import Gatherer, epoch_flips, epoch_order
 from backprop_cli.datasets.dataset import Dataset, Split
+from backprop_cli.datasets.fingerprint import fingerprint
 from backprop_cli.datasets.load import load_dataset
 from backprop_cli.datasets.standardize import Standardization, fit_standardization
 
@@ -12,6 +13,7 @@ __all__ = [
     "Standardization",
     "epoch_flips",
     "epoch_order",
+    "fingerprint",
     "fit_standardization",
     "load_dataset",
 ]

@@ -34,7 +34,7 @@ from backprop_cli.training.divergence import describe_divergence, largest_losses
 from backprop_cli.training.evaluation import Figures, evaluate, evaluation_batch
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.schedules import learning_rates
-from backprop_cli.training.selection import Selection
+from backprop_cli.training.selection import Kept, Selection
 from backprop_cli.training.steps import NumpySteps, Steps, engine_scale
 from backprop_cli.training.updates import GradientDescent
 
@@ -44,8 +44,8 @@ _WORK_AT_ONCE = 5e9  # floating-point operations between two looks at the outsid
 class Observer:
     """What the loop tells of its progress; this one does not listen."""
 
-    def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
-        """Hear of the run, once, before the first step."""
+    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
+        """Hear of the run, once, before the first step; some may have been made before."""
 
     def compiling(self) -> None:
         """Hear that kernels are being compiled, which takes seconds and happens once a machine."""
@@ -104,6 +104,10 @@ class Trainer:
         Fitted to the training split.
     compute
         What it runs on; nothing is `auto` any more.
+    epochs_finished, step, seconds
+        Where it stands: epochs, and of the epoch that is not finished, steps and seconds.
+    history
+        The records of each model's epochs.
     diverged
         For each model, what happened if its loss ran away: it is dropped then, and the others go
         on.
@@ -141,45 +145,46 @@ class Trainer:
             for config in configs
         ]
         self.diverged: list[str | None] = [None] * len(configs)
-        self.epochs_finished = 0
+        self.epochs_finished, self.step, self.seconds = 0, 0, 0.0
+        self.history: list[list[EpochRecord]] = [[] for _ in configs]
 
     def run(self, observer: Observer) -> None:
-        """Train to the end, or until every model has stopped early.
+        """Train from where it stands to the end, or until every model has stopped early.
 
         Raises
         ------
         DivergedError
             No model is left. What was kept until then stays in ``selections``.
         """
-        observer.begin(self.training.epochs, self.steps_per_epoch)
+        steps_made = self.epochs_finished * self.steps_per_epoch + self.step
+        observer.begin(self.training.epochs, self.steps_per_epoch, steps_made)
         self._steps.prepare(observer.compiling)
         # Overflow is looked for in the loss itself, where it can be told with its step.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, blas_threads(int(self.compute.threads)):
             while self.epochs_finished < self.training.epochs:
-                start = time.perf_counter()
-                epoch = self.epochs_finished
-                rates = self._epoch_rates(epoch)
-                self._run_epoch(epoch, rates, observer)
-                records = self._finish_epoch(epoch + 1, rates[-1], start)
-                self.epochs_finished = epoch + 1
-                observer.epoch(records)
                 if all(selection.stopped for selection in self.selections):
                     return
+                start = time.perf_counter() - self.seconds
+                epoch = self.epochs_finished
+                rates = self._epoch_rates(epoch)
+                self._run_epoch(epoch, rates, start, observer)
+                records = self._finish_epoch(epoch + 1, rates[-1], start)
+                for own, record in zip(self.history, records, strict=True):
+                    own += [record] if record is not None else []
+                self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0
+                observer.epoch(records)
 
-    def model(self, selection: Selection, config: Config) -> LinearModel:
-        """Return the model that one of the selections keeps now.
-
-        Raises
-        ------
-        RuntimeError
-            No epoch has finished.
-        """
-        if selection.kept is None:
-            raise RuntimeError("no epoch has finished")
+    def model(self, m: int) -> LinearModel:
+        """Return model m with the weights that are kept of it; before an epoch's end, the first."""
+        config, kept = self.configs[m], self.selections[m].kept
+        if kept is None:
+            dataset = self.dataset
+            W, b = initial_parameters([config], dataset.n_classes, dataset.n_features)
+            kept = Kept(0, W[0], b[0])
         return LinearModel(
-            selection.kept.W,
-            selection.kept.b,
+            kept.W,
+            kept.b,
             self.standardization,
             self.dataset.class_names,
             self.dataset.image_shape,
@@ -226,13 +231,13 @@ class Trainer:
             return CompiledSteps(*common, self.batch_size, dataset.image_shape, threads)
         return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape)
 
-    def _run_epoch(self, epoch: int, rates: Array, observer: Observer) -> None:
+    def _run_epoch(self, epoch: int, rates: Array, start: float, observer: Observer) -> None:
         order = epoch_order(self.dataset.train.rows, self.training.seed, epoch)
         mirrored = None
         if self.training.horizontal_flips:
             mirrored = epoch_flips(len(order), self.training.seed, epoch)
-        step = 0
-        while step < self.steps_per_epoch:
+        while self.step < self.steps_per_epoch:
+            step = self.step
             end = min(step + self._steps_at_once, self.steps_per_epoch)
             batches = slice(step * self.batch_size, end * self.batch_size)
             flags = None if mirrored is None else mirrored[batches]
@@ -243,6 +248,7 @@ class Trainer:
                 flags = None if mirrored is None else mirrored[batch]
                 place = f"step {step + 1} of epoch {epoch + 1}"
                 self._drop_diverged(losses[made], place, rates[step:], order[batch], flags)
+            self.step, self.seconds = step, time.perf_counter() - start
             if made:
                 observer.steps(made, float(losses[made - 1, 0]), float(rates[step - 1, 0]))
 

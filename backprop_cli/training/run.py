@@ -7,13 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, load_dataset
-from backprop_cli.errors import DivergedError
+from backprop_cli.config import Config, load_config
+from backprop_cli.datasets import Dataset, fingerprint, load_dataset
+from backprop_cli.errors import DivergedError, ModelFileError
+from backprop_cli.training import checkpoint
+from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
+from backprop_cli.training.identity import recorded, refuse_differences
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.metrics import Evaluation
 from backprop_cli.training.model_file import LinearModel
-from backprop_cli.training.run_directory import RunDirectory
+from backprop_cli.training.pace import Pace
+from backprop_cli.training.run_directory import (
+    RunDirectory,
+    load_summary,
+    locked,
+    make_folder,
+    model_digest,
+    refuse_run,
+    run_config_file,
+)
 
 
 @dataclass(frozen=True)
@@ -28,27 +40,27 @@ class Result:
     kept_epoch: int
     validation: Evaluation | None
     test: Evaluation | None
+    model_sha256: str
 
     @classmethod
     def of(
         cls,
-        directory: RunDirectory,
-        trainer: Trainer,
-        m: int,
+        path: pathlib.Path,
         epochs: int,
+        kept_epoch: int,
         model: LinearModel,
         dataset: Dataset,
     ) -> Result:
-        """Evaluate the kept weights of a trainer's model m, trained so many epochs."""
-        kept = trainer.selections[m].kept
+        """Evaluate the model whose file is in a run directory, trained so many epochs."""
         return cls(
-            path=directory.path,
+            path=path,
             epochs=epochs,
-            kept_epoch=kept.epoch if kept else 0,
+            kept_epoch=kept_epoch,
             validation=model.evaluate(dataset.validation, "validation")
             if dataset.validation
             else None,
             test=model.evaluate(dataset.test, "test") if dataset.test else None,
+            model_sha256=model_digest(path),
         )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -69,11 +81,12 @@ class Result:
             "kept_epoch": self.kept_epoch,
             "validation": figures(self.validation),
             "test": figures(self.test),
+            "model_sha256": self.model_sha256,
         }
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: what the user asked for
-    """The user stopped the run."""
+    """The user, or a scheduler, stopped the run; it can go on from its checkpoint."""
 
     def __init__(self, path: pathlib.Path, epochs: int) -> None:
         super().__init__(path, epochs)
@@ -81,24 +94,24 @@ class Interrupted(Exception):  # noqa: N818 - not an error: what the user asked 
 
 
 class _Recorder(Observer):
-    """Passes everything on, and gives each epoch to the run directory."""
+    """Passes everything on, and saves the run when that is due."""
 
     def __init__(self, run: Run, observer: Observer) -> None:
         self._run, self._observer = run, observer
 
-    def begin(self, n_epochs: int, steps_per_epoch: int) -> None:
-        self._observer.begin(n_epochs, steps_per_epoch)
+    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
+        self._observer.begin(n_epochs, steps_per_epoch, steps_made)
 
     def compiling(self) -> None:
         self._observer.compiling()
 
     def steps(self, number: int, loss: float, learning_rate: float) -> None:
         self._observer.steps(number, loss, learning_rate)
+        self._run.save_if_due()
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
-        if records[0] is not None:
-            self._run.directory.record(records[0].to_mapping(), self._run.model())
         self._observer.epoch(records)
+        self._run.save_if_due()
 
 
 class Run:
@@ -115,47 +128,85 @@ class Run:
     def __init__(self, config: Config, dataset: Dataset | None = None) -> None:
         self.dataset = dataset or load_dataset(config.data, config.model.dtype)
         self.trainer = Trainer(self.dataset, [config])
-        self.config = config.model_copy(update={"compute": self.trainer.compute})
+        compute = self.trainer.compute
+        self.config = config.model_copy(
+            update={
+                "compute": compute,
+                "recorded": recorded(fingerprint(self.dataset), compute),
+            }
+        )
+        self.path = pathlib.Path(config.output)
+        self._directory = RunDirectory(self.path, self.config)
+        self._pace = Pace()
 
-    def train(self, observer: Observer) -> Result:
+    def train(self, observer: Observer, *, resume: bool = False) -> Result:
         """Train, evaluate, and leave the run directory complete.
+
+        Parameters
+        ----------
+        observer
+            Hears of the progress; may raise KeyboardInterrupt.
+        resume
+            Go on with the run that is in the directory, from its last checkpoint.
 
         Raises
         ------
         Interrupted
-            On Ctrl-C; the last finished epoch's history and model are on disk.
+            On KeyboardInterrupt; the checkpoint is on disk.
         DivergedError
-            Likewise.
+            What was good last is on disk.
         OutputError
-            The run directory cannot be written, or holds another run.
+            The run directory cannot be written, is in use, or holds another run.
+        ConfigError, ModelFileError
+            The run that is to be resumed is another one, or broken.
         """
-        self.directory = RunDirectory(pathlib.Path(self.config.output), self.config)
-        try:
-            self.trainer.run(_Recorder(self, observer))
-        except KeyboardInterrupt:
+        make_folder(self.path)
+        with locked(self.path):
+            if resume:
+                self._resume()
+            else:
+                refuse_run(self.path, self.config)
+                self._directory.write_config()
+            try:
+                self.save_if_due()
+                self.trainer.run(_Recorder(self, observer))
+            except KeyboardInterrupt:
+                self._save()
+                raise Interrupted(self.path, self.trainer.epochs_finished) from None
+            except DivergedError:
+                self._save_model()  # of the epochs before
+                raise
             self._save()
-            raise Interrupted(self.directory.path, self.trainer.epochs_finished) from None
-        except DivergedError:
-            self._save()
-            raise
-        self._save()
-        result = Result.of(
-            self.directory,
-            self.trainer,
-            0,
-            self.trainer.epochs_finished,
-            self.model(),
-            self.dataset,
-        )
-        self.directory.finish(result.to_mapping())
+            kept = self.trainer.selections[0].kept
+            result = Result.of(
+                self.path,
+                self.trainer.epochs_finished,
+                kept.epoch if kept else 0,
+                self.trainer.model(0),
+                self.dataset,
+            )
+            self._directory.finish(result.to_mapping())
         return result
 
-    def model(self) -> LinearModel:
-        """Return the model to keep now."""
-        return self.trainer.model(self.trainer.selections[0], self.config)
+    def save_if_due(self) -> None:
+        """Write history, model and checkpoint, if the last time is long enough ago."""
+        if self._pace.due():
+            self._save()
+            self._pace.written()
 
     def _save(self) -> None:
-        if self.trainer.epochs_finished:
-            self.directory.save(self.model())
-        else:
-            self.directory.abandon()
+        self._save_model()
+        save_checkpoint(self.path / checkpoint.FILE_NAME, self.trainer, {})
+
+    def _save_model(self) -> None:
+        lines = [record.to_mapping() for record in self.trainer.history[0]]
+        self._directory.save(lines, self.trainer.model(0))
+
+    def _resume(self) -> None:
+        saved = load_config(run_config_file(str(self.path)))
+        refuse_differences(saved, self.config, str(self.path))
+        if load_summary(self.path) is not None:
+            raise ModelFileError(f"{self.path}: this run has finished; backprop eval shows it")
+        file = self.path / checkpoint.FILE_NAME
+        if file.exists():  # if not, it was stopped before its first step
+            Checkpoint(file).restore(self.trainer)

@@ -3,89 +3,131 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.errors import ModelFileError, OutputError
+from backprop_cli.training import checkpoint
 from backprop_cli.training.model_file import FILE_NAME, LinearModel, load_model, save_model
 
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
-_SECONDS_BETWEEN_WRITES = 1.0
 
 
 class RunDirectory:
     """Writes a run's files, each whole or not at all.
 
-    ``config.yaml`` is written at once; history and model after an epoch if the last writing is a
-    second ago or more, so that short epochs do not wait for the disk, and at the end.
+    The checkpoint is the one that counts: history and model are made from it again when a run is
+    resumed.
     """
 
     def __init__(self, path: pathlib.Path, config: Config) -> None:
         self.path, self._config = path, config
-        self._lines: list[str] = []
-        self._written = -_SECONDS_BETWEEN_WRITES
-        content = config_text(config).encode()
-        claim_folder(path, content)
-        try:
-            with (path / CONFIG).open("xb") as stream:  # of two runs that start now, one gets it
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except FileExistsError:
-            claim_folder(path, content)
-        except OSError as error:
-            raise OutputError(f"{path / CONFIG}: cannot write: {error.strerror}") from error
 
-    def abandon(self) -> None:
-        """Take back the config: nothing was trained, and another try must not be refused."""
-        with contextlib.suppress(OSError):
-            (self.path / CONFIG).unlink()
+    def write_config(self) -> None:
+        """Write the config, by which the folder is a run's."""
+        write_atomically(self.path / CONFIG, config_text(self._config).encode())
 
-    def record(self, line: Mapping[str, Any], model: LinearModel) -> None:
-        """Take an epoch's line of history and the model to keep now."""
-        self._lines.append(json.dumps(line) + "\n")
-        if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
-            self.save(model)
-
-    def save(self, model: LinearModel) -> None:
-        """Write history and model now."""
+    def save(self, lines: Sequence[Mapping[str, Any]], model: LinearModel) -> None:
+        """Write the history, a line an epoch, and the model."""
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_atomically(self.path / METRICS, text.encode())
         save_model(self.path / FILE_NAME, model, self._config)
-        write_atomically(self.path / METRICS, "".join(self._lines).encode())
-        self._written = time.monotonic()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write the figures of the end."""
+        """Write the figures of the end; the checkpoint is of no use any more."""
         write_atomically(self.path / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        with contextlib.suppress(OSError):
+            (self.path / checkpoint.FILE_NAME).unlink()
 
 
-def claim_folder(path: pathlib.Path, config: bytes | None = None) -> None:
-    """Make a folder for a run, or check that it holds none.
+def model_digest(path: pathlib.Path) -> str:
+    """Return the SHA-256 of a run's model file.
+
+    Raises
+    ------
+    ModelFileError
+        It cannot be read.
+    """
+    try:
+        return hashlib.sha256((path / FILE_NAME).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{path / FILE_NAME}: cannot read: {error.strerror}") from error
+
+
+def make_folder(path: pathlib.Path) -> None:
+    """Make a folder for a run, if it is not there yet.
 
     Raises
     ------
     OutputError
-        It cannot be made or read, or holds a run.
+        It cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        there = [name for name in (FILE_NAME, METRICS, SUMMARY) if (path / name).exists()]
-        # A config alone is a run that was stopped before its first epoch: nothing to lose, unless
-        # it is another one, perhaps written by hand.
-        if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != config:
-            there.append(CONFIG)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"{path}: cannot use this folder: {why}") from error
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Keep other processes out of a run directory, as long as this one lives.
+
+    Raises
+    ------
+    OutputError
+        Another process is in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing is locked there
+        yield
+        return
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise OutputError(f"{path}: another process is training there") from error
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
+    """Refuse a folder that holds a run.
+
+    Raises
+    ------
+    OutputError
+        Says how to go on with it.
+    """
+    names = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME)
+    try:
+        there = [name for name in names if (path / name).exists()]
+        # A config alone is a run that was stopped before its first step: nothing to lose, unless
+        # it is another one, perhaps written by hand.
+        own = None if config is None else config_text(config).encode()
+        if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != own:
+            there.append(CONFIG)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
     if there:
         raise OutputError(
-            f"{path}: holds a run already ({there[0]}); choose another folder with --output, "
-            "or remove this one"
+            f"{path}: holds a run already ({there[0]}); go on with it by --resume, choose another "
+            "folder with --output, or remove this one"
         )
 
 
@@ -117,10 +159,30 @@ def load_run(path: str, overrides: tuple[str, ...] = ()) -> tuple[Config, Linear
     Raises
     ------
     ModelFileError, ConfigError
-        It is no run, it has not finished an epoch, or a file of it is broken.
+        It is no run, it has not begun, or a file of it is broken.
     """
     config = load_config(run_config_file(path), overrides)
     model_file = pathlib.Path(path) / FILE_NAME
     if not model_file.is_file():
-        raise ModelFileError(f"{path}: no {FILE_NAME}: the run has not finished an epoch")
+        raise ModelFileError(f"{path}: no {FILE_NAME}: the run has not begun")
     return config, load_model(model_file)
+
+
+def load_summary(path: pathlib.Path) -> dict[str, Any] | None:
+    """Return a run's summary, or None if it has not finished.
+
+    Raises
+    ------
+    ModelFileError
+        It is broken.
+    """
+    file = path / SUMMARY
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{file}: not a whole summary: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelFileError(f"{file}: expected an object, found {type(content).__name__}")
+    return content

@@ -14,11 +14,23 @@ import numpy as np
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, fit_standardization, load_dataset
-from backprop_cli.errors import DataError, DivergedError
+from backprop_cli.datasets import Dataset, fingerprint, fit_standardization, load_dataset
+from backprop_cli.engine import Array
+from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
+from backprop_cli.training import checkpoint
+from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
+from backprop_cli.training.identity import recorded, refuse_differences
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
+from backprop_cli.training.model_file import LinearModel
+from backprop_cli.training.pace import Pace
 from backprop_cli.training.run import Interrupted, Result
-from backprop_cli.training.run_directory import RunDirectory, claim_folder
+from backprop_cli.training.run_directory import (
+    RunDirectory,
+    load_summary,
+    locked,
+    make_folder,
+    refuse_run,
+)
 
 TABLE, HISTORY = "sweep.json", "sweep.jsonl"
 
@@ -67,38 +79,54 @@ class Candidate:
     """One model of a sweep.
 
     ``best_epoch`` and the validation figures are those of the epoch that would be kept; None if
-    the model diverged before its first epoch was over.
+    the model diverged before its first epoch was over. ``figure`` is what models are ranked by,
+    larger is better.
     """
 
+    index: int
     settings: Settings
     best_epoch: int | None
     validation_accuracy: float | None
     validation_loss: float | None
     diverged: str | None
+    figure: float | None
+    history: list[EpochRecord]
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the candidate as plain Python objects."""
-        return dict(self.__dict__)
+        """Return the candidate as plain Python objects, but for its history."""
+        hidden = ("index", "figure", "history")
+        return {key: value for key, value in self.__dict__.items() if key not in hidden}
+
+    def rank(self) -> tuple[bool, float]:
+        """Return what to sort by, best first."""
+        return self.diverged is not None, math.inf if self.figure is None else -self.figure
 
 
-class _History(Observer):
-    """Keeps every model's records, and passes on what the progress bar shows."""
+@dataclass(frozen=True)
+class _Winner:
+    """The best model so far."""
 
-    def __init__(self, observer: Observer, n_models: int) -> None:
-        self._observer = observer
-        self.records: list[list[EpochRecord]] = [[] for _ in range(n_models)]
+    candidate: Candidate
+    W: Array
+    b: Array
+
+
+class _Recorder(Observer):
+    """Passes everything on, and saves the sweep when that is due."""
+
+    def __init__(self, sweep: Sweep, trainer: Trainer, observer: Observer) -> None:
+        self._sweep, self._trainer, self._observer = sweep, trainer, observer
 
     def compiling(self) -> None:
         self._observer.compiling()
 
     def steps(self, number: int, loss: float, learning_rate: float) -> None:
         self._observer.steps(number, loss, learning_rate)
+        self._sweep.save_if_due(self._trainer)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
-        for own, record in zip(self.records, records, strict=True):
-            if record is not None:
-                own.append(record)
         self._observer.epoch(records)
+        self._sweep.save_if_due(self._trainer)
 
 
 class Sweep:
@@ -120,15 +148,28 @@ class Sweep:
         settings: Sequence[Settings],
         dataset: Dataset | None = None,
     ) -> None:
-        self._configs, self._settings = configs, settings
+        self._configs, self._settings = list(configs), settings
         first = configs[0]
         self.dataset = dataset or load_dataset(first.data, first.model.dtype)
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
-        self._trained: list[tuple[int, Trainer, int, list[EpochRecord]]] = []
+        self._standardization = fit_standardization(self.dataset, first.data.standardize)
+        self.path = pathlib.Path(first.output)
+        self._passes = self._make_passes()
+        self._finished: list[Candidate] = []
+        self._winner: _Winner | None = None
+        self._pass = 0
+        self._pace = Pace()
 
-    def run(self, observer: Observer) -> tuple[list[Candidate], Result]:
+    def run(self, observer: Observer, *, resume: bool = False) -> tuple[list[Candidate], Result]:
         """Train all, write the winner's run directory, and evaluate it once on test.
+
+        Parameters
+        ----------
+        observer
+            Hears of the progress; may raise KeyboardInterrupt.
+        resume
+            Go on with the sweep that is in the directory, from its last checkpoint.
 
         Returns
         -------
@@ -142,90 +183,187 @@ class Sweep:
         DivergedError
             Every model diverged.
         Interrupted
-            On Ctrl-C; the best of what was finished is in the run directory.
+            On KeyboardInterrupt; the checkpoint is on disk.
+        OutputError, ConfigError, ModelFileError
+            As `Run.train` has them.
         """
-        output = pathlib.Path(self._configs[0].output)
-        claim_folder(output)
-        passes = self._passes()
-        first = passes[0][1]
-        observer.begin(first.training.epochs * len(passes), first.steps_per_epoch)
-        interrupted = False
-        for indices, trainer in passes:
-            history = _History(observer, len(indices))
-            try:
-                trainer.run(history)
-            except KeyboardInterrupt:
-                interrupted = True
-            except DivergedError:
-                pass  # this pass has no model left; its messages are in the table
-            for m, index in enumerate(indices):
-                self._trained.append((index, trainer, m, history.records[m]))
-            if interrupted:
-                break
-        ranked = sorted(self._trained, key=self._rank)
-        index, trainer, m, records = ranked[0]
-        if trainer.selections[m].kept is None or trainer.diverged[m]:
-            if interrupted:
-                raise Interrupted(output, 0)
-            raise DivergedError(f"every model of the sweep diverged; {trainer.diverged[m]}")
-        config = self._configs[index].model_copy(update={"compute": trainer.compute})
-        directory = RunDirectory(output, config)
-        model = trainer.model(trainer.selections[m], config)
-        for record in records:
-            directory.record(record.to_mapping(), model)
-        directory.save(model)
-        candidates = [self._candidate(*item) for item in ranked]
-        self._write_tables(output, ranked, candidates)
-        if interrupted:
-            raise Interrupted(output, trainer.epochs_finished)
-        result = Result.of(directory, trainer, m, len(records), model, self.dataset)
-        directory.finish(result.to_mapping())
-        return candidates, result
+        make_folder(self.path)
+        with locked(self.path):
+            saved = self._saved() if resume else None
+            if not resume:
+                refuse_run(self.path)
+            trainer = self._trainer(saved)
+            epochs, steps = trainer.training.epochs, trainer.steps_per_epoch
+            finished = self._pass * epochs + trainer.epochs_finished
+            observer.begin(epochs * len(self._passes), steps, finished * steps + trainer.step)
+            while True:
+                self._run_pass(trainer, observer)
+                self._pass += 1
+                if self._pass == len(self._passes):
+                    return self._finish()
+                trainer = self._trainer(None)
 
-    def _passes(self) -> list[tuple[list[int], Trainer]]:
-        """Return a trainer for each seed, with the indices of its configs.
+    def save_if_due(self, trainer: Trainer) -> None:
+        """Write a checkpoint, if the last one is long enough ago."""
+        if self._pace.due():
+            self._save(trainer)
+            self._pace.written()
+
+    def _make_passes(self) -> list[list[int]]:
+        """Return the indices of the configs of each seed.
 
         Models with the same loss stand together, so that the loss is computed for all at once.
         """
         seeds = dict.fromkeys(config.training.seed for config in self._configs)
-        standardization = fit_standardization(self.dataset, self._configs[0].data.standardize)
         passes = []
         for seed in seeds:
             indices = [k for k, c in enumerate(self._configs) if c.training.seed == seed]
-            indices.sort(key=lambda k: self._configs[k].loss)
-            trainer = Trainer(self.dataset, [self._configs[k] for k in indices], standardization)
-            passes.append((indices, trainer))
+            passes.append(sorted(indices, key=lambda k: self._configs[k].loss))
         return passes
 
-    def _rank(self, trained: tuple[int, Trainer, int, list[EpochRecord]]) -> tuple[bool, float]:
-        _, trainer, m, _ = trained
-        figure = trainer.selections[m].best_figure
-        return trainer.diverged[m] is not None, -figure
+    def _trainer(self, saved: Checkpoint | None) -> Trainer:
+        """Return the trainer of the pass that is next, or goes on; its configs become complete."""
+        if saved is not None:
+            self._pass = int(saved.about["pass"])
+        indices = self._passes[self._pass]
+        trainer = Trainer(self.dataset, [self._configs[k] for k in indices], self._standardization)
+        update = {
+            "compute": trainer.compute,
+            "recorded": recorded(fingerprint(self.dataset), trainer.compute),
+        }
+        for k in indices:
+            self._configs[k] = self._configs[k].model_copy(update=update)
+        if saved is not None:
+            self._restore(saved, trainer)
+        return trainer
 
-    def _candidate(
-        self, index: int, trainer: Trainer, m: int, records: list[EpochRecord]
-    ) -> Candidate:
-        kept = trainer.selections[m].kept
-        record = records[kept.epoch - 1] if kept and kept.epoch <= len(records) else None
+    def _run_pass(self, trainer: Trainer, observer: Observer) -> None:
+        try:
+            self.save_if_due(trainer)
+            trainer.run(_Recorder(self, trainer, observer))
+        except KeyboardInterrupt:
+            self._save(trainer)
+            raise Interrupted(self.path, trainer.epochs_finished) from None
+        except DivergedError:
+            pass  # this pass has no model left; its messages are in the table
+        for m, index in enumerate(self._passes[self._pass]):
+            candidate = self._candidate(index, trainer, m)
+            self._finished.append(candidate)
+            kept = trainer.selections[m].kept
+            best = self._winner
+            if kept is None or candidate.diverged:
+                continue
+            if best is None or candidate.rank() < best.candidate.rank():
+                self._winner = _Winner(candidate, kept.W, kept.b)
+
+    def _candidate(self, index: int, trainer: Trainer, m: int) -> Candidate:
+        selection, history = trainer.selections[m], trainer.history[m]
+        kept = selection.kept
+        record = history[kept.epoch - 1] if kept and kept.epoch <= len(history) else None
+        figure = selection.best_figure
         return Candidate(
+            index=index,
             settings=self._settings[index],
             best_epoch=record.epoch if record else None,
             validation_accuracy=record.validation_accuracy if record else None,
             validation_loss=record.validation_loss if record else None,
             diverged=trainer.diverged[m],
+            figure=figure if math.isfinite(figure) else None,
+            history=history,
         )
 
-    def _write_tables(
-        self,
-        output: pathlib.Path,
-        ranked: Sequence[tuple[int, Trainer, int, list[EpochRecord]]],
-        candidates: Sequence[Candidate],
-    ) -> None:
-        table = [candidate.to_mapping() for candidate in candidates]
-        write_atomically(output / TABLE, (json.dumps(table, indent=2) + "\n").encode())
+    def _finish(self) -> tuple[list[Candidate], Result]:
+        ranked = sorted(self._finished, key=Candidate.rank)
+        if self._winner is None:
+            raise DivergedError(f"every model of the sweep diverged; {ranked[0].diverged}")
+        best = self._winner.candidate
+        config = self._configs[best.index]
+        dataset = self.dataset
+        model = LinearModel(
+            self._winner.W,
+            self._winner.b,
+            self._standardization,
+            dataset.class_names,
+            dataset.image_shape,
+            config.loss,
+        )
+        self._write_tables(ranked)
+        directory = RunDirectory(self.path, config)
+        directory.write_config()
+        directory.save([record.to_mapping() for record in best.history], model)
+        epochs = len(best.history)
+        result = Result.of(self.path, epochs, best.best_epoch or 0, model, dataset)
+        directory.finish(result.to_mapping())
+        return ranked, result
+
+    def _write_tables(self, ranked: Sequence[Candidate]) -> None:
+        table = [candidate.to_mapping() for candidate in ranked]
+        write_atomically(self.path / TABLE, (json.dumps(table, indent=2) + "\n").encode())
         lines = [
             json.dumps({"model": place, **record.to_mapping()}) + "\n"
-            for place, (_, _, _, records) in enumerate(ranked)
-            for record in records
+            for place, candidate in enumerate(ranked)
+            for record in candidate.history
         ]
-        write_atomically(output / HISTORY, "".join(lines).encode())
+        write_atomically(self.path / HISTORY, "".join(lines).encode())
+
+    def _save(self, trainer: Trainer) -> None:
+        best = self._winner
+        about = {
+            "sweep": [config.to_mapping() for config in self._configs],
+            "pass": self._pass,
+            "winner": None if best is None else best.candidate.index,
+            "finished": [
+                {**c.__dict__, "history": [r.to_mapping() for r in c.history]}
+                for c in self._finished
+            ],
+        }
+        more = {} if best is None else {"winner_W": best.W, "winner_b": best.b}
+        save_checkpoint(self.path / checkpoint.FILE_NAME, trainer, about, more)
+
+    def _saved(self) -> Checkpoint | None:
+        """Return the checkpoint to go on from; None if there is none yet."""
+        if load_summary(self.path) is not None:
+            raise ModelFileError(f"{self.path}: this sweep has finished; backprop eval shows it")
+        file = self.path / checkpoint.FILE_NAME
+        if not file.exists():
+            raise ModelFileError(f"{self.path}: no sweep to go on with, found no {file.name}")
+        saved = Checkpoint(file)
+        if "sweep" not in saved.about:
+            raise ModelFileError(f"{self.path}: not a sweep; backprop train --resume goes on")
+        return saved
+
+    def _restore(self, saved: Checkpoint, trainer: Trainer) -> None:
+        """Take up what was saved.
+
+        Raises
+        ------
+        ConfigError
+            It is of another sweep, of other data or by another version.
+        ModelFileError
+            It is broken.
+        """
+        about = saved.about
+        try:
+            before = [Config.model_validate(mapping) for mapping in about["sweep"]]
+            finished = [
+                Candidate(**{**c, "history": [EpochRecord(**line) for line in c["history"]]})
+                for c in about["finished"]
+            ]
+            best = [c for c in finished if c.index == about["winner"]]
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
+        if len(before) != len(self._configs):
+            raise ConfigError(
+                f"{self.path}: the sweep has {len(before)} settings, now there are "
+                f"{len(self._configs)}"
+            )
+        for index, saved_config in enumerate(before):
+            own = self._configs[index]
+            if index not in self._passes[self._pass]:  # of another pass: nothing is known yet
+                known = {"compute": saved_config.compute, "recorded": saved_config.recorded}
+                own = self._configs[index] = own.model_copy(update=known)
+            refuse_differences(saved_config, own, f"{self.path}: model {index}")
+        saved.restore(trainer)
+        self._finished = finished
+        if best:
+            self._winner = _Winner(best[0], saved.arrays["winner_W"], saved.arrays["winner_b"])

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from backprop_cli.training import run_directory
+from backprop_cli.training.pace import Pace
 from backprop_cli.training.run_directory import RunDirectory
 
 COMMAND = [sys.executable, "-m", "backprop_cli"]
@@ -46,19 +47,22 @@ def test_a_second_interrupt_does_not_cost_the_last_finished_epoch(
     run, config, tmp_path, monkeypatch
 ):
     """Ctrl-C after the third epoch, and again while its model is being written."""
-    record, save = RunDirectory.record, run_directory.save_model
+    save, save_model = RunDirectory.save, run_directory.save_model
 
-    def record_and_press(self, line, model):
-        record(self, line, model)
-        if line["epoch"] == 3:
-            monkeypatch.setattr(run_directory, "save_model", press_and_save)
+    def press_and_save(self, lines, model):
+        if len(lines) == 3:
             signal.raise_signal(signal.SIGINT)
+        save(self, lines, model)
 
-    def press_and_save(*args):
-        signal.raise_signal(signal.SIGINT)
-        save(*args)
+    def press_and_save_model(path, model, config):
+        if len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3:
+            signal.raise_signal(signal.SIGINT)
+        save_model(path, model, config)
 
-    monkeypatch.setattr(RunDirectory, "record", record_and_press)
+    monkeypatch.setattr(RunDirectory, "save", press_and_save)
+    monkeypatch.setattr(run_directory, "save_model", press_and_save_model)
+    monkeypatch.setattr(Pace, "due", lambda self: True)
+    monkeypatch.setattr(Pace, "written", lambda self: None)
     status, out, err = run("train", "--config", config(), "--set", "training.epochs=50")
     assert (status, out) == (130, "")
     assert "Traceback" not in err

@@ -184,7 +184,7 @@ def test_eval(run, tmp_path):
     (folder / "model.safetensors").write_bytes(b"\x08" + bytes(40))
     assert_one_line(run("eval", folder), "not a whole model file")
     (folder / "model.safetensors").unlink()
-    assert_one_line(run("eval", folder), "has not finished an epoch")
+    assert_one_line(run("eval", folder), "has not begun")
 
 
 def test_bad_usage(run):

@@ -60,7 +60,8 @@ def test_an_interrupt_keeps_the_last_finished_epoch(config, tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "model.safetensors").exists():
+    history = tmp_path / "run" / "metrics.jsonl"
+    while not history.exists() or not history.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -75,7 +76,8 @@ def test_an_interrupt_keeps_the_last_finished_epoch(config, tmp_path):
     assert json.loads(found.stdout)["accuracy"] == best
 
 
-def test_an_interrupt_before_the_first_epoch_leaves_nothing_in_the_way(config, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_before_the_first_epoch_says_how_to_go_on(config, tmp_path, number, status):
     text = LONG.replace("examples: 2000", "examples: 60000").replace(
         "batch_size: 50", "batch_size: 1"
     )
@@ -86,14 +88,18 @@ def test_an_interrupt_before_the_first_epoch_leaves_nothing_in_the_way(config, t
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "config.yaml").exists():
+    while not (tmp_path / "run" / "checkpoint.safetensors").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Interrupted after 0 epochs" in err
-    assert list((tmp_path / "run").iterdir()) == []
+    assert process.returncode == status
+    how = f"backprop train --resume --output {tmp_path / 'run'}"
+    assert err == f"Interrupted after 0 epochs. To go on: {how}\n"
+    assert run("eval", tmp_path / "run").returncode == 0
+    again = run("train", "--config", tmp_path / "a config.yaml", "--output", tmp_path / "run")
+    assert again.returncode == 2
+    assert "go on with it by --resume" in again.stderr
 
 
 def test_json_is_one_object(config, tmp_path):

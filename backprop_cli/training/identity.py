@@ -1,0 +1,49 @@
+"""Whether a run that goes on is the run that began: its config, its data, its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backprop_cli import __version__
+from backprop_cli.config.schema import Compute, Config, Recorded
+from backprop_cli.errors import ConfigError
+
+
+def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
+    """Return what a run is made with, here and now."""
+    numba = None
+    if compute.backend == "compiled":
+        from importlib.metadata import version
+
+        numba = version("numba")
+    return Recorded(backprop=__version__, numpy=np.__version__, numba=numba, data=data_fingerprint)
+
+
+def refuse_differences(saved: Config, now: Config, what: str) -> None:
+    """Refuse to go on with another config, on other data or by other versions.
+
+    Raises
+    ------
+    ConfigError
+        A line for each key that differs; ``what`` names the run.
+    """
+    before, after = saved.to_mapping(), now.to_mapping()
+    before["output"] = after["output"]  # a run may be moved
+    lines = [
+        f"{what}: {key}: the run has {old}, now it is {new}"
+        for key, old, new in _differences(before, after)
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(before.get(name), after.get(name), inner)
+    elif before != after:
+        yield key, before, after

@@ -1,0 +1,197 @@
+"""A run that is stopped and goes on is the run that was never stopped, bit for bit."""
+
+import contextlib
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from backprop_cli.config import check_config
+from backprop_cli.errors import ConfigError, ModelFileError, OutputError
+from backprop_cli.training import loop
+from backprop_cli.training.loop import Observer
+from backprop_cli.training.run import Interrupted, Run
+from backprop_cli.training.run_directory import locked
+from backprop_cli.training.sweep import Sweep
+
+DATA = "data: {format: synthetic, examples: 400, size: 8, classes: 4, validation: 60, test: 60}\n"
+KINDS = {
+    "softmax": "training: {epochs: 4, batch_size: 16}",
+    "svm": "loss: multiclass_svm\ntraining: {epochs: 4, batch_size: 16, momentum: 0.9, "
+    "nesterov: true, horizontal_flips: true}",
+    "cosine": "l2: 0.1\nlabel_smoothing: 0.1\n"
+    "training: {epochs: 4, batch_size: 30, momentum: 0.5, schedule: {kind: cosine}}",
+    "early": "training: {epochs: 60, batch_size: 16, learning_rate: 0.5, "
+    "early_stopping: {patience: 2}}",
+    "last": "training: {epochs: 4, batch_size: 16, keep: last, class_weights: balanced}",
+    "double": "model: {dtype: float64}\ntraining: {epochs: 4, batch_size: 16, momentum: 0.9}",
+    "one score": "model: {outputs: 1}\ntraining: {epochs: 4, batch_size: 16}",
+    "compiled": "compute: {backend: compiled}\n"
+    "training: {epochs: 4, batch_size: 16, momentum: 0.9, horizontal_flips: true}",
+}
+FILES = ("model.safetensors", "metrics.jsonl", "config.yaml", "summary.json")
+
+
+@pytest.fixture(autouse=True)
+def _look_up_after_every_step(monkeypatch):
+    monkeypatch.setattr(loop, "_WORK_AT_ONCE", 1.0)
+
+
+def config(text, output):
+    data = DATA.replace("classes: 4", "classes: 2") if "outputs: 1" in text else DATA
+    return check_config(f"{data}{text}\noutput: '{output}'\n", "test")
+
+
+class StopAt(Observer):
+    """Presses Ctrl-C after so many steps."""
+
+    def __init__(self, steps):
+        self._left = steps
+
+    def steps(self, number, loss, learning_rate):
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+
+def content(folder):
+    """Return all that a finished run left, but for the time it took and where it lies."""
+    found = {name: (pathlib.Path(folder) / name).read_bytes() for name in FILES}
+    lines = [json.loads(line) for line in found["metrics.jsonl"].splitlines()]
+    found["metrics.jsonl"] = [{**line, "seconds": None} for line in lines]
+    found["summary.json"] = {**json.loads(found["summary.json"]), "run": None}
+    found["config.yaml"] = found["config.yaml"].replace(str(folder).encode(), b"")
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_anywhere_and_resumed_is_never_stopped(kind, tmp_path):
+    if kind == "compiled":
+        pytest.importorskip("numba", reason="needs the extra: fast")
+    Run(config(KINDS[kind], tmp_path / "whole")).train(Observer())
+    expected = content(tmp_path / "whole")
+    for first, second in ((1, 1), (5, 20), (18, 7), (17, 2)):
+        folder = tmp_path / f"{first}-{second}"
+        for resume, steps in ((False, first), (True, second), (True, 10_000)):
+            try:
+                Run(config(KINDS[kind], folder)).train(StopAt(steps), resume=resume)
+            except Interrupted:
+                assert not (folder / "summary.json").exists()
+        assert content(folder) == expected
+        assert not (folder / "checkpoint.safetensors").exists()
+
+
+SWEPT = [
+    {"training": {"learning_rate": rate, "seed": seed}, "loss": loss}
+    for seed in (1, 2)
+    for rate in (0.01, 0.1, 1e30)
+    for loss in ("softmax_cross_entropy", "multiclass_svm")
+]
+
+
+def sweep(folder, swept=SWEPT):
+    configs = []
+    for own in swept:
+        training = {"epochs": 3, "batch_size": 32, "momentum": 0.9, **own["training"]}
+        rest = json.dumps({**own, "training": training, "output": str(folder)})
+        configs.append(check_config(f"{{{DATA.strip()}, {rest[1:]}", "test"))
+    return Sweep(configs, swept)
+
+
+def test_a_sweep_resumes_in_any_pass(tmp_path):
+    """Two passes of three epochs of nine steps; one rate diverges at once."""
+    whole, _ = sweep(tmp_path / "whole").run(Observer())
+    expected = content(tmp_path / "whole")
+    tables = (tmp_path / "whole" / "sweep.json").read_bytes()
+    for first, second in ((1, 3), (12, 20), (30, 5)):
+        folder = tmp_path / f"{first}-{second}"
+        for resume, steps in ((False, first), (True, second), (True, 10_000)):
+            with contextlib.suppress(Interrupted):
+                candidates, _ = sweep(folder).run(StopAt(steps), resume=resume)
+        assert content(folder) == expected
+        assert (folder / "sweep.json").read_bytes() == tables
+        assert [c.settings for c in candidates] == [c.settings for c in whole]
+    assert sum(c.diverged is not None for c in whole) == 4
+
+
+def interrupted(folder, text=KINDS["softmax"]):
+    with pytest.raises(Interrupted):
+        Run(config(text, folder)).train(StopAt(7))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("epochs: 4", "epochs: 5"), "training.epochs: the run has 4, now it is 5"),
+        (("batch_size: 16", "batch_size: 16, seed: 1"), "training.seed: the run has 42, now"),
+    ],
+)
+def test_another_config_is_named_and_refused(tmp_path, change, message):
+    interrupted(tmp_path / "run")
+    other = KINDS["softmax"].replace(*change)
+    with pytest.raises(ConfigError, match=message):
+        Run(config(other, tmp_path / "run")).train(Observer(), resume=True)
+
+
+def test_other_data_and_versions_are_named_and_refused(tmp_path):
+    x, y = np.random.default_rng(0).standard_normal((100, 5)), np.arange(100) % 2
+    text = f"data: {{format: npy, path: '{tmp_path}/d.npz', test: 0.2}}\noutput: '{tmp_path}/run'\n"
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    with pytest.raises(Interrupted):
+        Run(check_config(text, "test")).train(StopAt(3))
+    x[17, 3] = np.nextafter(x[17, 3], 9)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    with pytest.raises(ConfigError, match=r"recorded\.data: the run has [0-9a-f]{64}, now it is"):
+        Run(check_config(text, "test")).train(Observer(), resume=True)
+    saved = tmp_path / "run" / "config.yaml"
+    saved.write_text(saved.read_text().replace(np.__version__, "1.0.0"))
+    with pytest.raises(ConfigError, match=r"recorded\.numpy: the run has 1\.0\.0, now it is"):
+        Run(check_config(text, "test")).train(Observer(), resume=True)
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(tmp_path):
+    Run(config(KINDS["softmax"], tmp_path)).train(Observer())
+    with pytest.raises(ModelFileError, match="has finished"):
+        Run(config(KINDS["softmax"], tmp_path)).train(Observer(), resume=True)
+    with pytest.raises(OutputError, match="holds a run already"):
+        Run(config(KINDS["softmax"], tmp_path)).train(Observer())
+
+
+def test_no_run_to_resume(tmp_path):
+    with pytest.raises(ModelFileError, match="no config"):
+        Run(config(KINDS["softmax"], tmp_path / "run")).train(Observer(), resume=True)
+    with pytest.raises(ModelFileError, match="no sweep"):
+        sweep(tmp_path / "run").run(Observer(), resume=True)
+
+
+def test_a_second_process_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked(folder), pytest.raises(OutputError, match="another process"):
+        Run(config(KINDS["softmax"], folder)).train(Observer())
+    Run(config(KINDS["softmax"], folder)).train(Observer())
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "state", "format"])
+def test_a_broken_checkpoint_is_one_error(tmp_path, damage):
+    from safetensors.numpy import load_file, save_file
+
+    interrupted(tmp_path / "run")
+    file = tmp_path / "run" / "checkpoint.safetensors"
+    raw, tensors = file.read_bytes(), load_file(file)
+    text = {"backprop-checkpoint": json.dumps({"format": 1, "trainer": {}, "about": {}})}
+    if damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "cut":
+        file.write_bytes(raw[:-1])
+    elif damage == "other":
+        save_file({"x": np.zeros(3)}, file)
+    elif damage == "shape":
+        file.write_bytes(raw.replace(b'"velocity_b"', b'"velocity_c"'))
+    elif damage == "state":
+        save_file(tensors, file, text)
+    elif damage == "format":
+        save_file(tensors, file, {"backprop-checkpoint": '{"format": 99}'})
+    with pytest.raises(ModelFileError, match="checkpoint"):
+        Run(config(KINDS["softmax"], tmp_path / "run")).train(Observer(), resume=True)
