@@ -112,13 +112,13 @@ def campaign(runs: int, seed: int, folder: pathlib.Path, jobs: int = 2) -> tuple
     for kind, text in SETTINGS.items():
         config = folder / f"{kind}.yaml"
         config.write_text(DATA + text)
-        name = folder / f"whole {kind}"
+        name = folder / f"whole-{len(expected)}"  # no spaces: YAML would break the line there
         seconds[kind] = whole(kind, config, name)
         expected[kind] = left(name)
 
     def one(k: int) -> tuple[int, list[str]]:
         kind = list(SETTINGS)[k % len(SETTINGS)]
-        output = folder / f"run {k}"
+        output = folder / f"run-{k}"
         rng = random.Random(f"{seed} {k}")  # noqa: S311 - moments, not secrets
         times, wrong = killed(kind, folder / f"{kind}.yaml", output, seconds[kind], rng)
         if not wrong:
