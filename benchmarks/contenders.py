@@ -47,8 +47,9 @@ class Backprop(Contender):
     def epoch(self, number: int) -> float:
         from backprop_cli.training.loop import Observer
 
-        start = time.perf_counter()
-        self._trainer._run_epoch(number, self._trainer._epoch_rates(number), Observer())
+        trainer, rates = self._trainer, self._trainer._epoch_rates(number)
+        start, trainer.step = time.perf_counter(), 0
+        trainer._run_epoch(number, rates, start, Observer())
         return time.perf_counter() - start
 
     def weights(self) -> NDArray[Any]:
