@@ -105,12 +105,8 @@ class BatchEngine:
         np.add(buffers.product.T.reshape(S.shape), self.b[:, :, None], out=S)
         return S
 
-    def score_buffer(self, n: int) -> Array:
-        """Return where `scores` of n examples stand, M x O x n, for who computes them elsewhere."""
-        return self._buffers(n).scores
-
     def losses_of_scores(self, Y: Array) -> Array:
-        """Return the loss of every example, M x n (without l2), from the scores in `score_buffer`.
+        """Return the loss of every example, M x n (without l2), from the scores just computed.
 
         Scores and result are overwritten by the next call.
         """

@@ -79,8 +79,9 @@ class CompiledSteps:
             sums=np.zeros((self._threads, M)),
             counter=np.zeros(1, np.int64),
         )
-        self._scored = np.zeros((self._threads, kernels.SCORED, padded_width), single)
+        self._evaluated = np.zeros((self._threads, kernels.SCORED, padded_width), single)
         self._part = np.zeros((self._threads, kernels.SCORED, padded_K), single)
+        self._scores = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "backprop")
 
     def prepare(self, notice: Callable[[], None]) -> None:
@@ -88,10 +89,13 @@ class CompiledSteps:
         M, none = len(self._models.kinds), np.zeros(0, np.intp)
         rates = np.zeros((0, M), self.engine.W.dtype)
         training = (0, 1, *self._arguments(none, None, rates), np.zeros(M), np.zeros((0, M)))
-        scoring = (0, 1, *self._scoring(self._split.features, none, self.engine.score_buffer(0)))
+        losses, decisions = np.zeros((M, 0), self.engine.W.dtype), np.zeros((M, 0), np.intp)
+        smoothing = self._models.smoothing
+        nothing = self._evaluation(self._split, none, smoothing, losses, decisions)
+        evaluation = (0, 1, *nothing)
 
         def load() -> None:
-            for kernel, arguments in ((kernels.train, training), (kernels.score, scoring)):
+            for kernel, arguments in ((kernels.train, training), (kernels.evaluate, evaluation)):
                 load_from_cache(kernel, arguments)
                 kernel(*arguments)  # does nothing, as there are no rows; compiles if it has to
 
@@ -117,32 +121,46 @@ class CompiledSteps:
         )
         return made, losses[: made + 1]
 
-    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
-        """Return S for some rows of any split's features; see `Steps.scores`."""
-        S = self.engine.score_buffer(len(rows))
-        self._on_all_threads(kernels.score, *self._scoring(features, rows, S))
-        return S
+    def outcomes(
+        self, split: Split, rows: NDArray[np.intp], objective: Objective
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Return losses and decisions of some rows of any split; see `Steps.outcomes`."""
+        M = len(self._models.kinds)
+        losses = np.empty((M, len(rows)), self.engine.W.dtype)
+        decisions = np.empty((M, len(rows)), np.intp)
+        smoothing = np.broadcast_to(objective.label_smoothing, M).copy()
+        self._on_all_threads(
+            kernels.evaluate, *self._evaluation(split, rows, smoothing, losses, decisions)
+        )
+        return losses, decisions
 
-    def _scoring(self, features: NDArray[Any], rows: NDArray[np.intp], S: Array) -> tuple[Any, ...]:
-        models, no_flags = self._models, np.zeros(0, np.bool_)
-        room = (self._scored, self._part)
-        examples, S = self._examples(features), S.reshape(len(models.W), len(rows))
-        return examples, models.W, models.b, self._width, *room, rows, no_flags, S
+    def _evaluation(
+        self,
+        split: Split,
+        rows: NDArray[np.intp],
+        smoothing: Array,
+        losses: Array,
+        decisions: NDArray[np.intp],
+    ) -> tuple[Any, ...]:
+        room = (self._evaluated, self._part, self._scores)
+        no_flags = np.zeros(0, np.bool_)
+        return (
+            self._examples(split), self._models, smoothing, self._width, *room, rows, no_flags,
+            losses, decisions,
+        )  # fmt: skip
 
     def _arguments(
         self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None, rates: Array
     ) -> tuple[Any, ...]:
         flags = np.zeros(0, np.bool_) if mirrored is None else mirrored
-        examples = self._examples(self._split.features)
+        examples = self._examples(self._split)
         return examples, self._models, self._work, self._width, rows, flags, rates, self._batch_size
 
-    def _examples(self, features: NDArray[Any]) -> kernels.Examples:
+    def _examples(self, split: Split) -> kernels.Examples:
         # One type for what is read, whether it is an array in memory or a mapped file.
-        read_only = features.view(np.ndarray)
-        read_only.flags.writeable = False
-        return kernels.Examples(
-            read_only, self._split.labels, self._mean, self._scale, self._image_width
-        )
+        features = split.features.view(np.ndarray)
+        features.flags.writeable = False
+        return kernels.Examples(features, split.labels, self._mean, self._scale, self._image_width)
 
     def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """Call a kernel on every thread; return what it returns, the same on each."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.datasets import Split
+from backprop_cli.datasets import Gatherer, Split
 from backprop_cli.engine import Array, BatchEngine, decide
 from backprop_cli.objective import Objective
 
@@ -41,28 +40,38 @@ class Figures:
     decisions: NDArray[np.intp]
 
 
-def evaluate(
+def numpy_outcomes(
     engine: BatchEngine,
-    scores: Callable[[NDArray[Any], NDArray[np.intp]], Array],
+    gather: Gatherer,
+    split: Split,
+    rows: NDArray[np.intp],
+    objective: Objective,
+) -> tuple[Array, NDArray[np.intp]]:
+    """Return the losses and the decisions for some rows of a split, M x n each."""
+    S = engine.scores(gather(split.features, rows))
+    decisions = decide(S)  # before the losses, which overwrite S
+    Y = objective.targets(split.labels[rows], objective.buffer(len(rows)))
+    return engine.losses_of_scores(Y), decisions
+
+
+def evaluate(
+    outcomes: Callable[[Split, NDArray[np.intp], Objective], tuple[Array, NDArray[np.intp]]],
     split: Split,
     objective: Objective,
+    n_models: int,
     batch: int,
 ) -> Figures:
-    """Return loss and decisions of the engine's models on every example of a split.
+    """Return loss, accuracy and decisions of M models on every example of a split.
 
-    ``scores`` of some rows of the features are S, in the engine's buffer; ``batch`` of them at
-    once.
+    ``outcomes`` is asked for ``batch`` rows at once.
     """
     n = len(split)
-    total = np.zeros(engine.n_models)
-    decisions = np.empty((engine.n_models, n), np.intp)
-    memory = objective.buffer(batch)
+    total = np.zeros(n_models)
+    decisions = np.empty((n_models, n), np.intp)
     for examples in _slices(n, batch):
         rows = split.rows[examples]
-        labels = split.labels[rows]
-        decisions[:, examples] = decide(scores(split.features, rows))
-        losses = engine.losses_of_scores(objective.targets(labels, memory))
-        weights = objective.example_weights(labels)
+        losses, decisions[:, examples] = outcomes(split, rows, objective)
+        weights = objective.example_weights(split.labels[rows])
         if weights is not None:
             losses *= weights
         total += losses.sum(axis=1, dtype=np.float64)

@@ -321,4 +321,6 @@ class Trainer:
         return records
 
     def _evaluate(self, split: Any, objective: Objective) -> Figures:
-        return evaluate(self.engine, self._steps.scores, split, objective, self._evaluation_batch)
+        return evaluate(
+            self._steps.outcomes, split, objective, len(self.configs), self._evaluation_batch
+        )

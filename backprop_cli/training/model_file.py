@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from backprop_cli.datasets import Gatherer, Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
 from backprop_cli.errors import DataError, ModelFileError
 from backprop_cli.objective import plain_objective
-from backprop_cli.training.evaluation import evaluate, evaluation_batch
+from backprop_cli.training.evaluation import evaluate, evaluation_batch, numpy_outcomes
 from backprop_cli.training.metrics import Evaluation, confusion_matrix
 
 FILE_NAME = "model.safetensors"
@@ -79,13 +80,8 @@ class LinearModel:
         gather = Gatherer(self.standardization, self.weights.dtype, batch)
         plain = plain_objective(C, self.weights.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            figures = evaluate(
-                engine,
-                lambda features, rows: engine.scores(gather(features, rows)),
-                split,
-                plain,
-                batch,
-            )
+            outcomes = functools.partial(numpy_outcomes, engine, gather)
+            figures = evaluate(outcomes, split, plain, 1, batch)
         confusion = confusion_matrix(labels, figures.decisions[0], C)
         return Evaluation(float(figures.loss[0]), confusion, self.class_names)
 

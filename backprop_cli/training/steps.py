@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backprop_cli.datasets import Gatherer, Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
 from backprop_cli.objective import Objective
+from backprop_cli.training.evaluation import numpy_outcomes
 from backprop_cli.training.updates import GradientDescent
 
 _FEW_ROWS = 64  # of W: dividing them by std is cheaper than dividing every mini-batch
@@ -56,8 +57,10 @@ class Steps(Protocol):
         """
         ...
 
-    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
-        """Return S for some rows of any split's features, M x O x n, in the engine's buffer."""
+    def outcomes(
+        self, split: Split, rows: NDArray[np.intp], objective: Objective
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Return the losses and the decisions for some rows of any split, M x n each."""
         ...
 
 
@@ -77,7 +80,7 @@ class NumpySteps:
     batch_size
         The most examples a step.
     most_rows
-        The most examples that `scores` may be asked for.
+        The most examples that `outcomes` may be asked for.
     image_shape
         (channels, height, width), needed for mirroring only.
     """
@@ -136,9 +139,11 @@ class NumpySteps:
             self._objective.example_weights(labels),
         )
 
-    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
-        """Return S for some rows of any split's features; see `Steps.scores`."""
-        return self.engine.scores(self._gather(features, rows))
+    def outcomes(
+        self, split: Split, rows: NDArray[np.intp], objective: Objective
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Return losses and decisions of some rows of any split; see `Steps.outcomes`."""
+        return numpy_outcomes(self.engine, self._gather, split, rows, objective)
 
 
 def engine_scale(

@@ -1,4 +1,4 @@
-"""One thread's part of a run of mini-batch steps, and of scoring examples.
+"""One thread's part of a run of mini-batch steps, and of evaluating examples.
 
 The features are cut into blocks, and each thread has its own ones: it gathers them, multiplies
 them by W, and later moves the same columns of W, so that its share of X and W stays in its cache.
@@ -24,7 +24,7 @@ from backprop_cli.engine.kernels.tile import ROWS
 PIECE = 128
 """The most examples that are taken at once."""
 SCORED = 32
-"""The most examples whose scores are computed at once, outside training."""
+"""The most examples that are evaluated at once."""
 SVM, SOFTMAX = 0, 1
 
 
@@ -254,34 +254,37 @@ def _descend_bias(G: Any, n: int, models: Models, rates: Any, more: bool, moves:
 
 
 @njit(nogil=True, _nrt=False, cache=True)  # type: ignore[untyped-decorator]
-def score(
+def evaluate(
     thread: int,
     threads: int,
     examples: Examples,
-    W: Any,
-    b: Any,
+    models: Models,
+    smoothing: Any,
     width: int,
     x: Any,
     part: Any,
+    S: Any,
     rows: Any,
     none_mirrored: Any,
-    S: Any,
+    losses: Any,
+    decisions: Any,
 ) -> None:
-    """S = W X + b 1^T, K x n, for one thread's share of ``rows``.
+    """Compute losses and decisions, M x n, for one thread's share of ``rows``.
 
-    ``x`` (threads x SCORED x a block's width) and ``part`` (threads x SCORED x K) are room;
-    ``none_mirrored`` is empty.
+    ``smoothing`` has a number a model. ``x`` (threads x SCORED x a block's width), ``part`` and
+    ``S`` (threads x SCORED x K) are room; ``none_mirrored`` is empty.
     """
     d = examples.features.shape[1]
-    K = len(W)
-    x, part = x[thread], part[thread]
+    K, M = len(models.W), len(models.kinds)
+    C = K // M
+    x, part, S = x[thread], part[thread], S[thread]
     start, end = thread * len(rows) // threads, (thread + 1) * len(rows) // threads
     for first in range(start, end, SCORED):
         own = rows[first : min(first + SCORED, end)]
-        for k in range(K):
-            for i in range(len(own)):
-                S[k, first + i] = b[k]
         ahead = rows[min(first + SCORED, end) : min(first + 2 * SCORED, end)]
+        for i in range(len(own)):
+            for k in range(K):
+                S[i, k] = models.b[k]
         for low in range(0, d, width):
             high = min(low + width, d)
             fetch(examples.features, ahead, low, high)
@@ -289,7 +292,20 @@ def score(
                 examples.features, own, none_mirrored, examples.image_width,
                 examples.mean, examples.scale, low, high, x,
             )  # fmt: skip
-            scores(x, len(own), W, low, high, part)
-            for k in range(K):
-                for i in range(len(own)):
-                    S[k, first + i] += part[i, k]
+            scores(x, len(own), models.W, low, high, part)
+            for i in range(len(own)):
+                for k in range(K):
+                    S[i, k] += part[i, k]
+        for i in range(len(own)):
+            for m in range(M):
+                s = S[i, m * C : (m + 1) * C]
+                decision = 0
+                for k in range(1, C):
+                    if s[k] > s[decision]:
+                        decision = k
+                decisions[m, first + i] = decision
+                if models.kinds[m] == SOFTMAX:
+                    loss = softmax_cross_entropy(s, examples.labels[own[i]], smoothing[m])
+                else:
+                    loss = multiclass_svm(s, examples.labels[own[i]])
+                losses[m, first + i] = loss

@@ -1,0 +1,67 @@
+"""Coverage-guided fuzzing of the readers, with atheris: ``python -m tests.reliability.guided``.
+
+Arguments go to libFuzzer, as in ``-max_total_time=600``. An optional job: atheris is not among
+the packages of ``dev``.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import tempfile
+
+import atheris
+
+with atheris.instrument_imports(include=["backprop_cli"]):
+    from backprop_cli.config import check_config
+    from backprop_cli.datasets import load_dataset
+    from backprop_cli.errors import BackpropError
+    from backprop_cli.training.checkpoint import Checkpoint
+    from backprop_cli.training.model_file import load_model
+
+_CIFAR = "data: {format: cifar10, path: ., train: [data_batch_1], validation: 0, test: 2}"
+_IDX = "data: {format: idx, path: ., validation: 2, test: 2}"
+
+
+def _data(text: str) -> None:
+    load_dataset(check_config(text, "fuzz").data, "float32")
+
+
+def try_one(content: bytes) -> None:
+    """Give the content to the reader that its first byte chooses; only our errors may come."""
+    if not content:
+        return
+    kind, content = content[0] % 8, content[1:]
+    names = {
+        0: "data_batch_1", 1: "data_batch_1.bin", 2: "train-images-idx3-ubyte",
+        3: "train-images-idx3-ubyte.gz", 4: "d.npz", 5: "model.safetensors",
+        6: "checkpoint.safetensors",
+    }  # fmt: skip
+    file = pathlib.Path(names.get(kind, "config.yaml"))
+    file.write_bytes(content)
+    try:
+        if kind in (0, 1):
+            _data(_CIFAR)
+        elif kind in (2, 3):
+            pathlib.Path("train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 0]))
+            _data(_IDX)
+        elif kind == 4:
+            _data("data: {format: npy, path: d.npz}")
+        elif kind == 5:
+            load_model(file)
+        elif kind == 6:
+            Checkpoint(file)
+        else:
+            check_config(content, "fuzz")
+    except BackpropError:
+        pass
+    finally:
+        file.unlink()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        atheris.Setup(sys.argv, try_one)
+        atheris.Fuzz()
