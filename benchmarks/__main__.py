@@ -161,17 +161,30 @@ def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
     assert backprop is not None
     scikit = run([sys.executable, str(_SCRIPTS / "lbfgs.py"), data])
     with tempfile.TemporaryDirectory() as folder:
-        ours = run(
-            [backprop, "train", "--config", str(_CONFIG), f"--set=data.path={data}",
-             "--set=compute.backend=compiled", "--set=training.epochs=10", "--output", folder]
-        )  # fmt: skip
+        runs = [
+            run(
+                [
+                    backprop,
+                    "train",
+                    "--config",
+                    str(_CONFIG),
+                    f"--set=data.path={data}",
+                    "--set=compute.backend=compiled",
+                    "--set=training.epochs=5",
+                    "--output",
+                    f"{folder}/{k}",
+                ]
+            )  # fmt: skip
+            for k in range(3)
+        ]
+    ours = sorted(runs, key=lambda finished: finished.seconds)[1]
     test = next(line for line in ours.output.splitlines() if line.startswith("test"))
     _table(
         ["", "seconds", "peak memory, MB", "says"],
         [
             ["LogisticRegression, lbfgs", f"{scikit.seconds:.1f}", f"{scikit.megabytes:.0f}",
              scikit.output.strip()],
-            ["backprop, configs/cifar10-softmax.yaml, 10 epochs", f"{ours.seconds:.2f}",
+            ["backprop, configs/cifar10-softmax.yaml, 5 epochs", f"{ours.seconds:.2f}",
              f"{ours.megabytes:.0f}", " ".join(test.split()[:4])],
         ],
     )  # fmt: skip

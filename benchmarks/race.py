@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from benchmarks.workload import Workload
 
+_PAUSE = 0.3  # seconds, in which the threads of who was last stop waiting busily
 _TOLERANCE = 1e-3  # of the largest weight, after an epoch in float32
 
 
@@ -76,6 +78,8 @@ def race(names: Sequence[str], work: Workload, rounds: int) -> dict[str, Times]:
         seconds: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name, process in processes.items():
+                time.sleep(_PAUSE)
+                process.ask("epoch")  # wakes the cores
                 seconds[name].append(float(process.ask("epoch")))
     finally:
         for process in processes.values():

@@ -1,0 +1,328 @@
+"""The pictures of a run, by matplotlib. Each function returns a figure and a text that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.reporting.report.calibration import BINS, reliability
+from backprop_cli.reporting.report.view import Predictions, RunView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_NUMBERS = 12  # classes whose confusion matrix has room for numbers
+_MOST_BARS = 40  # classes that have room for a bar each
+_MOST_TEMPLATES = 100
+_WITHIN = 0.995  # of the weights lie within the scale of the templates
+_LONGEST_NAME = 14
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours that all kinds of eyes can tell apart (after Okabe and Ito), on light or on dark."""
+
+    paper: str
+    ink: str
+    soft: str
+    first: str
+    second: str
+    mark: str
+    map: str
+
+    def style(self) -> dict[str, Any]:
+        """Return matplotlib's settings."""
+        return {
+            "figure.facecolor": self.paper, "axes.facecolor": self.paper,
+            "savefig.facecolor": self.paper, "text.color": self.ink,
+            "axes.labelcolor": self.ink, "axes.edgecolor": self.soft,
+            "axes.titlecolor": self.ink, "xtick.color": self.ink, "ytick.color": self.ink,
+            "grid.color": self.soft, "grid.alpha": 0.3, "font.size": 10, "axes.titlesize": 11,
+            "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130,
+            "legend.frameon": False, "figure.constrained_layout.use": True,
+        }  # fmt: skip
+
+
+LIGHT = Theme("#ffffff", "#16202c", "#5b6875", "#0072b2", "#d55e00", "#16202c", "Blues")
+DARK = Theme("#161c24", "#e9eef4", "#93a1b0", "#56b4e9", "#e69f00", "#e9eef4", "cividis")
+
+Picture = tuple["Figure", str]
+Maker = Callable[[RunView, Theme], Picture | None]
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def shortened(name: str) -> str:
+    """Return a class's name at a length that a picture has room for."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def curves(view: RunView, theme: Theme) -> Picture | None:
+    """Draw cost, loss, accuracy and rate against epochs, with the kept epoch."""
+    history = view.history
+    if not history:
+        return None
+    figure = _figure(9.2, 5.6)
+    panels = figure.subplots(2, 2, sharex=True)
+    epochs = [line["epoch"] for line in history]
+    marker = "o" if len(epochs) == 1 else ""
+
+    def draw(axes: Any, key: str, label: str, colour: str, scale: float = 1.0) -> None:
+        values = [line[key] for line in history]
+        if all(value is None for value in values):
+            return
+        numbers = [np.nan if value is None else scale * value for value in values]
+        axes.plot(epochs, numbers, color=colour, label=label, marker=marker)
+
+    (cost, loss), (accuracy, rate) = panels
+    draw(cost, "train_cost", "training", theme.first)
+    draw(loss, "train_loss", "training", theme.first)
+    draw(loss, "validation_loss", "validation", theme.second)
+    draw(accuracy, "train_accuracy", "training", theme.first, 100)
+    draw(accuracy, "validation_accuracy", "validation", theme.second, 100)
+    draw(rate, "learning_rate", "at the epoch's end", theme.first)
+    for axes, title in (
+        (cost, "Cost J = L + λ Σ W²"),
+        (loss, "Loss L"),
+        (accuracy, "Accuracy in %"),
+        (rate, "Learning rate"),
+    ):
+        axes.set_title(title)
+        axes.grid(visible=True)
+        if view.kept_epoch:
+            axes.axvline(view.kept_epoch, color=theme.mark, linestyle=":", linewidth=1.2)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (accuracy, rate):
+        axes.set_xlabel("epoch (dotted: the kept one)")
+    if loss.get_legend_handles_labels()[0]:
+        loss.legend()
+    last = history[-1]
+    text = f"{len(history)} epochs, {view.kept_epoch} kept. At the last: training loss "
+    text += _number(last["train_loss"])
+    if last.get("validation_loss") is not None:
+        text += f", validation loss {_number(last['validation_loss'])}"
+        text += f", validation accuracy {100 * last['validation_accuracy']:.2f} %"
+    return figure, text + "."
+
+
+def templates(view: RunView, theme: Theme) -> Picture | None:
+    """Draw each class's weights as an image, all to one scale."""
+    if view.image_shape is None:
+        return None
+    weights = view.weights[:_MOST_TEMPLATES].reshape(-1, *view.image_shape)
+    limit = float(np.quantile(np.abs(weights), _WITHIN)) or 1.0
+    images = np.clip(0.5 + weights / (2 * limit), 0, 1).transpose(0, 2, 3, 1)
+    single = len(view.weights) == 1
+    names = [view.class_names[1]] if single else list(view.class_names)
+    columns = min(10 if len(images) > 20 else 5, len(images))
+    rows = -(-len(images) // columns)
+    size = 0.95 if len(images) > 20 else 1.75
+    figure = _figure(max(4.0, columns * size), rows * (size + 0.25) + 0.2)
+    small = len(images) > 20
+    for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+        axes.axis("off")
+        if k < len(images):
+            image = images[k] if images.shape[-1] == 3 else images[k].mean(axis=-1)
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            name = shortened(names[k])[: 10 if small else None]
+            axes.set_title(name, fontsize=6 if small else 9)
+    kind = "colour" if view.image_shape[0] == 3 else "grey"
+    text = (
+        f"The weights of {len(images)} of {len(view.weights)} rows as images, in {kind}: middle "
+        f"grey is 0, black and white are −{limit:.3g} and +{limit:.3g}, the same for all."
+    )
+    return figure, text
+
+
+def confusion(view: RunView, theme: Theme) -> Picture | None:
+    """Draw the confusion matrix, row by row in %, with counts where there is room."""
+    if view.shown is None:
+        return None
+    counts = np.asarray(view.shown["confusion"])
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    C = len(counts)
+    numbers = C <= _MOST_NUMBERS
+    size = max(4.6, 0.72 * C + 1.6) if numbers else 7.6
+    figure = _figure(size + 0.8, size)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=100)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("% of the true class")
+    step = 1 if C <= _MOST_BARS else -(-C // _MOST_BARS)
+    places = range(0, C, step)
+    names = [shortened(view.class_names[k]) for k in places]
+    small = 9 if numbers else 7
+    axes.set_xticks(places, names, rotation=90 if C > 5 else 0, fontsize=small)
+    axes.set_yticks(places, names, fontsize=small)
+    axes.set_xlabel("decided")
+    axes.set_ylabel("true")
+    axes.spines[:].set_visible(False)
+    if numbers:
+        for i, j in np.ndindex(C, C):
+            r, g, b, _ = image.cmap(image.norm(shares[i, j]))
+            colour = "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
+            axes.text(
+                j, i, f"{shares[i, j]:.0f} %\n{counts[i, j]}", ha="center", va="center",
+                color=colour, fontsize=7.5,
+            )  # fmt: skip
+    off = counts - np.diag(np.diag(counts))
+    i, j = np.unravel_index(np.argmax(off), off.shape)
+    text = f"Accuracy {100 * view.shown['accuracy']:.2f} %. "
+    if off.any():
+        text += (
+            f"The most frequent confusion: {view.class_names[i]} taken for {view.class_names[j]}, "
+            f"{off[i, j]} of {totals[i, 0]}."
+        )
+    return figure, text
+
+
+def classes(view: RunView, theme: Theme) -> Picture | None:
+    """Draw precision and recall of each class; of many classes, those of lowest recall."""
+    if view.shown is None:
+        return None
+    rows = list(view.shown["classes"])
+    many = len(rows) > _MOST_BARS
+    if many:
+        rows = sorted(rows, key=lambda row: row["recall"] or 0.0)[:_MOST_BARS]
+    figure = _figure(7.6, 0.36 * len(rows) + 1.3)
+    axes = figure.subplots()
+    places = np.arange(len(rows))
+    for key, offset, colour in (("precision", 0.2, theme.first), ("recall", -0.2, theme.second)):
+        values = [100 * (row[key] or 0.0) for row in rows]
+        axes.barh(places - offset, values, 0.38, color=colour, label=key)
+    axes.set_yticks(places, [shortened(row["name"]) for row in rows], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("%")
+    axes.grid(visible=True, axis="x")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    which = f"the {_MOST_BARS} of lowest recall of {len(view.class_names)}" if many else "all"
+    recalls = [(row["recall"] or 0.0, row["name"]) for row in rows]
+    low, high = min(recalls), max(recalls)
+    text = (
+        f"Precision and recall of each class ({which}). Recall is lowest for {low[1]} "
+        f"({100 * low[0]:.1f} %) and highest for {high[1]} ({100 * high[0]:.1f} %)."
+    )
+    return figure, text
+
+
+def calibration(view: RunView, theme: Theme) -> Picture | None:
+    """Draw accuracy against confidence, and how many examples are in each bin."""
+    if view.predictions is None:
+        return None
+    predictions = view.predictions
+    found = reliability(
+        predictions.confidence(), predictions.decisions == predictions.labels
+    )
+    figure = _figure(5.4, 5.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    middles = 100 * (np.arange(BINS) + 0.5) / BINS
+    width = 100 / BINS * 0.92
+    upper.bar(middles, 100 * np.nan_to_num(found.accuracy), width, color=theme.first)
+    upper.plot([0, 100], [0, 100], color=theme.mark, linestyle=":", label="as it should be")
+    upper.set_ylabel("right, %")
+    upper.set_title(f"Calibration error {100 * found.error:.2f} %")
+    upper.legend(loc="upper left")
+    lower.bar(middles, found.counts, width, color=theme.second)
+    lower.set_ylabel("examples")
+    lower.set_xlabel("probability of the decision, %")
+    for axes in (upper, lower):
+        axes.grid(visible=True)
+        axes.set_xlim(0, 100)
+    mean = 100 * float(predictions.confidence().mean())
+    accuracy = 100 * float((predictions.decisions == predictions.labels).mean())
+    text = (
+        f"Expected calibration error {100 * found.error:.2f} % in {BINS} bins: decisions are made "
+        f"with {mean:.1f} % on average, and {accuracy:.1f} % are right."
+    )
+    return figure, text
+
+
+def truth(view: RunView, theme: Theme) -> Picture | None:
+    """Draw how probable the true class is taken to be."""
+    if view.predictions is None:
+        return None
+    values = 100 * view.predictions.of_truth()
+    figure = _figure(6.4, 3.4)
+    axes = figure.subplots()
+    axes.hist(values, bins=np.linspace(0, 100, 26), color=theme.first)
+    axes.set_xlabel("probability of the true class, %")
+    axes.set_ylabel("examples")
+    axes.set_xlim(0, 100)
+    axes.grid(visible=True, axis="y")
+    return figure, f"The true class has {np.median(values):.1f} % in the median."
+
+
+def mistakes(view: RunView, theme: Theme) -> Picture | None:
+    """Draw the most confident mistakes."""
+    if view.predictions is None:
+        return None
+    return _examples(view, view.predictions, view.predictions.confident_mistakes())
+
+
+def hardest(view: RunView, theme: Theme) -> Picture | None:
+    """Draw the right decisions of least confidence."""
+    if view.predictions is None:
+        return None
+    return _examples(view, view.predictions, view.predictions.hardest_right())
+
+
+def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp]) -> Picture | None:
+    """Draw examples with their true class, the decision, and its probability."""
+    if view.image_shape is None or not len(chosen):
+        return None
+    columns = min(6, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = _figure(max(4.0, 1.65 * columns), 2.3 * rows)
+    said = []
+    for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+        axes.axis("off")
+        if k >= len(chosen):
+            continue
+        i = chosen[k]
+        image = _image(predictions.features[predictions.rows[i]], view.image_shape)
+        axes.imshow(image, cmap="gray", interpolation="nearest")
+        true = shortened(view.class_names[predictions.labels[i]])
+        decided = shortened(view.class_names[predictions.decisions[i]])
+        share = 100 * predictions.confidence()[i]
+        right = predictions.labels[i] == predictions.decisions[i]
+        caption = f"{decided}\n{share:.0f} %" if right else f"{decided} {share:.0f} %\nis {true}"
+        axes.set_title(caption, fontsize=8)
+        said.append(f"{decided} {share:.0f} %" + ("" if right else f" (is {true})"))
+    return figure, "; ".join(said) + "."
+
+
+def _image(features: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Return an example as matplotlib wants it, stretched to 0 to 1 unless it is bytes."""
+    image = features.reshape(shape).transpose(1, 2, 0)
+    if image.dtype != np.uint8:
+        image = image.astype(np.float64)
+        low, high = image.min(), image.max()
+        image = (image - low) / (high - low or 1.0)
+    return image if shape[0] == 3 else image.mean(axis=-1)
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"
+
+
+PICTURES: Sequence[tuple[str, str, Maker]] = (
+    ("curves", "Curves", curves),
+    ("templates", "Class templates", templates),
+    ("confusion", "Confusion matrix", confusion),
+    ("classes", "Precision and recall", classes),
+    ("calibration", "Reliability", calibration),
+    ("truth", "Probability of the true class", truth),
+    ("mistakes", "Most confident mistakes", mistakes),
+    ("hardest", "Hardest right decisions", hardest),
+)
+"""Name of the file, title, and what draws it; None is returned where there is nothing to draw."""
