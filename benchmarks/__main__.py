@@ -159,24 +159,13 @@ def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
 def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
     backprop = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
     assert backprop is not None
+    command = [
+        backprop, "train", "--config", str(_CONFIG), f"--set=data.path={data}",
+        "--set=compute.backend=compiled", "--set=training.epochs=5",
+    ]  # fmt: skip
     scikit = run([sys.executable, str(_SCRIPTS / "lbfgs.py"), data])
     with tempfile.TemporaryDirectory() as folder:
-        runs = [
-            run(
-                [
-                    backprop,
-                    "train",
-                    "--config",
-                    str(_CONFIG),
-                    f"--set=data.path={data}",
-                    "--set=compute.backend=compiled",
-                    "--set=training.epochs=5",
-                    "--output",
-                    f"{folder}/{k}",
-                ]
-            )  # fmt: skip
-            for k in range(3)
-        ]
+        runs = [run([*command, "--output", f"{folder}/{k}"]) for k in range(3)]
     ours = sorted(runs, key=lambda finished: finished.seconds)[1]
     test = next(line for line in ours.output.splitlines() if line.startswith("test"))
     _table(

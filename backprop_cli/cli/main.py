@@ -10,9 +10,12 @@ import sys
 import click
 
 from backprop_cli import __version__
+from backprop_cli.cli.calibrate import calibrate
 from backprop_cli.cli.evaluate import evaluate
 from backprop_cli.cli.explain import explain
 from backprop_cli.cli.gradcheck import gradcheck
+from backprop_cli.cli.predict import predict
+from backprop_cli.cli.report import report
 from backprop_cli.cli.sweep import sweep
 from backprop_cli.cli.train import train
 from backprop_cli.errors import BackpropError
@@ -26,7 +29,7 @@ def cli() -> None:
     """Train, check and explain linear classifiers (softmax, multi-class SVM)."""
 
 
-for _command in (train, evaluate, gradcheck, explain, sweep):
+for _command in (train, evaluate, gradcheck, explain, sweep, report, predict, calibrate):
     cli.add_command(_command)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
 from backprop_cli.cli.interrupts import Interrupts
 from backprop_cli.training.loop import EpochRecord, Observer
+
+if TYPE_CHECKING:
+    from backprop_cli.reporting.tensorboard import TensorBoardLog
 
 
 class ProgressBar(Observer):
@@ -23,6 +27,7 @@ class ProgressBar(Observer):
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
         self._bar: tqdm[Any] | None = None
+        self._log: TensorBoardLog | None = None
         self._n_epochs = 0
 
     def __enter__(self) -> ProgressBar:
@@ -36,6 +41,14 @@ class ProgressBar(Observer):
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+        if self._log is not None:
+            self._log.close()
+
+    def log_to(self, run: str) -> None:
+        """Log every epoch for TensorBoard, in a run's folder."""
+        from backprop_cli.reporting.tensorboard import TensorBoardLog
+
+        self._log = TensorBoardLog(pathlib.Path(run) / "tensorboard")
 
     def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
@@ -61,9 +74,13 @@ class ProgressBar(Observer):
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         """Show an epoch's figures."""
         going = [record for record in records if record is not None]
-        if self._bar is None or not going:
+        if not going:
             return
         record = going[0]
+        if self._log is not None:
+            self._log.epoch(record.to_mapping())
+        if self._bar is None:
+            return
         text = f"epoch {record.epoch}/{self._n_epochs}"
         if record.validation_accuracy is not None:
             text += f" validation {100 * record.validation_accuracy:.2f} %"

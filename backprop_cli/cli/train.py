@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backprop_cli.cli.options import json_option, set_option
+from backprop_cli.cli.report import refuse_without_matplotlib, write_report
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in the run directory, to the same bits."
 )
+@click.option(
+    "--report", is_flag=True, help="Write the pictures and the page of the run at its end."
+)
+@click.option("--tensorboard", is_flag=True, help="Log every epoch for TensorBoard too.")
 @click.option("--dry-run", is_flag=True, help="Print the complete config and the shapes; stop.")
 @json_option
 def train(
@@ -31,6 +36,8 @@ def train(
     overrides: tuple[str, ...],
     output: str | None,
     resume: bool,
+    report: bool,
+    tensorboard: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,17 +58,24 @@ def train(
     config = with_absolute_paths(load_config(config_file, overrides), output)
     if resume:
         config = _with_what_auto_became(config)
+    if report:
+        refuse_without_matplotlib("--report")
     run = Run(config)
     if dry_run:
         click.echo(_description(run, as_json))
         return
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+            if tensorboard:
+                progress.log_to(config.output)
             result = run.train(progress, resume=resume)
     except Interrupted as stop:
         tell_how_to_go_on(stop, "train")
         raise click.exceptions.Exit(interrupts.exit_status) from None
+    page = write_report(str(result.path), "test") if report else None
     click.echo(json.dumps(result.to_mapping()) if as_json else summary_text(result))
+    if page is not None and not as_json:
+        click.echo(f"{'report':<12}{shown(pathlib.Path(page))}")
 
 
 def tell_how_to_go_on(stop: Interrupted, command: str) -> None:

@@ -78,9 +78,7 @@ CIFAR100_COARSE = _Kind(
 
 def read(data: Cifar10Data | Cifar100Data) -> Parts:
     """Read the files that a config names."""
-    kind = CIFAR10
-    if isinstance(data, Cifar100Data):
-        kind = CIFAR100_FINE if data.labels == "fine" else CIFAR100_COARSE
+    kind = _kind(data)
     directory = folder(data.path)
     validation = test = None
     if isinstance(data.validation, str):
@@ -94,6 +92,17 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
         class_names=_class_names(directory, kind),
         image_shape=IMAGE_SHAPE,
     )
+
+
+def read_images(path: pathlib.Path, data: Cifar10Data | Cifar100Data) -> NDArray[np.uint8]:
+    """Read the images of one batch file, n x 3072."""
+    return _read_file(path, _kind(data))[0]
+
+
+def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
+    if isinstance(data, Cifar10Data):
+        return CIFAR10
+    return CIFAR100_FINE if data.labels == "fine" else CIFAR100_COARSE
 
 
 def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:

@@ -60,6 +60,24 @@ def training_files(
     return data.train
 
 
+_MOST_EXPANSION, _MOST_EXPANDED = 200, 2**28
+
+
+def refuse_bomb(path: pathlib.Path, unpacked: int, packed: int) -> None:
+    """Refuse what is small on the disk and would be huge in memory.
+
+    Raises
+    ------
+    DataError
+        More than 200 times the size, and more than 256 MB.
+    """
+    if unpacked > _MOST_EXPANDED and unpacked > _MOST_EXPANSION * packed:
+        raise DataError(
+            f"{path}: {packed} bytes that unpack to {unpacked}: refused; if that is meant, "
+            "unpack the file first"
+        )
+
+
 @contextmanager
 def reading(path: pathlib.Path | str) -> Iterator[None]:
     """Turn the system's errors while reading ``path`` into a DataError."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backprop_cli.config.schema import IdxData
 from backprop_cli.datasets.classes import configured_names
 from backprop_cli.datasets.dataset import Examples, Parts
-from backprop_cli.datasets.files import existing, folder, reading, training_files
+from backprop_cli.datasets.files import existing, folder, reading, refuse_bomb, training_files
 from backprop_cli.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -112,6 +112,8 @@ def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[An
     dtype = np.dtype(_TYPES[header[2]])
     n_bytes = math.prod(shape) * dtype.itemsize
     sizes = " x ".join(map(str, shape))
+    if path.suffix == ".gz":
+        refuse_bomb(path, n_bytes, most // _MAX_DEFLATE_RATIO)
     if n_bytes > most:
         raise DataError(f"{path}: cut short: its header says {sizes}, more than the file holds")
     raw = stream.read(n_bytes + 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backprop_cli.config.schema import NpyData
 from backprop_cli.datasets.classes import configured_names
 from backprop_cli.datasets.dataset import Examples, Parts
-from backprop_cli.datasets.files import reading
+from backprop_cli.datasets.files import reading, refuse_bomb
 from backprop_cli.errors import DataError
 
 ImageShape = tuple[int, int, int] | None
@@ -65,23 +65,30 @@ def _read_pair(path: str, labels: str | None, key: str) -> tuple[Examples, Image
         y = read_npy(pathlib.Path(labels).expanduser())
     if y.ndim != 1 or y.dtype.kind not in "iub":
         raise DataError(f"{y_name}: labels: expected n integers, found {_described(y)}")
-    if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
-        raise DataError(f"{x_name}: features: expected real numbers, found {_described(x)}")
-    if x.ndim not in (2, 3, 4):
-        raise DataError(
-            f"{x_name}: features: expected n x d, or n x height x width (x channels), "
-            f"found {_described(x)}"
-        )
+    features, image_shape = as_features(x, x_name)
     if len(x) != len(y):
         raise DataError(f"{x_name}: {len(x)} examples but {len(y)} labels")
     if y.dtype.kind == "u" and y.dtype.itemsize == 8 and len(y) and y.max() > 2**62:
         raise DataError(f"{y_name}: labels up to {y.max()}, expected class numbers")
-    features, image_shape = _rows(x)
     return Examples(features, y.astype(np.int64), x_name), image_shape
 
 
-def _rows(x: NDArray[Any]) -> tuple[NDArray[Any], ImageShape]:
-    """Return n x d features in the machine's byte order; images as channel planes."""
+def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
+    """Return n x d features in the machine's byte order; images as channel planes.
+
+    Raises
+    ------
+    DataError
+        The array, which ``name`` stands for in messages, holds no real numbers, or is no such
+        shape.
+    """
+    if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
+        raise DataError(f"{name}: features: expected real numbers, found {_described(x)}")
+    if x.ndim not in (2, 3, 4):
+        raise DataError(
+            f"{name}: features: expected n x d, or n x height x width (x channels), "
+            f"found {_described(x)}"
+        )
     shape: ImageShape = None
     if x.ndim == 3:
         shape = (1, x.shape[1], x.shape[2])
@@ -139,6 +146,10 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
                     if name not in archive:
                         found = ", ".join(archive.files) or "none"
                         raise DataError(f"{path}: expected an array {name!r}, found {found}")
+                packed = zipfile.ZipFile(stream)
+                for member in packed.infolist():
+                    if member.filename.removesuffix(".npy") in names:
+                        refuse_bomb(path, member.file_size, member.compress_size)
                 arrays = [archive[name] for name in names]
         except DataError:
             raise

@@ -13,9 +13,17 @@ G       M x C x n         dl/dS a column, before the 1/n
 ======  ================  ====================================================================
 """
 
-from backprop_cli.engine.decisions import decide, probabilities
+from backprop_cli.engine.decisions import class_scores, decide, probabilities
 from backprop_cli.engine.linear import BatchEngine
 from backprop_cli.engine.losses import LOSSES, Array
 from backprop_cli.engine.targets import fill_targets
 
-__all__ = ["LOSSES", "Array", "BatchEngine", "decide", "fill_targets", "probabilities"]
+__all__ = [
+    "LOSSES",
+    "Array",
+    "BatchEngine",
+    "class_scores",
+    "decide",
+    "fill_targets",
+    "probabilities",
+]

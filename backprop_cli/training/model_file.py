@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
 from backprop_cli.datasets import Gatherer, Split, Standardization
-from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.engine import Array, BatchEngine, decide, probabilities
 from backprop_cli.errors import DataError, ModelFileError
 from backprop_cli.objective import plain_objective
 from backprop_cli.training.evaluation import evaluate, evaluation_batch, numpy_outcomes
@@ -69,21 +69,73 @@ class LinearModel:
         if labels.max() >= C or labels.min() < 0:
             raise DataError(f"{name}: expected labels 0 to {C - 1}, found {labels.max()}")
         batch = evaluation_batch(d, C, self.weights.itemsize)
-        engine = BatchEngine(
-            np.ascontiguousarray(self.weights[None]),
-            np.ascontiguousarray(self.bias[None]),
-            losses=[self.loss],
-            l2=[0.0],
-            n_classes=C,
-            batch_size=batch,
-        )
-        gather = Gatherer(self.standardization, self.weights.dtype, batch)
+        engine, gather = self._engine(batch)
         plain = plain_objective(C, self.weights.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             outcomes = functools.partial(numpy_outcomes, engine, gather)
             figures = evaluate(outcomes, split, plain, 1, batch)
         confusion = confusion_matrix(labels, figures.decisions[0], C)
         return Evaluation(float(figures.loss[0]), confusion, self.class_names)
+
+    def predict(
+        self, features: NDArray[Any], rows: NDArray[np.intp], temperature: float = 1.0
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Return probabilities and decisions for some rows of features.
+
+        Parameters
+        ----------
+        features
+            N x d, raw.
+        rows
+            n of the N.
+        temperature
+            What the scores are divided by before SoftMax.
+
+        Returns
+        -------
+        P
+            n x C. An SVM's scores were not trained to be logarithms of probabilities.
+        decisions
+            n classes; the temperature does not change them.
+
+        Raises
+        ------
+        DataError
+            The examples are of another size.
+        """
+        S = self.scores(features, rows)
+        return probabilities(S / S.dtype.type(temperature)).T, decide(S)
+
+    def scores(self, features: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+        """Return the scores of some rows of raw features, O x n.
+
+        Raises
+        ------
+        DataError
+            The examples are of another size.
+        """
+        O, d = self.weights.shape  # noqa: E741 - the number of outputs
+        if features.shape[1] != d:
+            raise DataError(f"expected {d} features as the model has, found {features.shape[1]}")
+        batch = evaluation_batch(d, len(self.class_names), self.weights.itemsize)
+        engine, gather = self._engine(batch)
+        S = np.empty((O, len(rows)), self.weights.dtype)
+        for first in range(0, len(rows), batch):
+            some = slice(first, first + batch)
+            with np.errstate(over="ignore", invalid="ignore"):
+                S[:, some] = engine.scores(gather(features, rows[some]))[0]
+        return S
+
+    def _engine(self, batch: int) -> tuple[BatchEngine, Gatherer]:
+        engine = BatchEngine(
+            np.ascontiguousarray(self.weights[None]),
+            np.ascontiguousarray(self.bias[None]),
+            losses=[self.loss],
+            l2=[0.0],
+            n_classes=len(self.class_names),
+            batch_size=batch,
+        )
+        return engine, Gatherer(self.standardization, self.weights.dtype, batch)
 
 
 def save_model(path: pathlib.Path, model: LinearModel, config: Config) -> None:

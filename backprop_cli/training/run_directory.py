@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.errors import ModelFileError, OutputError
 from backprop_cli.training import checkpoint
+from backprop_cli.training.loop import EpochRecord
 from backprop_cli.training.model_file import FILE_NAME, LinearModel, load_model, save_model
 
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
@@ -166,6 +168,29 @@ def load_run(path: str, overrides: tuple[str, ...] = ()) -> tuple[Config, Linear
     if not model_file.is_file():
         raise ModelFileError(f"{path}: no {FILE_NAME}: the run has not begun")
     return config, load_model(model_file)
+
+
+def load_history(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's history; none if no epoch has finished.
+
+    Raises
+    ------
+    ModelFileError
+        It is broken.
+    """
+    file = path / METRICS
+    try:
+        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{file}: not a whole history: {error}") from error
+    names = {field.name for field in dataclasses.fields(EpochRecord)}
+    for number, line in enumerate(lines, 1):
+        good = isinstance(line, dict) and set(line) == names
+        if not good or any(isinstance(v, bool | str | list | dict) for v in line.values()):
+            raise ModelFileError(f"{file}:{number}: expected the figures of an epoch")
+    return lines
 
 
 def load_summary(path: pathlib.Path) -> dict[str, Any] | None:

@@ -53,6 +53,8 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
 
     def means(values: NDArray[Any]) -> NDArray[np.float64]:
         sums = np.bincount(place, values, minlength=BINS)
-        return np.divide(sums, counts, out=np.full(BINS, np.nan), where=counts > 0)
+        result = np.full(BINS, np.nan)
+        np.divide(sums, counts, out=result, where=counts > 0)
+        return result
 
     return Reliability(counts, means(confidence), means(right))

@@ -54,7 +54,8 @@ Picture = tuple["Figure", str]
 Maker = Callable[[RunView, Theme], Picture | None]
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure; sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
@@ -70,7 +71,7 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
     history = view.history
     if not history:
         return None
-    figure = _figure(9.2, 5.6)
+    figure = new_figure(9.2, 5.6)
     panels = figure.subplots(2, 2, sharex=True)
     epochs = [line["epoch"] for line in history]
     marker = "o" if len(epochs) == 1 else ""
@@ -125,7 +126,7 @@ def templates(view: RunView, theme: Theme) -> Picture | None:
     columns = min(10 if len(images) > 20 else 5, len(images))
     rows = -(-len(images) // columns)
     size = 0.95 if len(images) > 20 else 1.75
-    figure = _figure(max(4.0, columns * size), rows * (size + 0.25) + 0.2)
+    figure = new_figure(max(4.0, columns * size), rows * (size + 0.25) + 0.2)
     small = len(images) > 20
     for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")
@@ -152,7 +153,7 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     C = len(counts)
     numbers = C <= _MOST_NUMBERS
     size = max(4.6, 0.72 * C + 1.6) if numbers else 7.6
-    figure = _figure(size + 0.8, size)
+    figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=100)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
@@ -193,7 +194,7 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     many = len(rows) > _MOST_BARS
     if many:
         rows = sorted(rows, key=lambda row: row["recall"] or 0.0)[:_MOST_BARS]
-    figure = _figure(7.6, 0.36 * len(rows) + 1.3)
+    figure = new_figure(7.6, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     places = np.arange(len(rows))
     for key, offset, colour in (("precision", 0.2, theme.first), ("recall", -0.2, theme.second)):
@@ -220,10 +221,8 @@ def calibration(view: RunView, theme: Theme) -> Picture | None:
     if view.predictions is None:
         return None
     predictions = view.predictions
-    found = reliability(
-        predictions.confidence(), predictions.decisions == predictions.labels
-    )
-    figure = _figure(5.4, 5.6)
+    found = reliability(predictions.confidence(), predictions.decisions == predictions.labels)
+    figure = new_figure(5.4, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     middles = 100 * (np.arange(BINS) + 0.5) / BINS
     width = 100 / BINS * 0.92
@@ -252,7 +251,7 @@ def truth(view: RunView, theme: Theme) -> Picture | None:
     if view.predictions is None:
         return None
     values = 100 * view.predictions.of_truth()
-    figure = _figure(6.4, 3.4)
+    figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 100, 26), color=theme.first)
     axes.set_xlabel("probability of the true class, %")
@@ -282,7 +281,7 @@ def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp])
         return None
     columns = min(6, len(chosen))
     rows = -(-len(chosen) // columns)
-    figure = _figure(max(4.0, 1.65 * columns), 2.3 * rows)
+    figure = new_figure(max(4.0, 1.65 * columns), 2.3 * rows)
     said = []
     for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")

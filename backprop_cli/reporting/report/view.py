@@ -41,12 +41,16 @@ class Predictions:
 
     def of_truth(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the true class of each example, n."""
-        values: NDArray[np.floating[Any]] = self.probabilities[np.arange(len(self.labels)), self.labels]
+        values: NDArray[np.floating[Any]] = self.probabilities[
+            np.arange(len(self.labels)), self.labels
+        ]
         return values
 
     def confidence(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the class decided for, n."""
-        values: NDArray[np.floating[Any]] = self.probabilities[np.arange(len(self.labels)), self.decisions]
+        values: NDArray[np.floating[Any]] = self.probabilities[
+            np.arange(len(self.labels)), self.decisions
+        ]
         return values
 
     def confident_mistakes(self) -> NDArray[np.intp]:

@@ -1,0 +1,58 @@
+"""``backprop calibrate``."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import click
+
+from backprop_cli.cli.options import json_option
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@json_option
+def calibrate(run: str, as_json: bool) -> None:
+    """Fit a temperature on the validation split, so that probabilities say what they mean.
+
+    It goes to calibration.json in the run's folder; report and predict use it. No decision
+    changes. Needs scipy (the extra: calibrate).
+    """
+    import numpy as np
+
+    from backprop_cli.datasets import load_dataset
+    from backprop_cli.engine import class_scores
+    from backprop_cli.errors import DataError
+    from backprop_cli.reporting.report.calibration import reliability
+    from backprop_cli.training.calibration import FILE_NAME, fit_temperature, save_calibration
+    from backprop_cli.training.run_directory import load_run
+
+    config, model = load_run(run)
+    dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
+    split = dataset.validation
+    if split is None:
+        raise DataError("data.validation: a temperature is fitted on validation, found none")
+    labels = split.own_labels()
+    scores = class_scores(model.scores(split.features, split.rows)).T
+    temperature = fit_temperature(scores, labels)
+    content: dict[str, object] = {"temperature": temperature, "fitted_on": len(split)}
+    for name, part in (("validation", dataset.validation), ("test", dataset.test)):
+        if part is None:
+            continue
+        truth = part.own_labels()
+        for when, value in (("before", 1.0), ("after", temperature)):
+            P, decisions = model.predict(part.features, part.rows, value)
+            found = reliability(P[np.arange(len(P)), decisions], decisions == truth)
+            content[f"{name}_calibration_error_{when}"] = found.error
+    save_calibration(pathlib.Path(run), content)
+    if as_json:
+        click.echo(json.dumps({"run": run, **content}))
+        return
+    click.echo(f"temperature {temperature:.4g}, fitted on {len(split)} validation examples")
+    for name in ("validation", "test"):
+        before = content.get(f"{name}_calibration_error_before")
+        after = content.get(f"{name}_calibration_error_after")
+        if isinstance(before, float) and isinstance(after, float):
+            click.echo(f"{name:<12}calibration error {100 * before:.2f} %, now {100 * after:.2f} %")
+    click.echo(f"written to {pathlib.Path(run) / FILE_NAME}")

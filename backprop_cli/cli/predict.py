@@ -1,0 +1,109 @@
+"""``backprop predict``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from backprop_cli.cli.options import json_option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SHOWN = 3  # classes an example, in the table
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.option(
+    "--input",
+    "inputs",
+    metavar="FILE",
+    required=True,
+    multiple=True,
+    type=click.Path(),
+    help="PNG, JPEG, .npy, .npz, or a data file of the run's format; repeatable.",
+)
+@click.option("--output", metavar="FILE", type=click.Path(), help="Write to a .csv or .npy.")
+@json_option
+def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool) -> None:
+    """Classify new examples with the model of RUN.
+
+    Prints the most probable classes of each; --json: an object a line, with all probabilities.
+    After backprop calibrate, probabilities are those at its temperature.
+    """
+    import numpy as np
+
+    from backprop_cli.atomic import write_atomically
+    from backprop_cli.datasets.inputs import read_inputs
+    from backprop_cli.errors import OutputError
+    from backprop_cli.training.calibration import load_temperature
+    from backprop_cli.training.run_directory import load_run
+
+    if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
+        raise OutputError(f"{output}: expected a name that ends in .csv or .npy")
+    config, model = load_run(run)
+    names, features = read_inputs(inputs, config.data, model.image_shape)
+    temperature = load_temperature(pathlib.Path(run)) or 1.0
+    P, decisions = model.predict(features, np.arange(len(features)), temperature)
+    if output is not None:
+        content = (
+            _npy(P) if output.endswith(".npy") else _csv(names, P, decisions, model.class_names)
+        )
+        write_atomically(pathlib.Path(output), content)
+        click.echo(f"{len(P)} predictions in {output}", err=as_json)
+    elif as_json:
+        for name, row, decision in zip(names, P, decisions, strict=True):
+            line = {
+                "example": name,
+                "class": model.class_names[decision],
+                "probability": float(row[decision]),
+                "probabilities": dict(zip(model.class_names, row.tolist(), strict=True)),
+            }
+            click.echo(json.dumps(line))
+    else:
+        _print_table(names, P, model.class_names)
+
+
+def _print_table(
+    names: Sequence[str],
+    P: NDArray[np.floating],
+    class_names: Sequence[str],
+) -> None:
+    import numpy as np
+
+    first = max(map(len, [*names, "example"]))
+    second = max(map(len, class_names))
+    for name, row in zip(names, P, strict=True):
+        best = np.argsort(-row, kind="stable")[:_SHOWN]
+        cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
+        click.echo(f"{name:<{first}}  " + "   ".join(cells))
+
+
+def _csv(
+    names: Sequence[str],
+    P: NDArray[np.floating],
+    decisions: NDArray[np.intp],
+    class_names: Sequence[str],
+) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(["example", "class", *class_names])
+    for name, row, decision in zip(names, P, decisions, strict=True):
+        writer.writerow([name, class_names[decision], *row.tolist()])
+    return stream.getvalue().encode()
+
+
+def _npy(P: NDArray[np.floating]) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, P)
+    return stream.getvalue()

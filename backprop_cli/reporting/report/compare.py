@@ -1,0 +1,246 @@
+"""Several runs side by side, and the models of a sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.reporting.report.page import Section, page, percent, picture_html, png, table
+from backprop_cli.reporting.report.plots import DARK, LIGHT, Picture, Theme, new_figure
+from backprop_cli.reporting.report.view import RunView
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#999999")
+_DASHES = ("-", "--", "-.", ":")
+_NOT_COMPARED = ("output", "recorded")
+
+
+def comparison_page(views: Sequence[RunView]) -> str:
+    """Return a page with the runs' curves, the settings that differ, and the results."""
+    sections = []
+    if any(view.history for view in views):
+        sections.append(_section("comparison", "Validation", lambda theme: _curves(views, theme)))
+    sections.append(Section("settings", "Settings that differ", _settings(views)))
+    sections.append(Section("results", "Results", _results(views)))
+    names = ", ".join(view.name for view in views)
+    return page(f"{len(views)} runs", names, sections, "")
+
+
+def sweep_section(view: RunView) -> Section | None:
+    """Return the section of a sweep's models, or None for an ordinary run."""
+    if view.sweep is None:
+        return None
+    rows = [row for row in view.sweep if row["validation_accuracy"] is not None]
+    if not rows:
+        return None
+    return _section(
+        "sweep",
+        f"The {len(view.sweep)} models of the sweep",
+        lambda theme: _sweep(view.sweep or [], rows, theme),
+    )
+
+
+def _section(name: str, title: str, make: Any) -> Section:
+    import matplotlib as mpl
+
+    pictures = []
+    text = ""
+    for theme in (LIGHT, DARK):
+        with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}):
+            figure, text = make(theme)
+            pictures.append(png(figure))
+    body = picture_html(pictures[0], pictures[1], f"{title}. {text}")
+    return Section(name, title, f"{body}\n<p>{text}</p>")
+
+
+def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
+    figure = new_figure(9.6, 3.9 + 0.2 * len(views))
+    panels = figure.subplots(1, 2)
+    for k, view in enumerate(views):
+        epochs = [line["epoch"] for line in view.history]
+        style = {
+            "color": _COLOURS[k % len(_COLOURS)],
+            "linestyle": _DASHES[k // len(_COLOURS) % len(_DASHES)],
+            "marker": "o" if len(epochs) == 1 else "",
+        }
+        for axes, key, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
+            name = f"validation_{key}"
+            values = [np.nan if line[name] is None else scale * line[name] for line in view.history]
+            axes.plot(epochs, values, label=view.name if key == "loss" else None, **style)
+    for axes, title in ((panels[0], "Validation loss"), (panels[1], "Validation accuracy in %")):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(visible=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(loc="outside lower center", ncols=1 if len(views) < 3 else 2, fontsize=8)
+    return figure, f"Curves of {', '.join(view.name for view in views)}."
+
+
+def _settings(views: Sequence[RunView]) -> str:
+    flat = [dict(_flat(view.config)) for view in views]
+    keys = [
+        key
+        for key in dict.fromkeys(k for one in flat for k in one)
+        if key.split(".")[0] not in _NOT_COMPARED
+    ]
+    rows = []
+    for key in keys:
+        values = [json.dumps(one.get(key, None)).strip('"') for one in flat]
+        if len(set(values)) > 1:
+            rows.append([key, *values])
+    if not rows:
+        return '<p class="note">None.</p>'
+    return table(["key", *(view.name for view in views)], rows)
+
+
+def _results(views: Sequence[RunView]) -> str:
+    splits = list(dict.fromkeys(split for view in views for split in view.evaluations))
+    rows: list[list[str]] = []
+    best: set[tuple[int, int]] = set()
+    for split in splits:
+        for key, larger in (("accuracy", True), ("loss", False)):
+            values = [view.evaluations.get(split, {}).get(key) for view in views]
+            found = [value for value in values if value is not None]
+            top = max(found) if larger else min(found)
+            best.update((len(rows), k + 1) for k, value in enumerate(values) if value == top)
+            shown = ["-" if v is None else percent(v) if larger else f"{v:.4f}" for v in values]
+            rows.append([f"{split} {key}", *shown])
+    rows.append(["epoch kept", *(str(view.kept_epoch) for view in views)])
+    rows.append(["epochs", *(str(len(view.history)) for view in views)])
+    seconds = [sum(line["seconds"] for line in view.history) for view in views]
+    rows.append(["seconds", *(f"{value:.1f}" for value in seconds)])
+    return table(["", *(view.name for view in views)], rows, frozenset(best))
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _sweep(
+    models: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], theme: Theme
+) -> Picture:
+    """Draw validation accuracy over one key, a grid of two, or parallel axes of more."""
+    keys = list(rows[0]["settings"])
+    draw = {1: _over_one, 2: _heat_map}.get(len(keys), _parallel)
+    figure = draw(rows, keys, theme)
+    best = rows[0]
+    chosen = ", ".join(f"{key} {_shown(value)}" for key, value in best["settings"].items())
+    lost = sum(model["diverged"] is not None for model in models)
+    text = f"Best: {chosen}, with {percent(best['validation_accuracy'])} on validation."
+    return figure, text + (f" {lost} diverged." if lost else "")
+
+
+def _axis(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """Return the values of a key, in order."""
+    values = {_shown(row["settings"][key]): row["settings"][key] for row in rows}
+    numbers = all(isinstance(v, int | float) for v in values.values())
+    return sorted(values.values(), key=(lambda v: v) if numbers else _shown)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return str(value.get("kind", value))
+    return str(value)
+
+
+def _over_one(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: Theme) -> Any:
+    figure = new_figure(6.4, 3.8)
+    axes = figure.subplots()
+    values = _axis(rows, keys[0])
+    found = {_shown(row["settings"][keys[0]]): row["validation_accuracy"] for row in rows}
+    heights = [100 * found[_shown(value)] for value in values]
+    axes.plot(range(len(values)), heights, marker="o", color=theme.first)
+    best = int(np.argmax(heights))
+    axes.plot(best, heights[best], marker="o", markersize=13, fillstyle="none", color=theme.second)
+    axes.set_xticks(
+        range(len(values)), [_shown(v) for v in values], rotation=45 if len(values) > 8 else 0
+    )
+    axes.set_xlabel(keys[0])
+    axes.set_ylabel("validation accuracy, %")
+    axes.grid(visible=True)
+    return figure
+
+
+def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: Theme) -> Any:
+    down, across = (_axis(rows, key) for key in keys)
+    names = [[_shown(v) for v in values] for values in (down, across)]
+    grid = np.full((len(down), len(across)), np.nan)
+    for row in reversed(rows):  # of equal settings the best stays
+        i, j = (names[k].index(_shown(row["settings"][key])) for k, key in enumerate(keys))
+        grid[i, j] = 100 * row["validation_accuracy"]
+    if np.isnan(grid).mean() > 0.5:  # drawn at random: no grid
+        return _parallel(rows, keys, theme)
+    figure = new_figure(max(5.0, 0.9 * len(across) + 2.4), max(3.0, 0.55 * len(down) + 1.7))
+    axes = figure.subplots()
+    image = axes.imshow(grid, cmap=theme.map, aspect="auto")
+    figure.colorbar(image, ax=axes).set_label("validation accuracy, %")
+    axes.set_yticks(range(len(down)), names[0])
+    axes.set_xticks(range(len(across)), names[1], rotation=45 if len(across) > 8 else 0)
+    axes.set_ylabel(keys[0])
+    axes.set_xlabel(keys[1])
+    axes.spines[:].set_visible(False)
+    for i, j in np.ndindex(grid.shape):
+        if np.isnan(grid[i, j]):
+            axes.text(j, i, "diverged", ha="center", va="center", fontsize=7.5)
+            continue
+        r, g, b, _ = image.cmap(image.norm(grid[i, j]))
+        colour = "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
+        axes.text(j, i, f"{grid[i, j]:.1f}", ha="center", va="center", color=colour, fontsize=8)
+    top, left = np.unravel_index(np.nanargmax(grid), grid.shape)
+    axes.plot(
+        left, top, "s", markersize=32, fillstyle="none", color=theme.second, markeredgewidth=2
+    )
+    return figure
+
+
+def _parallel(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: Theme) -> Any:
+    import matplotlib as mpl
+
+    figure = new_figure(max(7.0, 1.9 * (len(keys) + 1)), 4.4)
+    axes = figure.subplots()
+    accuracy = np.array([100 * row["validation_accuracy"] for row in rows])
+    low, high = accuracy.min(), accuracy.max()
+    scale = mpl.colors.Normalize(low, high if high > low else low + 1)
+    colours = mpl.colormaps["cividis"]
+    columns = []
+    for key in keys:
+        values = _axis(rows, key)
+        places = {
+            _shown(v): (k / (len(values) - 1) if len(values) > 1 else 0.5)
+            for k, v in enumerate(values)
+        }
+        columns.append([places[_shown(row["settings"][key])] for row in rows])
+        shown = values if len(values) <= 8 else [values[0], values[-1]]
+        for value in shown:
+            axes.annotate(
+                _shown(value), (len(columns) - 1, places[_shown(value)]), xytext=(5, 0),
+                textcoords="offset points", fontsize=8, va="center",
+            )  # fmt: skip
+    columns.append([scale(value) for value in accuracy])
+    for k in reversed(range(len(rows))):  # the best on top
+        axes.plot(
+            range(len(columns)), [column[k] for column in columns],
+            color=theme.second if k == 0 else colours(scale(accuracy[k])),
+            linewidth=3 if k == 0 else 1.1, alpha=1 if k == 0 else 0.7,
+        )  # fmt: skip
+    for value in (low, high):
+        axes.annotate(
+            f"{value:.1f}", (len(keys), scale(value)), xytext=(5, 0), textcoords="offset points",
+            fontsize=8, va="center",
+        )  # fmt: skip
+    short = [key.removeprefix("training.") for key in keys]
+    axes.set_xticks(range(len(columns)), [*short, "validation accuracy, %"], fontsize=8.5)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_xlim(-0.1, len(keys) + 0.35)
+    for k in range(len(columns)):
+        axes.axvline(k, color=theme.soft, linewidth=0.8)
+    return figure

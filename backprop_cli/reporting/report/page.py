@@ -1,0 +1,193 @@
+"""A run, or several, as one page that needs nothing else: no network, no script."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Maker, Theme
+from backprop_cli.reporting.report.view import RunView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDE = {"curves", "templates", "mistakes", "hardest", "sweep", "comparison"}
+
+
+class Section:
+    """A part of the page: a picture in two themes and the text that says it, or a table."""
+
+    def __init__(self, name: str, title: str, body: str) -> None:
+        self.name, self.title, self.body = name, title, body
+
+    def html(self) -> str:
+        """Return the section."""
+        wide = ' class="wide"' if self.name in _WIDE else ""
+        return (
+            f'<section id="{self.name}"{wide} aria-labelledby="{self.name}-title">\n'
+            f'<h2 id="{self.name}-title">{escape(self.title)}</h2>\n{self.body}\n</section>'
+        )
+
+
+def draw(maker: Maker, view: RunView, theme: Theme) -> tuple[bytes, str] | None:
+    """Return a picture as PNG, with the text that says it."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}):
+        made = maker(view, theme)
+        return None if made is None else (png(made[0]), made[1])
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def pictures(view: RunView) -> tuple[dict[str, bytes], list[Section]]:
+    """Return every picture of a run: light ones as PNG by name, and the page's sections."""
+    files: dict[str, bytes] = {}
+    sections = []
+    for name, title, maker in PICTURES:
+        light = draw(maker, view, LIGHT)
+        if light is None:
+            missing = _why_missing(name, view)
+            if missing:
+                sections.append(Section(name, title, f'<p class="note">{escape(missing)}</p>'))
+            continue
+        dark = draw(maker, view, DARK)
+        files[name] = light[0]
+        body = picture_html(light[0], dark[0] if dark else light[0], f"{title}. {light[1]}")
+        sections.append(Section(name, title, f"{body}\n<p>{escape(light[1])}</p>"))
+    return files, sections
+
+
+def picture_html(light: bytes, dark: bytes, text: str) -> str:
+    """Return a picture that follows the reader's theme."""
+    return (
+        f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{_uri(dark)}">'
+        f'<img src="{_uri(light)}" alt="{escape(text)}"></picture>'
+    )
+
+
+def run_page(view: RunView, sections: Sequence[Section]) -> str:
+    """Return the page of one run."""
+    keys = escape(view.config_text)
+    details = f"<details><summary>All keys</summary><pre>{keys}</pre></details>"
+    parts = [
+        Section("figures", "Figures", _figures(view)),
+        *sections,
+        Section("classes-table", "Each class", _classes(view)),
+        Section("config", "Config", details),
+    ]
+    config = view.config
+    lead = f"{config['data']['format']}, {config['loss']}, l2 {config['l2']:g}"
+    if not view.history:
+        lead += ". No epoch has finished: the model is the initial one"
+    return page(f"Run {view.name}", lead + ".", parts, _versions(view))
+
+
+def page(title: str, lead: str, sections: Iterable[Section], footer: str) -> str:
+    """Return a whole page."""
+    return Template(_resource("page.html")).substitute(
+        title=escape(title),
+        lead=escape(lead),
+        style=_resource("style.css"),
+        sections="\n".join(section.html() for section in sections),
+        footer=escape(footer),
+    )
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    best: frozenset[tuple[int, int]] = frozenset(),
+) -> str:
+    """Return a table whose first column is text and whose others are numbers.
+
+    ``best`` are places, row and column, to be set in bold.
+    """
+
+    def cell(row: int, column: int, text: str) -> str:
+        if column == 0:
+            return f'<th scope="row">{escape(text)}</th>'
+        bold = " best" if (row, column) in best else ""
+        return f'<td class="number{bold}">{escape(text)}</td>'
+
+    titles = "".join(
+        f'<th scope="col"{" class=number" if k else ""}>{escape(name)}</th>'
+        for k, name in enumerate(head)
+    )
+    lines = "\n".join(
+        "<tr>" + "".join(cell(i, k, text) for k, text in enumerate(row)) + "</tr>"
+        for i, row in enumerate(rows)
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>\n{lines}\n'
+        "</tbody></table></div>"
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return a share as ``eval`` prints it."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _figures(view: RunView) -> str:
+    rows = [
+        [split, percent(found["accuracy"]), f"{found['loss']:.4f}", f"{found['examples']:,}"]
+        for split, found in view.evaluations.items()
+    ]
+    kept = f"Epoch {view.kept_epoch} kept of {len(view.history)}."
+    if view.temperature is not None:
+        kept += f" Scores are divided by the temperature {view.temperature:.4g} before SoftMax."
+    elif view.config["loss"] == "multiclass_svm":
+        kept += " Probabilities are the SoftMax of an SVM's scores, which was not trained for it."
+    return f"{table(['split', 'accuracy', 'loss', 'examples'], rows)}\n<p>{kept}</p>"
+
+
+def _classes(view: RunView) -> str:
+    if view.shown is None:
+        return '<p class="note">No examples.</p>'
+    rows = [
+        [row["name"], percent(row["precision"]), percent(row["recall"]), f"{row['examples']:,}"]
+        for row in view.shown["classes"]
+    ]
+    body = table(["class", "precision", "recall", "examples"], rows)
+    if len(rows) > 20:
+        return f"<details><summary>{len(rows)} classes</summary>{body}</details>"
+    return body
+
+
+def _why_missing(name: str, view: RunView) -> str | None:
+    if name == "curves":
+        return "No epoch has finished."
+    if name in ("templates", "mistakes", "hardest") and view.image_shape is None:
+        return "The features are no image."
+    if name == "mistakes":
+        return "There are no mistakes."
+    if name == "hardest":
+        return "No decision is right."
+    return None
+
+
+def _versions(view: RunView) -> str:
+    recorded: Mapping[str, Any] = view.config.get("recorded") or {}
+    names = ("backprop", "numpy", "numba")
+    made = ", ".join(f"{name} {recorded[name]}" for name in names if recorded.get(name))
+    data = recorded.get("data")
+    return f"Made with {made or 'an unknown version'}." + (f" Data {data[:16]}…" if data else "")
+
+
+def _uri(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")

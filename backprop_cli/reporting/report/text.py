@@ -1,0 +1,112 @@
+"""A run in a terminal of 80 columns, with nothing to install."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backprop_cli.reporting.report.calibration import reliability
+from backprop_cli.reporting.report.view import RunView
+
+WIDTH = 80
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_MOST_CLASSES = 10  # of a confusion matrix within 80 columns
+_MOST_CONFUSIONS = 15
+_CURVES = (
+    ("train_cost", "cost, training"),
+    ("train_loss", "loss, training"),
+    ("validation_loss", "loss, validation"),
+    ("train_accuracy", "accuracy, training"),
+    ("validation_accuracy", "accuracy, validation"),
+    ("learning_rate", "learning rate"),
+)
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """Return a curve as blocks of eight heights; what is not finite is a gap.
+
+    A longer curve is cut into ``width`` parts, each shown by its mean.
+    """
+    numbers = np.array([np.nan if v is None else v for v in values], float)
+    parts = np.array_split(numbers, min(width, len(numbers)))
+    means = [
+        float(part[np.isfinite(part)].mean()) if np.isfinite(part).any() else np.nan
+        for part in parts
+    ]
+    finite = [value for value in means if np.isfinite(value)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(
+        _BLOCKS[round((value - low) * scale)] if np.isfinite(value) else " " for value in means
+    )
+
+
+def to_text(view: RunView) -> str:
+    """Return the run as lines of at most 80 characters."""
+    lines = [_cut(f"run {view.name}: {view.config['data']['format']}, {view.config['loss']}"), ""]
+    for split, found in view.evaluations.items():
+        lines.append(
+            f"{split:<12}accuracy {100 * found['accuracy']:.2f} %   loss {found['loss']:.4f}   "
+            f"({found['examples']} examples)"
+        )
+    lines += [f"{'epoch':<12}{view.kept_epoch} kept of {len(view.history)}", ""]
+    lines += _curves(view) if view.history else ["no epoch has finished"]
+    if view.shown is not None and view.predictions is not None:
+        predictions = view.predictions
+        found_bins = reliability(
+            predictions.confidence(), predictions.decisions == predictions.labels
+        )
+        lines += [
+            "",
+            f"calibration error {100 * found_bins.error:.2f} % on {predictions.split}",
+            "",
+        ]
+        lines += _confusion(np.asarray(view.shown["confusion"]), view.class_names)
+    return "\n".join(lines)
+
+
+def _curves(view: RunView) -> list[str]:
+    lines = []
+    for key, label in _CURVES:
+        values = [line[key] for line in view.history]
+        numbers = [value for value in values if value is not None]
+        if not numbers:
+            continue
+        ends = f"{_short(numbers[0]):>9} to {_short(numbers[-1]):<9}"
+        lines.append(f"{label:<22}{ends} {sparkline(values, WIDTH - 46)}")
+    return lines
+
+
+def _confusion(counts: np.ndarray, names: Sequence[str]) -> list[str]:
+    if len(counts) > _MOST_CLASSES:
+        return _most_frequent(counts, names)
+    first = 12
+    width = (WIDTH - first) // len(counts)
+    width = min(width, 9)
+    lines = ["confusion: a row a true class, a column a decision"]
+    lines.append(" " * first + "".join(f"{name[: width - 1]:>{width}}" for name in names))
+    for name, row in zip(names, counts, strict=True):
+        lines.append(f"{name[: first - 1]:<{first}}" + "".join(f"{n:>{width}}" for n in row))
+    return lines
+
+
+def _most_frequent(counts: np.ndarray, names: Sequence[str]) -> list[str]:
+    off = counts - np.diag(np.diag(counts))
+    order = np.argsort(-off, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    lines = ["the most frequent confusions: true class, decision, examples"]
+    for place in order:
+        i, j = np.unravel_index(place, off.shape)
+        if off[i, j]:
+            lines.append(f"  {names[i][:28]:<30}{names[j][:28]:<30}{off[i, j]:>8}")
+    return lines
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

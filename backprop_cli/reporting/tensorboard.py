@@ -1,0 +1,40 @@
+"""A run's history for TensorBoard, by tensorboardX."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from backprop_cli.errors import ConfigError
+
+
+class TensorBoardLog:
+    """Writes an event file of every epoch's figures.
+
+    Raises
+    ------
+    ConfigError
+        tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                "--tensorboard needs tensorboardX, found none: install backprop-cli[tensorboard]"
+            ) from error
+        self._writer = SummaryWriter(str(folder))
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Write the figures of an epoch."""
+        for key, value in record.items():
+            if key not in ("epoch", "seconds") and value is not None:
+                name = "/".join(key.split("_", 1)) if key.startswith(("train_", "valid")) else key
+                self._writer.add_scalar(name, value, record["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
