@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backprop_cli.engine import Array, BatchEngine
 
 _RUNAWAY = 1e6
+_LEAST_RATE = 1e-12  # below, the advice is another one
 
 
 def largest_losses(losses: tuple[str, ...], n_classes: int) -> NDArray[np.float64]:
@@ -38,10 +39,11 @@ def describe_divergence(
         batch_size=len(rows),
     )
     alone.loss_gradient(rows, Y[None], example_weights)
-    return (
-        f"learning rate {rate:.4g}, |W| {_norm(alone.W):.4g}, |dW| {_norm(alone.dW):.4g}; "
-        f"try a learning rate of {_suggested_rate(rows, float(engine.l2[m]), rate):.0e} or less"
-    )
+    told = f"learning rate {rate:.4g}, |W| {_norm(alone.W):.4g}, |dW| {_norm(alone.dW):.4g}"
+    suggested = _suggested_rate(rows, float(engine.l2[m]), rate)
+    if suggested < _LEAST_RATE:
+        return f"{told}; the features are too large: set data.standardize, or scale them"
+    return f"{told}; try a learning rate of {suggested:.0e} or less"
 
 
 def _norm(values: Array) -> float:

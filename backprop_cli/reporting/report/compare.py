@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.reporting.report.page import Section, page, percent, picture_html, png, table
-from backprop_cli.reporting.report.plots import DARK, LIGHT, Picture, Theme, new_figure
+from backprop_cli.reporting.report.plots import (
+    DARK,
+    LIGHT,
+    Picture,
+    Theme,
+    new_figure,
+    whole_epochs,
+)
 from backprop_cli.reporting.report.view import RunView
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#999999")
@@ -73,7 +80,7 @@ def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.grid(visible=True)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_epochs(axes, max(len(view.history) for view in views))
     figure.legend(loc="outside lower center", ncols=1 if len(views) < 3 else 2, fontsize=8)
     return figure, f"Curves of {', '.join(view.name for view in views)}."
 
@@ -210,6 +217,7 @@ def _parallel(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     low, high = accuracy.min(), accuracy.max()
     scale = mpl.colors.Normalize(low, high if high > low else low + 1)
     colours = mpl.colormaps["cividis"]
+    behind = {"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.8, "pad": 1}
     columns = []
     for key in keys:
         values = _axis(rows, key)
@@ -222,7 +230,7 @@ def _parallel(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
         for value in shown:
             axes.annotate(
                 _shown(value), (len(columns) - 1, places[_shown(value)]), xytext=(5, 0),
-                textcoords="offset points", fontsize=8, va="center",
+                textcoords="offset points", fontsize=8, va="center", bbox=behind, zorder=5,
             )  # fmt: skip
     columns.append([scale(value) for value in accuracy])
     for k in reversed(range(len(rows))):  # the best on top

@@ -16,7 +16,7 @@ from backprop_cli.reporting.report.view import RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDE = {"curves", "templates", "mistakes", "hardest", "sweep", "comparison"}
+_WIDE = {"figures", "curves", "templates", "mistakes", "hardest", "sweep", "comparison", "settings"}
 
 
 class Section:

@@ -43,7 +43,7 @@ class Theme:
             "axes.titlecolor": self.ink, "xtick.color": self.ink, "ytick.color": self.ink,
             "grid.color": self.soft, "grid.alpha": 0.3, "font.size": 10, "axes.titlesize": 11,
             "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130,
-            "legend.frameon": False, "figure.constrained_layout.use": True,
+            "legend.frameon": False, "axes.axisbelow": True, "figure.constrained_layout.use": True,
         }  # fmt: skip
 
 
@@ -64,6 +64,14 @@ def new_figure(width: float, height: float) -> Figure:
 def shortened(name: str) -> str:
     """Return a class's name at a length that a picture has room for."""
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def whole_epochs(axes: Any, n: int) -> None:
+    """Let the axis of n epochs have ticks at whole numbers."""
+    if n == 1:
+        axes.set_xticks([1])
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def curves(view: RunView, theme: Theme) -> Picture | None:
@@ -100,7 +108,7 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
         axes.grid(visible=True)
         if view.kept_epoch:
             axes.axvline(view.kept_epoch, color=theme.mark, linestyle=":", linewidth=1.2)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_epochs(axes, len(epochs))
     for axes in (accuracy, rate):
         axes.set_xlabel("epoch (dotted: the kept one)")
     if loss.get_legend_handles_labels()[0]:
@@ -155,7 +163,8 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     size = max(4.6, 0.72 * C + 1.6) if numbers else 7.6
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=100)
+    most = 100 if numbers else max(float(shares.max()), 1.0)
+    image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=most)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("% of the true class")
     step = 1 if C <= _MOST_BARS else -(-C // _MOST_BARS)
@@ -187,13 +196,14 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
 
 
 def classes(view: RunView, theme: Theme) -> Picture | None:
-    """Draw precision and recall of each class; of many classes, those of lowest recall."""
+    """Draw precision and recall of each class; of many, those of lowest and of highest recall."""
     if view.shown is None:
         return None
     rows = list(view.shown["classes"])
     many = len(rows) > _MOST_BARS
     if many:
-        rows = sorted(rows, key=lambda row: row["recall"] or 0.0)[:_MOST_BARS]
+        rows.sort(key=lambda row: row["recall"] or 0.0)
+        rows[_MOST_BARS // 2 : -_MOST_BARS // 2] = []
     figure = new_figure(7.6, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     places = np.arange(len(rows))
@@ -206,7 +216,8 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     axes.set_xlabel("%")
     axes.grid(visible=True, axis="x")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    which = f"the {_MOST_BARS} of lowest recall of {len(view.class_names)}" if many else "all"
+    half = _MOST_BARS // 2
+    which = f"{half} of lowest and {half} of highest recall" if many else "all"
     recalls = [(row["recall"] or 0.0, row["name"]) for row in rows]
     low, high = min(recalls), max(recalls)
     text = (
@@ -253,7 +264,7 @@ def truth(view: RunView, theme: Theme) -> Picture | None:
     values = 100 * view.predictions.of_truth()
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
-    axes.hist(values, bins=np.linspace(0, 100, 26), color=theme.first)
+    axes.hist(values, bins=np.linspace(0, 100, 26).tolist(), color=theme.first)
     axes.set_xlabel("probability of the true class, %")
     axes.set_ylabel("examples")
     axes.set_xlim(0, 100)
