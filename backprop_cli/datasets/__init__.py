@@ -4,9 +4,14 @@ from backprop_cli.datasets.batches import Gatherer, epoch_flips, epoch_order
 from backprop_cli.datasets.dataset import Dataset, Split
 from backprop_cli.datasets.fingerprint import fingerprint
 from backprop_cli.datasets.load import load_dataset
-from backprop_cli.datasets.standardize import Standardization, fit_standardization
+from backprop_cli.datasets.standardize import (
+    LEAST_STD,
+    Standardization,
+    fit_standardization,
+)
 
 __all__ = [
+    "LEAST_STD",
     "Dataset",
     "Gatherer",
     "Split",

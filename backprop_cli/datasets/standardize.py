@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from backprop_cli.datasets.dataset import Dataset, Split
 from backprop_cli.errors import DataError
 
+LEAST_STD = 1e-300
+"""A smaller spread, of which 1 / std would overflow, is taken for none."""
+
 _CHUNK_BYTES = 2_000_000
 _BYTE_ROWS = 256
 _MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
@@ -76,7 +79,7 @@ def _fit(dataset: Dataset, kind: str) -> Standardization:
         mean = np.repeat(channel_mean[:, 0], d // channels)
         variance = np.repeat(total.mean(axis=1), d // channels)
     std = np.sqrt(variance)
-    std[constant | (std == 0)] = 1.0
+    std[constant | (std < LEAST_STD)] = 1.0
     if not np.isfinite(std).all():
         column = int(np.flatnonzero(~np.isfinite(std))[0])
         raise DataError(f"feature {column}: its standard deviation is not finite in float64")

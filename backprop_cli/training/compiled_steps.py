@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,7 @@ from backprop_cli.engine import Array, BatchEngine
 from backprop_cli.engine.kernels import load_from_cache
 from backprop_cli.engine.kernels import steps as kernels
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.errors import ConfigError
 from backprop_cli.objective import Objective
 from backprop_cli.training.updates import GradientDescent
 
@@ -22,6 +24,28 @@ _WIDTH = 768  # features of a block: x and W of a tile stay in the first cache
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _PATIENCE = 1.0  # seconds of compiling in silence
 _KINDS = {"multiclass_svm": kernels.SVM, "softmax_cross_entropy": kernels.SOFTMAX}
+
+
+def _started_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool whose threads all run: a kernel waits for every one of them.
+
+    Raises
+    ------
+    ConfigError
+        The system does not grant so many.
+    """
+    pool = ThreadPoolExecutor(workers, "backprop")
+    everyone = threading.Barrier(workers + 1)
+    try:
+        for _ in range(workers):
+            pool.submit(everyone.wait)
+        everyone.wait()
+    except RuntimeError as error:  # a BrokenBarrierError is one too
+        everyone.abort()
+        raise ConfigError(
+            f"compute.threads: cannot start {workers + 1} threads: {error}"
+        ) from error
+    return pool
 
 
 class CompiledSteps:
@@ -82,7 +106,7 @@ class CompiledSteps:
         self._evaluated = np.zeros((self._threads, kernels.SCORED, padded_width), single)
         self._part = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._scores = np.zeros((self._threads, kernels.SCORED, padded_K), single)
-        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "backprop")
+        self._pool = _started_pool(max(1, self._threads - 1))
 
     def prepare(self, notice: Callable[[], None]) -> None:
         """Compile, or load what was compiled before; see `Steps.prepare`."""

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.datasets import Gatherer, Split, Standardization
+from backprop_cli.datasets import LEAST_STD, Gatherer, Split, Standardization
 from backprop_cli.engine import Array, BatchEngine, decide, probabilities
 from backprop_cli.errors import DataError, ModelFileError
 from backprop_cli.objective import plain_objective
@@ -241,6 +241,7 @@ def _check(model: LinearModel, path: pathlib.Path) -> None:
     for name, array in vars(model.standardization).items():
         expect(array.shape == (d,) and array.dtype == np.float64, f"{d} of feature_{name}", array)
         expect(bool(np.isfinite(array).all()), f"finite numbers in feature_{name}", array)
-    expect(bool((model.standardization.std > 0).all()), "feature_std above 0", weights)
+    least = float(model.standardization.std.min())
+    expect(least >= LEAST_STD, f"feature_std of at least {LEAST_STD}", model.standardization.std)
     expect(bool(np.isfinite(weights).all()), "finite weights", weights)
     expect(bool(np.isfinite(model.bias).all()), "finite biases", model.bias)

@@ -190,3 +190,24 @@ def test_more_threads_than_cores_are_refused(tmp_path):
     result = CliRunner().invoke(cli, ["train", "--config", str(tmp_path / "c.yaml")])
     assert isinstance(result.exception, ConfigError)
     assert "compute.threads: expected at most" in str(result.exception)
+
+
+def test_threads_that_cannot_start_are_one_error_and_no_hang(monkeypatch):
+    import threading
+
+    monkeypatch.setattr(compute, "cores", lambda: 4)
+    start = threading.Thread.start
+    started = []
+
+    def start_two(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(ConfigError, match=r"compute\.threads: cannot start 4 threads"):
+        Trainer(dataset(50, 4000, 3), [config(threads=4)])
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()
