@@ -75,7 +75,7 @@ def broken(tmp_path, change, metadata=None):
         (lambda t: t.update(bias=np.ones(2, np.float32)), "3 biases"),
         (lambda t: t.update(bias=np.full(3, np.nan, np.float32)), "finite biases"),
         (lambda t: t.update(feature_mean=np.ones(4)), "feature_mean"),
-        (lambda t: t.update(feature_std=np.zeros(5)), "above 0"),
+        (lambda t: t.update(feature_std=np.zeros(5)), "feature_std of at least"),
     ],
 )
 def test_a_model_whose_parts_do_not_fit_is_refused(tmp_path, change, message):
