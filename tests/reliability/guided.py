@@ -19,9 +19,26 @@ with atheris.instrument_imports(include=["backprop_cli"]):
     from backprop_cli.errors import BackpropError
     from backprop_cli.training.checkpoint import Checkpoint
     from backprop_cli.training.model_file import load_model
+    from tests.reliability.fuzz import cases
 
 _CIFAR = "data: {format: cifar10, path: ., train: [data_batch_1], validation: 0, test: 2}"
 _IDX = "data: {format: idx, path: ., validation: 2, test: 2}"
+
+
+_NAMES = (
+    "data_batch_1", "data_batch_1.bin", "train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
+    "d.npz", "model.safetensors", "checkpoint.safetensors", "config.yaml",
+)  # fmt: skip
+
+
+def _seeds(folder: pathlib.Path) -> list[bytes]:
+    """Return a valid file of each kind, with the byte before it that chooses its reader."""
+    found = {
+        pathlib.Path(name).name: content
+        for case in cases(folder).values()
+        for name, content in case.files.items()
+    }
+    return [bytes([kind]) + found[name] for kind, name in enumerate(_NAMES)]
 
 
 def _data(text: str) -> None:
@@ -32,13 +49,8 @@ def try_one(content: bytes) -> None:
     """Give the content to the reader that its first byte chooses; only our errors may come."""
     if not content:
         return
-    kind, content = content[0] % 8, content[1:]
-    names = {
-        0: "data_batch_1", 1: "data_batch_1.bin", 2: "train-images-idx3-ubyte",
-        3: "train-images-idx3-ubyte.gz", 4: "d.npz", 5: "model.safetensors",
-        6: "checkpoint.safetensors",
-    }  # fmt: skip
-    file = pathlib.Path(names.get(kind, "config.yaml"))
+    kind, content = content[0] % len(_NAMES), content[1:]
+    file = pathlib.Path(_NAMES[kind])
     file.write_bytes(content)
     try:
         if kind in (0, 1):
@@ -62,6 +74,10 @@ def try_one(content: bytes) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
+        corpus = pathlib.Path(folder) / "corpus"
+        corpus.mkdir()
+        for number, seed in enumerate(_seeds(pathlib.Path(folder))):
+            (corpus / str(number)).write_bytes(seed)
         os.chdir(folder)
-        atheris.Setup(sys.argv, try_one)
+        atheris.Setup([*sys.argv, str(corpus)], try_one)
         atheris.Fuzz()
