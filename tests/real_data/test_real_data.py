@@ -1,5 +1,6 @@
 """The presets on real data: published figures, both layouts, gradients, the same bytes again."""
 
+import importlib.util
 import json
 import pathlib
 
@@ -27,26 +28,29 @@ DD2424 = {
     "svm-lambda0-eta0.1": (28.5, 2.5),
 }
 
+BACKENDS = ["numpy", *(["compiled"] if importlib.util.find_spec("numba") else [])]
+
 
 def command(*args):
     result = CliRunner().invoke(cli, [*map(str, args), "--json"], catch_exceptions=False)
     return result.exit_code, json.loads(result.stdout)
 
 
-def preset(name, folder):
-    return load_config(CONFIGS / name, [f"data.path={folder}"])
+def preset(name, folder, backend="auto"):
+    return load_config(CONFIGS / name, [f"data.path={folder}", f"compute.backend={backend}"])
 
 
-def test_dd2424_presets_reach_the_published_accuracies(cifar10):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_dd2424_presets_reach_the_published_accuracies(cifar10, backend):
     """All eight in one pass: they share data, seed and batches, and differ in loss, l2 and rate."""
     folder = cifar10 / "cifar-10-batches-py"
-    configs = [preset(f"dd2424/{name}.yaml", folder) for name in DD2424]
+    configs = [preset(f"dd2424/{name}.yaml", folder, backend) for name in DD2424]
     dataset = load_dataset(configs[0].data, "float32")
     trainer = Trainer(dataset, configs)
     trainer.run(Observer())
     found = {}
-    for name, config, selection in zip(DD2424, configs, trainer.selections, strict=True):
-        found[name] = 100 * trainer.model(selection, config).evaluate(dataset.test, "test").accuracy
+    for m, name in enumerate(DD2424):
+        found[name] = 100 * trainer.model(m).evaluate(dataset.test, "test").accuracy
     wrong = {
         name: found[name]
         for name, (expected, spread) in DD2424.items()
@@ -102,11 +106,12 @@ def test_the_graph_agrees_with_the_engine(cifar10, loss, l2, n):
     assert max(row["relative_error"] for row in rows) <= 1e-12
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("name", "least"), [("cifar10-softmax.yaml", 41.0), ("cifar10-svm.yaml", 39.5)]
 )
-def test_best_cifar10_presets(cifar10, tmp_path, name, least):
-    config = preset(name, cifar10 / "cifar-10-batches-py")
+def test_best_cifar10_presets(cifar10, tmp_path, name, least, backend):
+    config = preset(name, cifar10 / "cifar-10-batches-py", backend)
     result = Run(config.model_copy(update={"output": str(tmp_path / "run")})).train(Observer())
     assert 100 * result.test.accuracy >= least
 
