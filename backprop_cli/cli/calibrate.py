@@ -14,9 +14,10 @@ from backprop_cli.cli.options import json_option
 @click.argument("run", type=click.Path())
 @json_option
 def calibrate(run: str, as_json: bool) -> None:
-    """Fit a temperature on the validation split, so that probabilities say what they mean.
+    """Fit the temperature of a run's probabilities.
 
-    It goes to calibration.json in the run's folder; report and predict use it. No decision
+    It is fitted on the validation split, so that of what is decided with 70 %, 70 % is right. It
+    goes to calibration.json in the run's folder; report and predict use it. No decision
     changes. Needs scipy (the extra: calibrate).
     """
     import numpy as np
