@@ -16,9 +16,15 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     Raises
     ------
     OutputError
-        The folder cannot be written, or the disk is full. What was at ``path`` is still there.
+        The folder cannot be written, the disk is full, or there is no file but a folder or a
+        device. What was at ``path`` is still there.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path}: expected a file to write to, found another thing there")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    except ValueError as error:
+        raise OutputError(f"{path}: expected the name of a file to write to") from error
     try:
         with temporary.open("xb") as stream:
             stream.write(content)

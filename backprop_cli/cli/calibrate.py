@@ -27,7 +27,7 @@ def calibrate(run: str, as_json: bool) -> None:
     from backprop_cli.errors import DataError
     from backprop_cli.reporting.report.calibration import reliability
     from backprop_cli.training.calibration import FILE_NAME, fit_temperature, save_calibration
-    from backprop_cli.training.run_directory import load_run
+    from backprop_cli.training.run_directory import load_run, model_digest
 
     config, model = load_run(run)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
@@ -37,7 +37,11 @@ def calibrate(run: str, as_json: bool) -> None:
     labels = split.own_labels()
     scores = class_scores(model.scores(split.features, split.rows)).T
     temperature = fit_temperature(scores, labels)
-    content: dict[str, object] = {"temperature": temperature, "fitted_on": len(split)}
+    content: dict[str, object] = {
+        "temperature": temperature,
+        "fitted_on": len(split),
+        "model_sha256": model_digest(pathlib.Path(run)),
+    }
     for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if part is None:
             continue

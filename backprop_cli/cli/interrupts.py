@@ -36,7 +36,11 @@ def deferred_interrupts() -> Iterator[Interrupts]:
     def handle(signum: int, frame: FrameType | None) -> None:
         interrupts.pending = signum
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, handle)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) != signal.SIG_IGN  # a parent's wish, as by nohup
+    }
     try:
         yield interrupts
     finally:

@@ -98,7 +98,7 @@ def _csv(
     writer.writerow(["example", "class", *class_names])
     for name, row, decision in zip(names, P, decisions, strict=True):
         writer.writerow([name, class_names[decision], *row.tolist()])
-    return stream.getvalue().encode()
+    return stream.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _npy(P: NDArray[np.floating]) -> bytes:

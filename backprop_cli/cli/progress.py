@@ -28,6 +28,7 @@ class ProgressBar(Observer):
         self._interrupts = interrupts
         self._bar: tqdm[Any] | None = None
         self._log: TensorBoardLog | None = None
+        self._log_folder: pathlib.Path | None = None
         self._n_epochs = 0
 
     def __enter__(self) -> ProgressBar:
@@ -46,13 +47,15 @@ class ProgressBar(Observer):
 
     def log_to(self, run: str) -> None:
         """Log every epoch for TensorBoard, in a run's folder."""
-        from backprop_cli.reporting.tensorboard import TensorBoardLog
-
-        self._log = TensorBoardLog(pathlib.Path(run) / "tensorboard")
+        self._log_folder = pathlib.Path(run) / "tensorboard"
 
     def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
         self._n_epochs = n_epochs
+        if self._log_folder is not None:  # only now is it sure that the run begins
+            from backprop_cli.reporting.tensorboard import TensorBoardLog
+
+            self._log = TensorBoardLog(self._log_folder)
         if sys.stderr is not None and sys.stderr.isatty():
             total = n_epochs * steps_per_epoch
             epoch = f"epoch {min(steps_made // steps_per_epoch + 1, n_epochs)}/{n_epochs}"

@@ -51,7 +51,8 @@ def report(runs: tuple[str, ...], as_text: bool, split: str, output: str) -> Non
     from backprop_cli.reporting.report.compare import comparison_page
 
     path = pathlib.Path(output)
-    write_atomically(path, comparison_page([run_view(run, split) for run in runs]).encode())
+    page = comparison_page([run_view(run, split) for run in runs])
+    write_atomically(path, page.encode("utf-8", "backslashreplace"))
     click.echo(path)
 
 
@@ -81,7 +82,7 @@ def write_report(run: str, split: str) -> str:
     make_folder(folder / PICTURES)
     for name, content in files.items():
         write_atomically(folder / PICTURES / f"{name}.png", content)
-    write_atomically(folder / PAGE, page.encode())
+    write_atomically(folder / PAGE, page.encode("utf-8", "backslashreplace"))
     return str(folder / PAGE)
 
 
@@ -120,7 +121,7 @@ def run_view(run: str, split: str) -> RunView:
         config=config.to_mapping(),
         config_text=config_text(config),
         history=history,
-        kept_epoch=int(summary.get("kept_epoch") or _best_epoch(history, config.to_mapping())),
+        kept_epoch=_kept_epoch(summary, history, config.to_mapping()),
         evaluations=evaluations,
         class_names=model.class_names,
         image_shape=model.image_shape,
@@ -129,6 +130,15 @@ def run_view(run: str, split: str) -> RunView:
         temperature=temperature,
         sweep=_table(path / TABLE),
     )
+
+
+def _kept_epoch(
+    summary: dict[str, Any], history: list[dict[str, Any]], config: dict[str, Any]
+) -> int:
+    found = summary.get("kept_epoch")
+    if type(found) is int and 0 <= found <= len(history):
+        return found
+    return _best_epoch(history, config)
 
 
 def _best_epoch(history: list[dict[str, Any]], config: dict[str, Any]) -> int:
@@ -152,8 +162,12 @@ def _table(path: pathlib.Path) -> list[dict[str, Any]] | None:
             {key: row[key] for key in ("settings", "validation_accuracy", "diverged")}
             for row in content
         ]
+        if any(dict(row["settings"]).keys() != rows[0]["settings"].keys() for row in rows):
+            raise ValueError("models of different keys")
+        if not all(type(row["validation_accuracy"]) in (float, type(None)) for row in rows):
+            raise ValueError("an accuracy that is no number")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"{path}: not the table of a sweep: {error}") from error
     return rows

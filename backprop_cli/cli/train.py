@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pathlib
 import shlex
@@ -60,6 +61,8 @@ def train(
         config = _with_what_auto_became(config)
     if report:
         refuse_without_matplotlib("--report")
+    if tensorboard:
+        _refuse_without_tensorboard()
     run = Run(config)
     if dry_run:
         click.echo(_description(run, as_json))
@@ -72,10 +75,11 @@ def train(
     except Interrupted as stop:
         tell_how_to_go_on(stop, "train")
         raise click.exceptions.Exit(interrupts.exit_status) from None
-    page = write_report(str(result.path), "test") if report else None
     click.echo(json.dumps(result.to_mapping()) if as_json else summary_text(result))
-    if page is not None and not as_json:
-        click.echo(f"{'report':<12}{shown(pathlib.Path(page))}")
+    if report:
+        page = write_report(str(result.path), "test")
+        if not as_json:
+            click.echo(f"{'report':<12}{shown(pathlib.Path(page))}")
 
 
 def tell_how_to_go_on(stop: Interrupted, command: str) -> None:
@@ -84,6 +88,15 @@ def tell_how_to_go_on(stop: Interrupted, command: str) -> None:
     how = f"--resume --output {shlex.quote(shown(stop.path))}"
     how = f"backprop {command} {how}" if command == "train" else f"the same command and {how}"
     click.echo(f"Interrupted after {epochs}. To go on: {how}", err=True)
+
+
+def _refuse_without_tensorboard() -> None:
+    from backprop_cli.errors import ConfigError
+
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise ConfigError(
+            "--tensorboard needs tensorboardX, found none: install backprop-cli[tensorboard]"
+        )
 
 
 def _with_what_auto_became(config: Config) -> Config:

@@ -236,7 +236,8 @@ class Compute(Section):
         "auto: those where they are the faster ones.",
     )
     threads: Threads = Field(
-        "auto", description="Threads of BLAS and kernels alike. auto: as many as there are cores."
+        "auto",
+        description="A number, or auto: as many as there are cores. Of BLAS and kernels alike.",
     )
 
 

@@ -16,6 +16,7 @@ from backprop_cli.datasets.idx import read_idx
 from backprop_cli.datasets.npy import as_features, read_npy, read_npz
 from backprop_cli.errors import ConfigError, DataError
 
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES = (".png", ".jpg", ".jpeg")
 ImageShape = tuple[int, int, int] | None
 
@@ -51,10 +52,13 @@ def read_inputs(
     names: list[str] = []
     parts = []
     for text in paths:
-        path = pathlib.Path(text).expanduser()
+        try:
+            path = pathlib.Path(text).expanduser()
+        except RuntimeError as error:
+            raise DataError(f"{text}: there is no such user") from error
         with reading(text):
             if not path.is_file():
-                raise DataError(f"{text}: no such file")
+                raise DataError(f"{text}: expected a file, found none")
         found = _read(path, data, image_shape)
         if not np.isfinite(found).all():
             raise DataError(f"{text}: expected finite numbers")
@@ -96,7 +100,9 @@ def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:
     channels, height, width = image_shape
     with reading(path):
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                if image.mode not in _MODES:
+                    raise DataError(f"{path}: expected 8 bits a channel, found mode {image.mode}")
                 if image.size != (width, height):
                     raise DataError(
                         f"{path}: expected an image of {width} x {height} pixels as the model has, "

@@ -33,7 +33,7 @@ class _Array:
     """Stands for numpy.ndarray: keeps what the file says until all of it can be checked."""
 
     def __init__(self) -> None:
-        self.value: np.ndarray[Any, np.dtype[np.uint8]] = np.empty(0, np.uint8)
+        self.value: np.ndarray[Any, np.dtype[np.uint8]] = np.empty((0, 0), np.uint8)
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, column_major, raw = state
@@ -42,6 +42,8 @@ class _Array:
         if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | memoryview) or column_major:
             raise pickle.UnpicklingError("an array that is no block of bytes, row by row")
         rows, columns = shape
+        if type(rows) is not int or type(columns) is not int or rows < 0 or columns < 0:
+            raise pickle.UnpicklingError("an array whose shape is not two sizes")
         if rows * columns != len(raw):
             raise pickle.UnpicklingError(f"an array of shape {shape} in {len(raw)} bytes")
         self.value = np.frombuffer(raw, np.uint8).reshape(rows, columns)

@@ -16,6 +16,7 @@ LEAST_STD = 1e-300
 
 _CHUNK_BYTES = 2_000_000
 _BYTE_ROWS = 256
+_MOST_BYTE_ROWS = 10_000_000  # n^2 times a square of a byte is below 2^63
 _MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
 _LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
 
@@ -64,8 +65,8 @@ def _fit(dataset: Dataset, kind: str) -> Standardization:
     d = dataset.n_features
     if kind == "none":
         return Standardization(np.zeros(d), np.ones(d))
-    images = dataset.train.features.dtype == np.uint8
-    mean, variance, constant = (_byte_moments if images else _moments)(dataset.train)
+    bytes_ = dataset.train.features.dtype == np.uint8 and len(dataset.train) <= _MOST_BYTE_ROWS
+    mean, variance, constant = (_byte_moments if bytes_ else _moments)(dataset.train)
     if kind == "per_channel":
         if dataset.image_shape is None:
             raise DataError("data.standardize: per_channel needs images, found plain features")
@@ -104,7 +105,7 @@ def _byte_moments(
         total += (one @ chunk).astype(np.int64)
         chunk *= chunk
         squares += (one @ chunk).astype(np.int64)
-    deviations = n * squares - total * total  # exact below ten million examples
+    deviations = n * squares - total * total  # exact
     return total / n, deviations / n**2, deviations == 0
 
 

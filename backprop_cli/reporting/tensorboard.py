@@ -6,25 +6,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from backprop_cli.errors import ConfigError
-
 
 class TensorBoardLog:
-    """Writes an event file of every epoch's figures.
-
-    Raises
-    ------
-    ConfigError
-        tensorboardX is not installed.
-    """
+    """Writes an event file of every epoch's figures."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                "--tensorboard needs tensorboardX, found none: install backprop-cli[tensorboard]"
-            ) from error
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(str(folder))
 
     def epoch(self, record: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.errors import ConfigError, ModelFileError
+from backprop_cli.training.run_directory import model_digest
 
 FILE_NAME = "calibration.json"
 _LOWEST, _HIGHEST = 1e-3, 1e6  # of the temperature
@@ -67,15 +68,21 @@ def load_temperature(path: pathlib.Path) -> float | None:
     Raises
     ------
     ModelFileError
-        The file is broken.
+        The file is broken, or of another model than the run has now.
     """
     file = path / FILE_NAME
     try:
-        value = json.loads(file.read_text("utf-8"))["temperature"]
+        content = json.loads(file.read_text("utf-8"))
+        value, model = content["temperature"], content["model_sha256"]
         if isinstance(value, bool) or not _LOWEST / 2 <= value <= 2 * _HIGHEST:
             raise ValueError(f"temperature {value}")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelFileError(f"{file}: expected a temperature: {error}") from error
+    if model != model_digest(path):
+        raise ModelFileError(
+            f"{file}: fitted to another model than the run has now; "
+            "backprop calibrate fits it again, or remove the file"
+        )
     return float(value)

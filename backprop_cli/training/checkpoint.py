@@ -6,6 +6,7 @@ the epoch and the step. What is in it goes through the file without losing a bit
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import pathlib
@@ -23,7 +24,7 @@ from backprop_cli.training.loop import EpochRecord, Trainer
 from backprop_cli.training.selection import Kept
 
 FILE_NAME = "checkpoint.safetensors"
-_KEY, _FORMAT = "backprop-checkpoint", 1
+_KEY, _DIGEST, _FORMAT = "backprop-checkpoint", "sha256", 1
 
 
 def save_checkpoint(
@@ -70,7 +71,7 @@ def save_checkpoint(
         ],
     }
     text = json.dumps({"format": _FORMAT, "trainer": state, "about": about})
-    write_atomically(path, save(tensors, {_KEY: text}))
+    write_atomically(path, save(tensors, {_KEY: text, _DIGEST: _digest(text, tensors)}))
 
 
 class Checkpoint:
@@ -96,10 +97,14 @@ class Checkpoint:
         self.arrays: dict[str, Array]
         try:
             with safe_open(path, framework="numpy") as file:
-                content = json.loads((file.metadata() or {}).get(_KEY, "null"))
+                metadata = file.metadata() or {}
                 self.arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            text = metadata.get(_KEY, "null")
+            content = json.loads(text)
             if content["format"] != _FORMAT:
                 raise self._broken(f"format {_FORMAT}, found {content['format']}")
+            if metadata.get(_DIGEST) != _digest(text, self.arrays):
+                raise ModelFileError(f"{path}: damaged: it is not as it was written")
             self.about: dict[str, Any] = content["about"]
             self._state: dict[str, Any] = content["trainer"]
         except ModelFileError:
@@ -147,6 +152,15 @@ class Checkpoint:
 
     def _broken(self, expected: str) -> ModelFileError:
         return ModelFileError(f"{self._path}: not a checkpoint of this run: expected {expected}")
+
+
+def _digest(text: str, tensors: Mapping[str, Array]) -> str:
+    """Return a SHA-256 of all that a checkpoint holds."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
 
 
 def _kept(trainer: Trainer, m: int) -> Kept:

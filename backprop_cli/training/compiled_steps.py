@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.datasets import Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
-from backprop_cli.engine.kernels import load_from_cache
+from backprop_cli.engine.kernels import cache_folder, load_from_cache
 from backprop_cli.engine.kernels import steps as kernels
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.errors import ConfigError
@@ -125,10 +125,19 @@ class CompiledSteps:
 
         loading = self._pool.submit(load)
         try:
-            loading.result(_PATIENCE)
-        except TimeoutError:
-            notice()
-            loading.result()
+            try:
+                loading.result(_PATIENCE)
+            except TimeoutError:
+                notice()
+                loading.result()
+        except (
+            Exception
+        ) as error:  # numba raises nearly anything on a damaged cache, or a full disk
+            what = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"compute.backend: kernels cannot be loaded from or kept in {cache_folder()}: "
+                f"{what}; remove that folder, or set compute.backend=numpy"
+            ) from error
 
     def train(
         self,

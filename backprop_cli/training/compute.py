@@ -54,7 +54,7 @@ def resolved_threads(compute: Compute) -> int:
     if int(compute.threads) > found:
         raise ConfigError(
             f"compute.threads: expected at most {found}, the cores there are, "
-            f"found {compute.threads}"
+            f"found {compute.threads}; auto takes as many as there are"
         )
     return int(compute.threads)
 
@@ -70,21 +70,20 @@ def resolve_compute(
         The kernels are asked for, and numba is missing, or they cannot do this.
     """
     threads, backend = resolved_threads(config.compute), config.compute.backend
-    obstacle = _obstacle(config, dataset, standardization)
-    if backend == "compiled" and obstacle is not None:
-        raise ConfigError(f"compute.backend: compiled {obstacle}")
-    if backend == "auto":
-        K = n_models * dataset.n_classes
-        work = 4.0 * len(dataset.train) * dataset.n_features * K * config.training.epochs
-        worth = K <= _MOST_ROWS and work >= _LEAST_WORK
-        backend = "compiled" if worth and obstacle is None else "numpy"
+    K = n_models * dataset.n_classes
+    work = 4.0 * len(dataset.train) * dataset.n_features * K * config.training.epochs
+    if backend == "auto" and (K > _MOST_ROWS or work < _LEAST_WORK):
+        backend = "numpy"
+    if backend != "numpy":
+        obstacle = _obstacle(config, dataset, standardization)
+        if backend == "compiled" and obstacle is not None:
+            raise ConfigError(f"compute.backend: compiled {obstacle}")
+        backend = "compiled" if obstacle is None else "numpy"
     return Compute(backend=backend, threads=threads)
 
 
 def _obstacle(config: Config, dataset: Dataset, standardization: Standardization) -> str | None:
     """Return why the kernels cannot be used, or None."""
-    if importlib.util.find_spec("numba") is None:
-        return "needs numba, found none: install backprop-cli[fast]"
     if config.model.dtype != "float32":
         return f"needs model.dtype: float32, found {config.model.dtype}"
     if config.model.outputs == 1:
@@ -95,6 +94,14 @@ def _obstacle(config: Config, dataset: Dataset, standardization: Standardization
                 "needs features that float32 holds exactly, of means that are not large against "
                 f"their spread; found {split.features.dtype}"
             )
+    if importlib.util.find_spec("numba") is None:
+        return "needs numba, found none: install backprop-cli[fast]"
+    try:
+        from backprop_cli.engine.kernels import IS_DISABLED
+    except Exception as error:  # a numba that does not fit this NumPy can raise nearly anything
+        return f"needs a numba that can be imported: {str(error).splitlines()[0]}"
+    if IS_DISABLED:
+        return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
     return None
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backprop_cli.engine import Array, BatchEngine
 
 _RUNAWAY = 1e6
-_LEAST_RATE = 1e-12  # below, the advice is another one
+_LARGE = 1e12  # mean |x|^2, or lambda: beyond, the learning rate is not what is wrong
 
 
 def largest_losses(losses: tuple[str, ...], n_classes: int) -> NDArray[np.float64]:
@@ -40,10 +40,13 @@ def describe_divergence(
     )
     alone.loss_gradient(rows, Y[None], example_weights)
     told = f"learning rate {rate:.4g}, |W| {_norm(alone.W):.4g}, |dW| {_norm(alone.dW):.4g}"
-    suggested = _suggested_rate(rows, float(engine.l2[m]), rate)
-    if suggested < _LEAST_RATE:
-        return f"{told}; the features are too large: set data.standardize, or scale them"
-    return f"{told}; try a learning rate of {suggested:.0e} or less"
+    l2 = float(engine.l2[m])
+    squares = _norm(rows) ** 2 / len(rows)
+    if squares > _LARGE:
+        return f"{told}; the features are large: set data.standardize, or scale them"
+    if l2 > _LARGE:
+        return f"{told}; l2 is {l2:.4g}: try a lower one"
+    return f"{told}; try a learning rate of {_suggested_rate(squares, l2, rate):.0e} or less"
 
 
 def _norm(values: Array) -> float:
@@ -51,15 +54,14 @@ def _norm(values: Array) -> float:
     return float(np.linalg.norm(values.astype(np.float64)))
 
 
-def _suggested_rate(rows: Array, l2: float, rate: float) -> float:
+def _suggested_rate(squares: float, l2: float, rate: float) -> float:
     """Return a learning rate at which gradient descent is stable, rounded down to one digit.
 
     The curvature of softmax cross-entropy along W is at most mean |x|^2 / 2 + 2 lambda (its
     Hessian by the scores is at most 1/2; Boehning, 1992), and descent is stable below 2 over it.
     Where that is no help, because the rate is lower already, a tenth of the rate.
     """
-    squares = _norm(rows) ** 2 / len(rows)
-    limit = 2.0 / (squares / 2.0 + 2.0 * l2) if 0.0 < squares < math.inf else 0.0
-    safe = limit if 0.0 < limit < rate else rate / 10.0
+    limit = 2.0 / (squares / 2.0 + 2.0 * l2 + 1.0)  # + 1: the bias is a feature that is 1
+    safe = limit if rate == 0.0 or limit < rate else rate / 10.0
     digit = 10.0 ** math.floor(math.log10(safe))
     return math.floor(safe / digit + 1e-9) * digit

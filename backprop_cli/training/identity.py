@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,12 @@ def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
 
         numba = version("numba")
     return Recorded(backprop=__version__, numpy=np.__version__, numba=numba, data=data_fingerprint)
+
+
+def config_digest(config: Config) -> str:
+    """Return a SHA-256 of a config, wherever its run may lie."""
+    mapping = {**config.to_mapping(), "output": None}
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_differences(saved: Config, now: Config, what: str) -> None:

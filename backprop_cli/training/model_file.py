@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import pathlib
 from dataclasses import dataclass
 from typing import Any
@@ -241,6 +242,9 @@ def _check(model: LinearModel, path: pathlib.Path) -> None:
     for name, array in vars(model.standardization).items():
         expect(array.shape == (d,) and array.dtype == np.float64, f"{d} of feature_{name}", array)
         expect(bool(np.isfinite(array).all()), f"finite numbers in feature_{name}", array)
+    if model.image_shape is not None:
+        fits = math.prod(model.image_shape) == d and min(model.image_shape) > 0
+        expect(fits, f"images of {d} pixels", np.empty(model.image_shape if fits else 0))
     least = float(model.standardization.std.min())
     expect(least >= LEAST_STD, f"feature_std of at least {LEAST_STD}", model.standardization.std)
     expect(bool(np.isfinite(weights).all()), "finite weights", weights)

@@ -9,15 +9,16 @@ from typing import Any
 
 from backprop_cli.config import Config, load_config
 from backprop_cli.datasets import Dataset, fingerprint, load_dataset
-from backprop_cli.errors import DivergedError, ModelFileError
+from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
-from backprop_cli.training.identity import recorded, refuse_differences
+from backprop_cli.training.identity import config_digest, recorded, refuse_differences
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.metrics import Evaluation
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.pace import Pace
 from backprop_cli.training.run_directory import (
+    CONFIG,
     RunDirectory,
     load_summary,
     locked,
@@ -196,7 +197,8 @@ class Run:
 
     def _save(self) -> None:
         self._save_model()
-        save_checkpoint(self.path / checkpoint.FILE_NAME, self.trainer, {})
+        about = {"config": config_digest(self.config)}
+        save_checkpoint(self.path / checkpoint.FILE_NAME, self.trainer, about)
 
     def _save_model(self) -> None:
         lines = [record.to_mapping() for record in self.trainer.history[0]]
@@ -208,5 +210,12 @@ class Run:
         if load_summary(self.path) is not None:
             raise ModelFileError(f"{self.path}: this run has finished; backprop eval shows it")
         file = self.path / checkpoint.FILE_NAME
-        if file.exists():  # if not, it was stopped before its first step
-            Checkpoint(file).restore(self.trainer)
+        if not file.exists():  # it was stopped before its first step
+            return
+        found = Checkpoint(file)
+        if found.about.get("config") != config_digest(self.config):
+            raise ConfigError(
+                f"{self.path / CONFIG}: is not the config that the checkpoint was written with; "
+                "it was changed, or the checkpoint is of a sweep (sweep --resume)"
+            )
+        found.restore(self.trainer)

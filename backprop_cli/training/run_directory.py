@@ -18,6 +18,7 @@ from backprop_cli.training import checkpoint
 from backprop_cli.training.loop import EpochRecord
 from backprop_cli.training.model_file import FILE_NAME, LinearModel, load_model, save_model
 
+_ALWAYS = ("epoch", "seconds", "learning_rate")  # numbers, of every epoch
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
 
 
@@ -145,6 +146,11 @@ def run_config_file(path: str) -> pathlib.Path:
     try:
         if not folder.is_dir():
             raise ModelFileError(f"{path}: expected the folder of a run, found none")
+        if not (folder / CONFIG).is_file() and (folder / checkpoint.FILE_NAME).is_file():
+            raise ModelFileError(
+                f"{path}: holds a sweep that has not ended; the same backprop sweep with --resume "
+                "goes on with it"
+            )
         if not (folder / CONFIG).is_file():
             raise ModelFileError(f"{path}: expected the folder of a run, found no {CONFIG} in it")
     except (OSError, ValueError) as error:
@@ -188,7 +194,10 @@ def load_history(path: pathlib.Path) -> list[dict[str, Any]]:
     names = {field.name for field in dataclasses.fields(EpochRecord)}
     for number, line in enumerate(lines, 1):
         good = isinstance(line, dict) and set(line) == names
-        if not good or any(isinstance(v, bool | str | list | dict) for v in line.values()):
+        numbers = (
+            all(type(v) in (int, float) for k, v in line.items() if k in _ALWAYS) if good else False
+        )
+        if not numbers or any(isinstance(v, bool | str | list | dict) for v in line.values()):
             raise ModelFileError(f"{file}:{number}: expected the figures of an epoch")
     return lines
 

@@ -17,6 +17,7 @@ from backprop_cli.config import Config
 from backprop_cli.datasets import Dataset, fingerprint, fit_standardization, load_dataset
 from backprop_cli.engine import Array
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
+from backprop_cli.objective import initial_parameters
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.training.identity import recorded, refuse_differences
@@ -274,14 +275,16 @@ class Sweep:
 
     def _finish(self) -> tuple[list[Candidate], Result]:
         ranked = sorted(self._finished, key=Candidate.rank)
-        if self._winner is None:
-            raise DivergedError(f"every model of the sweep diverged; {ranked[0].diverged}")
-        best = self._winner.candidate
-        config = self._configs[best.index]
-        dataset = self.dataset
+        best = ranked[0] if self._winner is None else self._winner.candidate
+        config, dataset = self._configs[best.index], self.dataset
+        if self._winner is None:  # the weights that its best model started from, to be looked at
+            W, b = initial_parameters([config], dataset.n_classes, dataset.n_features)
+            weights, bias = W[0], b[0]
+        else:
+            weights, bias = self._winner.W, self._winner.b
         model = LinearModel(
-            self._winner.W,
-            self._winner.b,
+            weights,
+            bias,
             self._standardization,
             dataset.class_names,
             dataset.image_shape,
@@ -290,7 +293,10 @@ class Sweep:
         self._write_tables(ranked)
         directory = RunDirectory(self.path, config)
         directory.write_config()
-        directory.save([record.to_mapping() for record in best.history], model)
+        history = [] if self._winner is None else best.history
+        directory.save([record.to_mapping() for record in history], model)
+        if self._winner is None:
+            raise DivergedError(f"every model of the sweep diverged; {best.diverged}")
         epochs = len(best.history)
         result = Result.of(self.path, epochs, best.best_epoch or 0, model, dataset)
         directory.finish(result.to_mapping())
@@ -328,8 +334,14 @@ class Sweep:
         if not file.exists():
             raise ModelFileError(f"{self.path}: no sweep to go on with, found no {file.name}")
         saved = Checkpoint(file)
-        if "sweep" not in saved.about:
+        about = saved.about
+        if "sweep" not in about:
             raise ModelFileError(f"{self.path}: not a sweep; backprop train --resume goes on")
+        if len(about["sweep"]) != len(self._configs) or about["pass"] >= len(self._passes):
+            raise ConfigError(
+                f"{self.path}: the sweep has {len(about['sweep'])} settings, now there are "
+                f"{len(self._configs)}, or other ones"
+            )
         return saved
 
     def _restore(self, saved: Checkpoint, trainer: Trainer) -> None:
@@ -352,11 +364,6 @@ class Sweep:
             best = [c for c in finished if c.index == about["winner"]]
         except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
-        if len(before) != len(self._configs):
-            raise ConfigError(
-                f"{self.path}: the sweep has {len(before)} settings, now there are "
-                f"{len(self._configs)}"
-            )
         for index, saved_config in enumerate(before):
             own = self._configs[index]
             if index not in self._passes[self._pass]:  # of another pass: nothing is known yet

@@ -264,6 +264,11 @@ HOSTILE = {
     "eval": b'c__builtin__\neval\n(S\'open("%s", "w")\'\ntR.',
     "exec of Python 3": b'cbuiltins\nexec\n(S\'open("%s", "w")\'\ntR.',
     "open": b"cio\nopen\n(S'%s'\nS'w'\ntR.",
+    "a shape of bytes": (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        b"(I1\n(S'x'\nI2500000000\ntcnumpy\ndtype\n(S'u1'\nI0\nI1\ntRI00\nS''\ntb."
+    ),
+    "an array never built": b"}(S'data'\ncnumpy.core.multiarray\n_reconstruct\n(tRu.",
     "getattr": b"cbuiltins\ngetattr\n(cos\nsystem\nS'x'\ntR.",
     "numpy.load": b"cnumpy\nload\n(S'%s'\ntR.",
     "numpy.memmap": b"cnumpy\nmemmap\n(S'%s'\nS'u1'\nS'w+'\nK\x00K\x01tR.",

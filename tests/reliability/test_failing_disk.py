@@ -11,7 +11,7 @@ from backprop_cli.training.loop import Observer
 from backprop_cli.training.pace import Pace
 from backprop_cli.training.run import Run
 from tests.reliability.faults import FAILURES, Disk, failing
-from tests.reliability.kills import left
+from tests.reliability.kills import finished, left
 
 TEXT = """\
 data: {{format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}}
@@ -28,12 +28,6 @@ def _write_always(monkeypatch):
 
 def run(folder, *, resume=False):
     Run(check_config(TEXT.format(folder), "test")).train(Observer(), resume=resume)
-
-
-def finished(folder):
-    """Return what a finished run left; a checkpoint that could not be taken away does no harm."""
-    found = left(folder)
-    return {**found, "extra": [n for n in found["extra"] if n != "checkpoint.safetensors"]}
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def test_a_failing_disk_costs_nothing_that_was_saved(tmp_path, expected, failure
         assert finished(folder) == content, k
 
 
-def test_killed_at_every_request(tmp_path, expected):
+def test_killed_at_every_third_request(tmp_path, expected):
     content, requests = expected
     for k in range(1, requests + 1, 3):
         folder = tmp_path / f"run-{k}"

@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_one_line(runs, tmp_path, capsys, pixels):
         ("images", "wide.npy", "expected 192 features as the model has, found 7"),
         ("images", "nan.npy", "expected finite numbers"),
         ("images", "text.npy", "expected real numbers"),
-        ("images", "none.npy", "no such file"),
+        ("images", "none.npy", "expected a file, found none"),
         ("features", "small.png", "the model takes plain features, not images"),
     ):
         capsys.readouterr()
@@ -139,5 +139,13 @@ def test_calibrate_moves_probabilities_and_no_decision(runs, tmp_path, capsys, p
             list(new["probabilities"].values()), softmax(logits / T), rtol=1e-3, atol=1e-6
         )
         assert old["class"] == new["class"]
+    with (run / "model.safetensors").open("r+b") as stream:
+        stream.seek(-1, 2)
+        last = stream.read(1)
+        stream.seek(-1, 2)
+        stream.write(bytes([last[0] ^ 1]))
+    capsys.readouterr()
+    assert call("predict", run, "--input", tmp_path / "x.npy") == 2
+    assert "fitted to another model" in capsys.readouterr().err
     (run / "calibration.json").write_text('{"temperature": "hot"}')
     assert call("predict", run, "--input", tmp_path / "x.npy") == 2

@@ -74,6 +74,47 @@ def test_names_cannot_break_the_page(pages):
     assert NAMES[0] not in page
 
 
+def test_a_folder_s_name_cannot_break_a_page_or_a_formula(runs, tmp_path):
+    import shutil
+
+    folders = []
+    for name in ("<b onclick=x>q<", "a$_$b"):
+        folders.append(shutil.copytree(runs["images"], tmp_path / name))
+        assert call("report", folders[-1]) == 0
+    path = tmp_path / "c.html"
+    assert call("report", *folders, "--output", path) == 0
+    for page in (path, folders[0] / "report.html"):
+        assert "<b onclick" not in page.read_text("utf-8")
+        assert "&lt;b onclick=x&gt;q&lt;" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("output", [".", "", "/dev/null"])
+def test_what_is_no_file_is_not_written_over(runs, capsys, output):
+    capsys.readouterr()
+    assert call("report", runs["images"], runs["sweep"], "--output", output) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("summary.json", '{"kept_epoch": "x"}', 0),
+        ("summary.json", "[]", 2),
+        ("metrics.jsonl", '{"epoch": 1}', 2),
+        ("sweep.json", '[{"settings": [1], "validation_accuracy": 1.0, "diverged": null}]', 2),
+        ("sweep.json", "{", 2),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_one_line(runs, tmp_path, capsys, name, content, status):
+    import shutil
+
+    run = shutil.copytree(runs["images"], tmp_path / "run")
+    (run / name).write_text(content)
+    capsys.readouterr()
+    assert call("report", run) == status
+    assert capsys.readouterr().err.count("\n") == (status > 0)
+
+
 def test_a_sweep_shows_its_grid(pages):
     page = pages["sweep"].read_text("utf-8")
     assert "The 6 models of the sweep" in page

@@ -1,5 +1,6 @@
 """The compiled kernels and NumPy are the same function of the same arguments."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -55,7 +56,8 @@ def trained(data, *configs):
 
     class Keep(Observer):
         def epoch(self, found):
-            records.append([None if r is None else r.train_loss for r in found])
+            names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+            records.append([[getattr(r, name) or 0 for name in names] for r in found if r])
 
     trainer.run(Keep())
     return trainer, np.array(records, float)
@@ -64,12 +66,14 @@ def trained(data, *configs):
 def assert_same(data, *settings_of_models, threads=1):
     """Float32 kernels and float32 NumPy lie within rounding of NumPy in float64."""
 
+    validated = dataclasses.replace(data, validation=data.train)
+
     def of(backend, dtype):
         configs = [
             config(backend, dtype, threads if backend == "compiled" else 1, **own)
             for own in settings_of_models
         ]
-        trainer, losses = trained(data, *configs)
+        trainer, losses = trained(validated, *configs)
         return trainer.engine.W.astype(float), trainer.engine.b.astype(float), losses
 
     exact, numpy, compiled = (
@@ -135,10 +139,29 @@ def test_threads_share_the_work(monkeypatch):
         assert_same(dataset(260, 1600, 5), {"learning_rate": 0.001}, threads=threads)
 
 
-def test_the_same_bits_again():
-    data = dataset(300, 400, 10)
-    one, two = (trained(data, config(momentum=0.9))[0].engine.W for _ in range(2))
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_same_bits_again(monkeypatch, threads):
+    monkeypatch.setattr(compute, "cores", lambda: 4)
+    data = dataset(300, 1600, 10)
+    one, two = (trained(data, config(momentum=0.9, threads=threads))[0].engine.W for _ in range(2))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_loss_of_every_step(monkeypatch, threads):
+    """Many short steps, so that a thread may be a step ahead of another."""
+    monkeypatch.setattr(compute, "cores", lambda: 4)
+    data = dataset(2000, 1600, 3)
+    found = {}
+    for backend in ("numpy", "compiled"):
+        number = threads if backend == "compiled" else 1
+        settings_of_model = config(backend, threads=number, batch_size=4, learning_rate=1e-4)
+        trainer = Trainer(data, [settings_of_model])
+        trainer._steps.prepare(lambda: None)
+        rates = trainer._epoch_rates(0)
+        made, found[backend] = trainer._steps.train(data.train.rows, None, rates, np.array([1e9]))
+        assert made == 500
+    np.testing.assert_allclose(found["compiled"], found["numpy"], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -160,6 +160,19 @@ def test_divergence_is_told_with_its_step(tmp_path):
         Run(settings).train(Observer())
 
 
+def test_divergence_at_a_rate_of_zero_is_told_too(tmp_path):
+    """The first step of this schedule has rate 0; the features alone are too large."""
+    x = np.random.default_rng(0).standard_normal((60, 4)) * 1e12
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(60) % 3)
+    text = (
+        f"data: {{format: npy, path: '{tmp_path}/d.npz', standardize: none}}\n"
+        "training: {schedule: {kind: cyclical, minimum: 0.0, half_cycle: 4}}\n"
+        f"output: '{tmp_path}/run'\n"
+    )
+    with pytest.raises(DivergedError, match=r"step 1 of epoch 1, .* set data\.standardize"):
+        Run(check_config(text, "test")).train(Observer())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

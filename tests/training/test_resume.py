@@ -7,12 +7,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from backprop_cli.config import check_config
-from backprop_cli.errors import ConfigError, ModelFileError, OutputError
+from backprop_cli.config import check_config, load_config
+from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
 from backprop_cli.training import loop
 from backprop_cli.training.loop import Observer
 from backprop_cli.training.run import Interrupted, Run
-from backprop_cli.training.run_directory import locked
+from backprop_cli.training.run_directory import load_run, locked
 from backprop_cli.training.sweep import Sweep
 
 DATA = "data: {format: synthetic, examples: 400, size: 8, classes: 4, validation: 60, test: 60}\n"
@@ -173,7 +173,38 @@ def test_a_second_process_is_refused(tmp_path):
     Run(config(KINDS["softmax"], folder)).train(Observer())
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "state", "format"])
+def test_a_config_that_was_edited_meanwhile_is_refused(tmp_path):
+    interrupted(tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text(file.read_text().replace("epochs: 4", "epochs: 5"))
+    with pytest.raises(ConfigError, match="is not the config that the checkpoint was written with"):
+        Run(load_config(file)).train(Observer(), resume=True)
+
+
+def test_a_sweep_resumed_with_fewer_seeds_is_refused(tmp_path):
+    with pytest.raises(Interrupted):
+        sweep(tmp_path).run(StopAt(40))
+    fewer = [own for own in SWEPT if own["training"]["seed"] == 1]
+    with pytest.raises(ConfigError, match="the sweep has 12 settings, now there are 6"):
+        sweep(tmp_path, fewer).run(Observer(), resume=True)
+    with pytest.raises(ModelFileError, match="sweep with --resume goes on"):
+        load_run(str(tmp_path))
+
+
+def test_a_sweep_of_which_every_model_diverges_can_be_looked_at(tmp_path):
+    hopeless = [
+        {"training": {"learning_rate": rate}, "loss": "multiclass_svm"} for rate in (1e29, 1e30)
+    ]
+    with pytest.raises(DivergedError, match="every model of the sweep diverged"):
+        sweep(tmp_path, hopeless).run(Observer())
+    saved, model = load_run(str(tmp_path))
+    assert saved.training.learning_rate in (1e29, 1e30)
+    assert np.isfinite(model.weights).all()
+
+
+@pytest.mark.parametrize(
+    "damage", ["a weight", "empty", "cut", "other", "shape", "state", "format"]
+)
 def test_a_broken_checkpoint_is_one_error(tmp_path, damage):
     from safetensors.numpy import load_file, save_file
 
@@ -181,7 +212,9 @@ def test_a_broken_checkpoint_is_one_error(tmp_path, damage):
     file = tmp_path / "run" / "checkpoint.safetensors"
     raw, tensors = file.read_bytes(), load_file(file)
     text = {"backprop-checkpoint": json.dumps({"format": 1, "trainer": {}, "about": {}})}
-    if damage == "empty":
+    if damage == "a weight":
+        file.write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
+    elif damage == "empty":
         file.write_bytes(b"")
     elif damage == "cut":
         file.write_bytes(raw[:-1])

@@ -39,6 +39,14 @@ def _cache_folder() -> str:
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = _cache_folder()
 
+IS_DISABLED = bool(numba.config.DISABLE_JIT)
+"""Whether the environment turns numba's compiler off."""
+
+
+def cache_folder() -> str:
+    """Return where compiled code is kept."""
+    return str(numba.config.CACHE_DIR)
+
 
 def load_from_cache(function: Any, arguments: tuple[Any, ...]) -> None:
     """Load what was compiled for such arguments on an earlier day, if there is anything.

@@ -4,7 +4,7 @@ The features are cut into blocks, and each thread has its own ones: it gathers t
 them by W, and later moves the same columns of W, so that its share of X and W stays in its cache.
 The threads meet twice a mini-batch: when all blocks' parts of S are there, each turns its share
 of the examples into losses and G; when G is there, each goes back to its blocks. Sums over blocks
-are taken in the blocks' order, so that no result depends on the number of threads.
+are taken in the blocks' order: the same blocks give the same bits, whoever was first.
 
 A large mini-batch is taken in pieces that fit the caches; W moves after the last of them.
 """
@@ -108,8 +108,6 @@ def train(
         start, end = step * batch, min((step + 1) * batch, len(rows))
         n = end - start
         pieces = (n + PIECE - 1) // PIECE
-        for m in range(M):
-            work.sums[thread, m] = 0
         for piece in range(pieces):
             first, last = start + piece * n // pieces, start + (piece + 1) * n // pieces
             own = rows[first:last]
@@ -126,6 +124,9 @@ def train(
                 scores(x, last - first, models.W, low, high, work.parts[block])
             met += threads
             meet(work.counter, met)
+            if piece == 0:  # only now has every thread read the last step's sums
+                for m in range(M):
+                    work.sums[thread, m] = 0
             share, rest = divmod(last - first, threads)
             mine = thread * share + min(thread, rest)
             for i in range(mine, mine + share + (thread < rest)):
@@ -171,7 +172,6 @@ def _losses(label: int, i: int, n: float, models: Models, work: Work, sums: Any)
     weight = np.float32(1)
     if len(models.class_weights) > 0:
         weight = models.class_weights[label]
-    factor = weight / n
     for m in range(M):
         own = s[m * C : (m + 1) * C]
         if models.kinds[m] == SOFTMAX:
@@ -180,7 +180,7 @@ def _losses(label: int, i: int, n: float, models: Models, work: Work, sums: Any)
             loss = multiclass_svm(own, label)
         sums[m] += np.float64(loss) * np.float64(weight) / np.float64(n)
         for k in range(C):
-            own[k] *= factor
+            own[k] = own[k] * weight / n
 
 
 @njit(nogil=True, _nrt=False, fastmath={"contract"})  # type: ignore[untyped-decorator]

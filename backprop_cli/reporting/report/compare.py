@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,11 @@ def sweep_section(view: RunView) -> Section | None:
     """Return the section of a sweep's models, or None for an ordinary run."""
     if view.sweep is None:
         return None
-    rows = [row for row in view.sweep if row["validation_accuracy"] is not None]
+    rows = [
+        row
+        for row in view.sweep
+        if row["validation_accuracy"] is not None and row["diverged"] is None
+    ]
     if not rows:
         return None
     return _section(
@@ -59,7 +64,7 @@ def _section(name: str, title: str, make: Any) -> Section:
             figure, text = make(theme)
             pictures.append(png(figure))
     body = picture_html(pictures[0], pictures[1], f"{title}. {text}")
-    return Section(name, title, f"{body}\n<p>{text}</p>")
+    return Section(name, title, f"{body}\n<p>{escape(text)}</p>")
 
 
 def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
@@ -145,14 +150,19 @@ def _sweep(
 
 def _axis(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     """Return the values of a key, in order."""
-    values = {_shown(row["settings"][key]): row["settings"][key] for row in rows}
+    values = {_exact(row["settings"][key]): row["settings"][key] for row in rows}
     numbers = all(isinstance(v, int | float) for v in values.values())
-    return sorted(values.values(), key=(lambda v: v) if numbers else _shown)
+    return sorted(values.values(), key=(lambda v: v) if numbers else _exact)
+
+
+def _exact(value: Any) -> str:
+    """Return what tells values apart."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:.4g}"
     if isinstance(value, Mapping):
         return str(value.get("kind", value))
     return str(value)
@@ -162,8 +172,10 @@ def _over_one(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     values = _axis(rows, keys[0])
-    found = {_shown(row["settings"][keys[0]]): row["validation_accuracy"] for row in rows}
-    heights = [100 * found[_shown(value)] for value in values]
+    found = {
+        _exact(row["settings"][keys[0]]): row["validation_accuracy"] for row in reversed(rows)
+    }  # of equal settings the best stays
+    heights = [100 * found[_exact(value)] for value in values]
     axes.plot(range(len(values)), heights, marker="o", color=theme.first)
     best = int(np.argmax(heights))
     axes.plot(best, heights[best], marker="o", markersize=13, fillstyle="none", color=theme.second)
@@ -179,9 +191,10 @@ def _over_one(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
 def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: Theme) -> Any:
     down, across = (_axis(rows, key) for key in keys)
     names = [[_shown(v) for v in values] for values in (down, across)]
+    places = [[_exact(v) for v in values] for values in (down, across)]
     grid = np.full((len(down), len(across)), np.nan)
     for row in reversed(rows):  # of equal settings the best stays
-        i, j = (names[k].index(_shown(row["settings"][key])) for k, key in enumerate(keys))
+        i, j = (places[k].index(_exact(row["settings"][key])) for k, key in enumerate(keys))
         grid[i, j] = 100 * row["validation_accuracy"]
     if np.isnan(grid).mean() > 0.5:  # drawn at random: no grid
         return _parallel(rows, keys, theme)
@@ -196,7 +209,7 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     axes.spines[:].set_visible(False)
     for i, j in np.ndindex(grid.shape):
         if np.isnan(grid[i, j]):
-            axes.text(j, i, "diverged", ha="center", va="center", fontsize=7.5)
+            axes.text(j, i, "–", ha="center", va="center", fontsize=9)
             continue
         r, g, b, _ = image.cmap(image.norm(grid[i, j]))
         colour = "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
@@ -222,14 +235,14 @@ def _parallel(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     for key in keys:
         values = _axis(rows, key)
         places = {
-            _shown(v): (k / (len(values) - 1) if len(values) > 1 else 0.5)
+            _exact(v): (k / (len(values) - 1) if len(values) > 1 else 0.5)
             for k, v in enumerate(values)
         }
-        columns.append([places[_shown(row["settings"][key])] for row in rows])
+        columns.append([places[_exact(row["settings"][key])] for row in rows])
         shown = values if len(values) <= 8 else [values[0], values[-1]]
         for value in shown:
             axes.annotate(
-                _shown(value), (len(columns) - 1, places[_shown(value)]), xytext=(5, 0),
+                _shown(value), (len(columns) - 1, places[_exact(value)]), xytext=(5, 0),
                 textcoords="offset points", fontsize=8, va="center", bbox=behind, zorder=5,
             )  # fmt: skip
     columns.append([scale(value) for value in accuracy])

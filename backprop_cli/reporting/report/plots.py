@@ -44,6 +44,7 @@ class Theme:
             "grid.color": self.soft, "grid.alpha": 0.3, "font.size": 10, "axes.titlesize": 11,
             "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130,
             "legend.frameon": False, "axes.axisbelow": True, "figure.constrained_layout.use": True,
+            "text.parse_math": False,  # names are no formulas
         }  # fmt: skip
 
 
