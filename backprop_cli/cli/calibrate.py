@@ -7,13 +7,15 @@ import pathlib
 
 import click
 
-from backprop_cli.cli.options import json_option
+from backprop_cli.cli.evaluate import check_overrides
+from backprop_cli.cli.options import data_set_option, json_option
 
 
 @click.command()
 @click.argument("run", type=click.Path())
+@data_set_option
 @json_option
-def calibrate(run: str, as_json: bool) -> None:
+def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Fit the temperature of a run's probabilities.
 
     It is fitted on the validation split, so that of what is decided with 70 %, 70 % is right. It
@@ -29,7 +31,8 @@ def calibrate(run: str, as_json: bool) -> None:
     from backprop_cli.training.calibration import FILE_NAME, fit_temperature, save_calibration
     from backprop_cli.training.run_directory import load_run, model_digest
 
-    config, model = load_run(run)
+    check_overrides(overrides, "calibrate")
+    config, model = load_run(run, overrides)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     split = dataset.validation
     if split is None:
@@ -60,4 +63,6 @@ def calibrate(run: str, as_json: bool) -> None:
         after = content.get(f"{name}_calibration_error_after")
         if isinstance(before, float) and isinstance(after, float):
             click.echo(f"{name:<12}calibration error {100 * before:.2f} %, now {100 * after:.2f} %")
+    if not 1e-2 < temperature < 1e3:
+        click.echo("so far from 1, it says that the scores tell little of the classes")
     click.echo(f"written to {pathlib.Path(run) / FILE_NAME}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backprop_cli.cli.options import json_option, set_option
+from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
@@ -39,7 +41,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
     from backprop_cli.errors import DataError
     from backprop_cli.training.run_directory import load_run
 
-    _check_overrides(overrides)
+    check_overrides(overrides, "eval")
     config, model = load_run(run, overrides)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     if verify:
@@ -86,7 +88,7 @@ def _verify(run: str, config: Config, dataset: Dataset, as_json: bool) -> None:
 _FILE_KEYS = ("path", "labels", "test", "test_labels", "validation", "validation_labels")
 
 
-def _check_overrides(overrides: tuple[str, ...]) -> None:
+def check_overrides(overrides: tuple[str, ...], command: str) -> None:
     """Refuse what would change nothing, or would draw other examples than the run held out."""
     from backprop_cli.errors import ConfigError
 
@@ -95,7 +97,7 @@ def _check_overrides(overrides: tuple[str, ...]) -> None:
         held_out = key.strip() in ("data.test", "data.validation") and _is_number(value)
         if key.strip() not in [f"data.{name}" for name in _FILE_KEYS] or held_out:
             raise ConfigError(
-                f"--set {override}: eval takes files of other data alone: "
+                f"--set {override}: {command} takes files of other data alone: "
                 f"data.{', data.'.join(_FILE_KEYS)}"
             )
         if key.strip() == "data.labels" and value.strip() in ("fine", "coarse"):
@@ -124,6 +126,7 @@ def _table(split: str, result: Evaluation) -> str:
         f"loss      {result.loss:.4f}",
         "",
     ]
+    result = dataclasses.replace(result, class_names=tuple(map(printable, result.class_names)))
     width = max(5, *(len(name) for name in result.class_names))
     lines.append(f"{'class':<{width}}  precision   recall  examples")
     counts = result.confusion.sum(axis=1)

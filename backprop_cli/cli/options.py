@@ -19,4 +19,11 @@ set_option = click.option(
     multiple=True,
     help="Override a key of the config, as in training.epochs=10; repeatable.",
 )
+data_set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Files of other data, as in data.path=FOLDER where it was moved; repeatable.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

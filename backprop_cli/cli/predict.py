@@ -36,14 +36,15 @@ _SHOWN = 3  # classes an example, in the table
 def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Classify new examples with the model of RUN.
 
-    Prints the most probable classes of each; --json: an object a line, with all probabilities.
+    Prints the most probable classes of each; --json: an object a line, with all probabilities;
+    --output: nothing but how many there are.
     After backprop calibrate, probabilities are those at its temperature.
     """
     import numpy as np
 
     from backprop_cli.atomic import write_atomically
     from backprop_cli.datasets.inputs import read_inputs
-    from backprop_cli.errors import OutputError
+    from backprop_cli.errors import DataError, OutputError, printable
     from backprop_cli.training.calibration import load_temperature
     from backprop_cli.training.run_directory import load_run
 
@@ -52,6 +53,13 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     config, model = load_run(run)
     names, features = read_inputs(inputs, config.data, model.image_shape)
     temperature = load_temperature(pathlib.Path(run)) or 1.0
+    if not len(features):
+        raise DataError(f"{inputs[0]}: expected examples, found none")
+    if features.shape[1] != model.weights.shape[1]:
+        raise DataError(
+            f"{inputs[0]}: expected examples of {model.weights.shape[1]} features as the model "
+            f"has, found {features.shape[1]}"
+        )
     P, decisions = model.predict(features, np.arange(len(features)), temperature)
     if output is not None:
         content = (
@@ -69,7 +77,8 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
             }
             click.echo(json.dumps(line))
     else:
-        _print_table(names, P, model.class_names)
+        shown = [printable(name) for name in names]
+        _print_table(shown, P, [printable(name) for name in model.class_names])
 
 
 def _print_table(

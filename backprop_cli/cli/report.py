@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backprop_cli.cli.evaluate import check_overrides
+from backprop_cli.cli.options import data_set_option
+
 if TYPE_CHECKING:
     from backprop_cli.reporting.report.view import RunView
 
@@ -33,7 +36,10 @@ PAGE, PICTURES = "report.html", "report"
     show_default=True,
     help="The page that compares several runs.",
 )
-def report(runs: tuple[str, ...], as_text: bool, split: str, output: str) -> None:
+@data_set_option
+def report(
+    runs: tuple[str, ...], as_text: bool, split: str, output: str, overrides: tuple[str, ...]
+) -> None:
     """Show a run: pictures and a page, report.html, in its folder. Several: a page that compares.
 
     Needs matplotlib (the extra: plot), but for --text.
@@ -41,17 +47,17 @@ def report(runs: tuple[str, ...], as_text: bool, split: str, output: str) -> Non
     if as_text:
         from backprop_cli.reporting.report.text import to_text
 
-        click.echo("\n\n".join(to_text(run_view(run, split)) for run in runs))
+        click.echo("\n\n".join(to_text(run_view(run, split, overrides)) for run in runs))
         return
     refuse_without_matplotlib("report")
     if len(runs) == 1:
-        click.echo(write_report(runs[0], split))
+        click.echo(write_report(runs[0], split, overrides))
         return
     from backprop_cli.atomic import write_atomically
     from backprop_cli.reporting.report.compare import comparison_page
 
     path = pathlib.Path(output)
-    page = comparison_page([run_view(run, split) for run in runs])
+    page = comparison_page([run_view(run, split, overrides) for run in runs])
     write_atomically(path, page.encode("utf-8", "backslashreplace"))
     click.echo(path)
 
@@ -67,14 +73,14 @@ def refuse_without_matplotlib(command: str) -> None:
         )
 
 
-def write_report(run: str, split: str) -> str:
+def write_report(run: str, split: str, overrides: tuple[str, ...] = ()) -> str:
     """Write a run's pictures and its page; return the page's path."""
     from backprop_cli.atomic import write_atomically
     from backprop_cli.reporting.report.compare import sweep_section
     from backprop_cli.reporting.report.page import pictures, run_page
     from backprop_cli.training.run_directory import make_folder
 
-    view = run_view(run, split)
+    view = run_view(run, split, overrides)
     folder = pathlib.Path(run)
     files, sections = pictures(view)
     sweep = sweep_section(view)
@@ -86,7 +92,7 @@ def write_report(run: str, split: str) -> str:
     return str(folder / PAGE)
 
 
-def run_view(run: str, split: str) -> RunView:
+def run_view(run: str, split: str, overrides: tuple[str, ...] = ()) -> RunView:
     """Return what there is to show of a run; of its examples, those of ``split``."""
     from backprop_cli.config import config_text
     from backprop_cli.datasets import load_dataset
@@ -96,7 +102,8 @@ def run_view(run: str, split: str) -> RunView:
     from backprop_cli.training.run_directory import load_history, load_run, load_summary
     from backprop_cli.training.sweep import TABLE
 
-    config, model = load_run(run)
+    check_overrides(overrides, "report")
+    config, model = load_run(run, overrides)
     path = pathlib.Path(run)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     parts = {name: dataset.split(name) for name in ("validation", "test", split)}

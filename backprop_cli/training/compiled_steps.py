@@ -21,6 +21,7 @@ from backprop_cli.objective import Objective
 from backprop_cli.training.updates import GradientDescent
 
 _WIDTH = 768  # features of a block: x and W of a tile stay in the first cache
+_LEAST_SHARED = 200_000  # operations of a step: below, waiting for others takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _PATIENCE = 1.0  # seconds of compiling in silence
 _KINDS = {"multiclass_svm": kernels.SVM, "softmax_cross_entropy": kernels.SOFTMAX}
@@ -70,6 +71,8 @@ class CompiledSteps:
         M, C, d = engine.W.shape
         K = M * C
         self._image_width = image_shape[2] if image_shape else 1
+        if 4 * batch_size * K * d < _LEAST_SHARED:
+            threads = 1
         blocks = threads * math.ceil(d / (_WIDTH * threads))
         # Whole rows of images, so that a block can be mirrored by itself.
         self._width = math.ceil(d / blocks / self._image_width) * self._image_width

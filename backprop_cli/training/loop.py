@@ -38,7 +38,8 @@ from backprop_cli.training.selection import Kept, Selection
 from backprop_cli.training.steps import NumpySteps, Steps, engine_scale
 from backprop_cli.training.updates import GradientDescent
 
-_WORK_AT_ONCE = 5e9  # floating-point operations between two looks at the outside, some 0.1 s
+# Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
+_WORK_AT_ONCE, _STEPS_AT_ONCE = 5e9, 1000
 
 
 class Observer:
@@ -138,7 +139,7 @@ class Trainer:
         self.engine, self.update = self._steps.engine, self._steps.update
         self._largest = largest_losses(self.engine.losses, C)
         step_work = 4.0 * self.batch_size * self.engine.W.size
-        self._steps_at_once = max(1, int(_WORK_AT_ONCE / step_work))
+        self._steps_at_once = min(_STEPS_AT_ONCE, max(1, int(_WORK_AT_ONCE / step_work)))
         stopping = self.training.early_stopping
         self.selections = [
             Selection(config.training.keep, stopping.patience if stopping else None)

@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_one_line(runs, tmp_path, capsys, pixels):
     for run, name, words in (
         ("images", "small.png", "expected an image of 8 x 8 pixels as the model has, found 8 x 4"),
         ("images", "broken.png", "not an image"),
-        ("images", "wide.npy", "expected 192 features as the model has, found 7"),
+        ("images", "wide.npy", "expected examples of 192 features as the model has, found 7"),
         ("images", "nan.npy", "expected finite numbers"),
         ("images", "text.npy", "expected real numbers"),
         ("images", "none.npy", "expected a file, found none"),

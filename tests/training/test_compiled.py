@@ -151,16 +151,16 @@ def test_the_same_bits_again(monkeypatch, threads):
 def test_the_loss_of_every_step(monkeypatch, threads):
     """Many short steps, so that a thread may be a step ahead of another."""
     monkeypatch.setattr(compute, "cores", lambda: 4)
-    data = dataset(2000, 1600, 3)
+    data = dataset(2000, 1600, 12)
     found = {}
     for backend in ("numpy", "compiled"):
         number = threads if backend == "compiled" else 1
-        settings_of_model = config(backend, threads=number, batch_size=4, learning_rate=1e-4)
+        settings_of_model = config(backend, threads=number, batch_size=8, learning_rate=1e-4)
         trainer = Trainer(data, [settings_of_model])
         trainer._steps.prepare(lambda: None)
         rates = trainer._epoch_rates(0)
         made, found[backend] = trainer._steps.train(data.train.rows, None, rates, np.array([1e9]))
-        assert made == 500
+        assert made == 250
     np.testing.assert_allclose(found["compiled"], found["numpy"], rtol=1e-3, atol=1e-4)
 
 

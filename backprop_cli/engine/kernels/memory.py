@@ -27,6 +27,17 @@ def _add(typing: Any, counter: Any, number: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _load(typing: Any, counter: Any) -> Any:
+    """Return counter[0] as the other threads left it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.load_atomic(array.data, "seq_cst", 8)
+
+    return types.int64(counter), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
     """Ask for array[i, j] to be brought near; no effect on any value."""
 
@@ -58,7 +69,7 @@ def meet(counter: Any, expected: int) -> None:
     """
     _add(counter, 1)
     spins = 0
-    while _add(counter, 0) < expected:
+    while _load(counter) < expected:
         spins += 1
         if _CAN_YIELD and spins > _SPINS:
             _yield()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from backprop_cli.errors import printable
 from backprop_cli.reporting.report.calibration import reliability
 from backprop_cli.reporting.report.view import RunView
 
@@ -46,7 +48,11 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 def to_text(view: RunView) -> str:
     """Return the run as lines of at most 80 characters."""
-    lines = [_cut(f"run {view.name}: {view.config['data']['format']}, {view.config['loss']}"), ""]
+    view = dataclasses.replace(view, class_names=tuple(map(printable, view.class_names)))
+    lines = [
+        _cut(f"run {printable(view.name)}: {view.config['data']['format']}, {view.config['loss']}"),
+        "",
+    ]
     for split, found in view.evaluations.items():
         lines.append(
             f"{split:<12}accuracy {100 * found['accuracy']:.2f} %   loss {found['loss']:.4f}   "
