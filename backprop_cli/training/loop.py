@@ -311,13 +311,12 @@ class Trainer:
                 validation_loss=None if validation is None else float(validation.loss[m]),
                 validation_accuracy=None if validation is None else float(validation.accuracy[m]),
             )
-            if not selection.stopped:
-                figure = record.validation_accuracy
-                if self.training.select_by == "loss" and record.validation_loss is not None:
-                    figure = -record.validation_loss
-                selection.update(epoch, figure, self.engine.W[m], self.engine.b[m])
-                if selection.stopped:
-                    self.update.reset(m)  # what it was is kept; here it stays zero
+            figure = record.validation_accuracy
+            if self.training.select_by == "loss" and record.validation_loss is not None:
+                figure = -record.validation_loss
+            selection.update(epoch, figure, self.engine.W[m], self.engine.b[m])
+            if selection.stopped:
+                self.update.reset(m)  # what it was is kept; here it stays zero
             records.append(record)
         return records
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
-from backprop_cli.reporting.report.page import Section, page, percent, picture_html, png, table
+from backprop_cli.reporting.report.page import Section, page, percent, picture_section, table
 from backprop_cli.reporting.report.plots import (
-    DARK,
-    LIGHT,
     Picture,
     Theme,
     new_figure,
+    readable_on,
     whole_epochs,
 )
 from backprop_cli.reporting.report.view import RunView
@@ -29,7 +27,8 @@ def comparison_page(views: Sequence[RunView]) -> str:
     """Return a page with the runs' curves, the settings that differ, and the results."""
     sections = []
     if any(view.history for view in views):
-        sections.append(_section("comparison", "Validation", lambda theme: _curves(views, theme)))
+        made = picture_section("comparison", "Validation", lambda theme: _curves(views, theme))
+        sections += [made[0]] if made else []
     sections.append(Section("settings", "Settings that differ", _settings(views)))
     sections.append(Section("results", "Results", _results(views)))
     names = ", ".join(view.name for view in views)
@@ -47,24 +46,12 @@ def sweep_section(view: RunView) -> Section | None:
     ]
     if not rows:
         return None
-    return _section(
+    made = picture_section(
         "sweep",
         f"The {len(view.sweep)} models of the sweep",
         lambda theme: _sweep(view.sweep or [], rows, theme),
     )
-
-
-def _section(name: str, title: str, make: Any) -> Section:
-    import matplotlib as mpl
-
-    pictures = []
-    text = ""
-    for theme in (LIGHT, DARK):
-        with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}):
-            figure, text = make(theme)
-            pictures.append(png(figure))
-    body = picture_html(pictures[0], pictures[1], f"{title}. {text}")
-    return Section(name, title, f"{body}\n<p>{escape(text)}</p>")
+    return made[0] if made else None
 
 
 def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
@@ -211,8 +198,7 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
         if np.isnan(grid[i, j]):
             axes.text(j, i, "–", ha="center", va="center", fontsize=9)
             continue
-        r, g, b, _ = image.cmap(image.norm(grid[i, j]))
-        colour = "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
+        colour = readable_on(image, float(grid[i, j]))
         axes.text(j, i, f"{grid[i, j]:.1f}", ha="center", va="center", color=colour, fontsize=8)
     top, left = np.unravel_index(np.nanargmax(grid), grid.shape)
     axes.plot(

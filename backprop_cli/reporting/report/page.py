@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Maker, Theme
+from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Picture, Theme
 from backprop_cli.reporting.report.view import RunView
 
 if TYPE_CHECKING:
@@ -34,41 +36,52 @@ class Section:
         )
 
 
-def draw(maker: Maker, view: RunView, theme: Theme) -> tuple[bytes, str] | None:
-    """Return a picture as PNG, with the text that says it."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}):
-        made = maker(view, theme)
-        return None if made is None else (png(made[0]), made[1])
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
-
-
 def pictures(view: RunView) -> tuple[dict[str, bytes], list[Section]]:
     """Return every picture of a run: light ones as PNG by name, and the page's sections."""
     files: dict[str, bytes] = {}
     sections = []
     for name, title, maker in PICTURES:
-        light = draw(maker, view, LIGHT)
-        if light is None:
-            missing = _why_missing(name, view)
-            if missing:
-                sections.append(Section(name, title, f'<p class="note">{escape(missing)}</p>'))
+        made = picture_section(name, title, functools.partial(maker, view))
+        if made is not None:
+            section, files[name] = made
+            sections.append(section)
             continue
-        dark = draw(maker, view, DARK)
-        files[name] = light[0]
-        body = picture_html(light[0], dark[0] if dark else light[0], f"{title}. {light[1]}")
-        sections.append(Section(name, title, f"{body}\n<p>{escape(light[1])}</p>"))
+        missing = _why_missing(name, view)
+        if missing:
+            sections.append(Section(name, title, f'<p class="note">{escape(missing)}</p>'))
     return files, sections
 
 
-def picture_html(light: bytes, dark: bytes, text: str) -> str:
+def picture_section(
+    name: str, title: str, make: Callable[[Theme], Picture | None]
+) -> tuple[Section, bytes] | None:
+    """Return a section with a picture in both themes, and the light one as PNG.
+
+    None where ``make`` has nothing to draw.
+    """
+    import matplotlib as mpl
+
+    drawn, text = [], ""
+    for theme in (LIGHT, DARK):
+        with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}), warnings.catch_warnings():
+            # Names may be in any script; what the font has not is drawn as a box.
+            warnings.filterwarnings("ignore", message="Glyph")
+            made = make(theme)
+            if made is None:
+                return None
+            figure, text = made
+            drawn.append(_png(figure))
+    body = _picture_html(drawn[0], drawn[1], f"{title}. {text}")
+    return Section(name, title, f"{body}\n<p>{escape(text)}</p>"), drawn[0]
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _picture_html(light: bytes, dark: bytes, text: str) -> str:
     """Return a picture that follows the reader's theme."""
     return (
         f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{_uri(dark)}">'

@@ -67,6 +67,12 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
+def readable_on(image: Any, value: float) -> str:
+    """Return black or white: what can be read on the colour that an image has for a value."""
+    r, g, b, _ = image.cmap(image.norm(value))
+    return "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
+
+
 def whole_epochs(axes: Any, n: int) -> None:
     """Let the axis of n epochs have ticks at whole numbers."""
     if n == 1:
@@ -179,11 +185,9 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     axes.spines[:].set_visible(False)
     if numbers:
         for i, j in np.ndindex(C, C):
-            r, g, b, _ = image.cmap(image.norm(shares[i, j]))
-            colour = "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
             axes.text(
                 j, i, f"{shares[i, j]:.0f} %\n{counts[i, j]}", ha="center", va="center",
-                color=colour, fontsize=7.5,
+                color=readable_on(image, shares[i, j]), fontsize=7.5,
             )  # fmt: skip
     off = counts - np.diag(np.diag(counts))
     i, j = np.unravel_index(np.argmax(off), off.shape)
