@@ -16,11 +16,12 @@ COMMAND = [sys.executable, "-m", "backprop_cli"]
 
 
 @pytest.fixture(autouse=True)
-def _handler():
-    """Leave Ctrl-C as it was, for this process and for those it starts."""
-    before = signal.getsignal(signal.SIGINT)
+def _handlers():
+    """Leave the signals as they were, for this process and for those it starts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
