@@ -59,7 +59,7 @@ def _race_table(
         [name, str(t), f"{t.median / first:.2f}", f"{t.median / least:.1f}"]
         for name, t in times.items()
     ]
-    _table(["contender", "seconds an epoch: median (range)", "of the first", "of the floor"], rows)
+    _table(["contender", "seconds an epoch: median (range)", "times the first", "times the floor"], rows)
     return times
 
 
@@ -115,7 +115,7 @@ def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
         [f"16 x {_TORCH}", f"{16 * torch.median:.4f}", f"{16 * torch.median / first:.2f}", ""]
     )
     print("16 learning rates on CIFAR-10, batches of 100:\n")
-    _table(["", "seconds an epoch of all 16", "of the first", "of the floor"], rows)
+    _table(["", "seconds an epoch of all 16", "times the first", "times the floor"], rows)
 
 
 def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
@@ -153,7 +153,7 @@ def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
     bytes_loaded = 60_000 * 3072 / 1e6
     print("40 epochs of CIFAR-10, softmax, batches of 100, from the command to its end")
     print(f"(the images of all splits are {bytes_loaded:.0f} MB):\n")
-    _table(["", "seconds: median (range)", "of the first", "peak memory, MB"], rows)
+    _table(["", "seconds: median (range)", "times the first", "peak memory, MB"], rows)
 
 
 def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
@@ -198,7 +198,7 @@ def _cold(data: str, threads: int, rounds: int, sgemm: float) -> None:
     times = {name: Times(tuple(values)) for name, values in seconds.items()}
     first = next(iter(times.values())).median
     _table(
-        ["command", "seconds: median (range)", "of the first"],
+        ["command", "seconds: median (range)", "times the first"],
         [[name, str(t), f"{t.median / first:.2f}"] for name, t in times.items()],
     )
 
