@@ -59,7 +59,8 @@ def _race_table(
         [name, str(t), f"{t.median / first:.2f}", f"{t.median / least:.1f}"]
         for name, t in times.items()
     ]
-    _table(["contender", "seconds an epoch: median (range)", "times the first", "times the floor"], rows)
+    head = ["contender", "seconds an epoch: median (range)", "times the first", "times the floor"]
+    _table(head, rows)
     return times
 
 
