@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backprop_cli.config import Config
 from backprop_cli.datasets import Dataset, Gatherer, fit_standardization
 from backprop_cli.engine import BatchEngine
+from backprop_cli.graph import Graph, classifier_graph
 from backprop_cli.objective import check_against_data, initial_parameters, training_objective
 
 Vector = NDArray[np.float64]
@@ -61,6 +62,19 @@ class Problem:
             l2=[self.l2],
             n_classes=len(self.Y),
             batch_size=len(self.rows),
+        )
+
+    def graph(self) -> Graph:
+        """Return the computational graph of the cost, before its forward pass."""
+        weighted = bool((self.example_weights != 1).any())
+        return classifier_graph(
+            self.W,
+            self.b,
+            self.rows,
+            self.Y.T,
+            loss=self.loss,
+            l2=self.l2,
+            example_weights=self.example_weights if weighted else None,
         )
 
 

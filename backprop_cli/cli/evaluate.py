@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.options import json_option, set_option
+from backprop_cli.cli.options import json_option, set_option, split_option
 from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
@@ -22,13 +22,7 @@ _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in 
 
 @click.command("eval")
 @click.argument("run", type=click.Path())
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Which examples.",
-)
+@split_option
 @click.option("--verify", is_flag=True, help="Only check that model and data are those of the run.")
 @set_option
 @json_option

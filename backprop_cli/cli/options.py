@@ -19,6 +19,13 @@ set_option = click.option(
     multiple=True,
     help="Override a key of the config, as in training.epochs=10; repeatable.",
 )
+split_option = click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Which examples are shown.",
+)
 data_set_option = click.option(
     "--set",
     "overrides",

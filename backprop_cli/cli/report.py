@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backprop_cli.cli.evaluate import check_overrides
-from backprop_cli.cli.options import data_set_option
+from backprop_cli.cli.options import data_set_option, split_option
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.report.view import RunView
@@ -21,13 +21,7 @@ PAGE, PICTURES = "report.html", "report"
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
 @click.option("--text", "as_text", is_flag=True, help="In the terminal, in 80 columns.")
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Which examples the pictures are of.",
-)
+@split_option
 @click.option(
     "--output",
     metavar="FILE",

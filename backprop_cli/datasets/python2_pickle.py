@@ -155,7 +155,9 @@ def load(path: pathlib.Path) -> dict[str, Any]:
     with reading(path):
         content = path.read_bytes()
     try:
-        value = _Unpickler(_Content(content), encoding="bytes").load()  # type: ignore[arg-type]
+        # A large piece comes as a memoryview, for which the stubs of pickle have no room.
+        source: Any = _Content(content)
+        value = _Unpickler(source, encoding="bytes").load()
     except Exception as error:
         # A broken pickle can raise nearly anything; what it says goes into the message.
         what = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.graph import Graph, backward_pass, classifier_graph, forward_mode, forward_pass
+from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
 from backprop_cli.problem import Problem, Vector
 
 _COLUMNS = 500  # coordinates that forward mode carries along at once
@@ -13,16 +13,7 @@ _COLUMNS = 500  # coordinates that forward mode carries along at once
 
 def graph_of(problem: Problem) -> Graph:
     """Return the graph of a problem's cost, after its forward pass."""
-    weighted = bool((problem.example_weights != 1).any())
-    graph = classifier_graph(
-        problem.W,
-        problem.b,
-        problem.rows,
-        problem.Y.T,
-        loss=problem.loss,
-        l2=problem.l2,
-        example_weights=problem.example_weights if weighted else None,
-    )
+    graph = problem.graph()
     with np.errstate(invalid="ignore"):
         forward_pass(graph)
     return graph

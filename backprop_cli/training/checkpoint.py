@@ -98,7 +98,7 @@ class Checkpoint:
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
-                self.arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                self.arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
             text = metadata.get(_KEY, "null")
             content = json.loads(text)
             if content["format"] != _FORMAT:

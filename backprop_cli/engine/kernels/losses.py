@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
     """Return l = -y^T log(SoftMax(s)) with y = (1 - a) e_label + a / C; s becomes p - y."""
     C = len(s)
@@ -32,7 +32,7 @@ def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
     return float(math.log(total)) - float(expected)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def multiclass_svm(s: Any, label: int) -> float:
     """Return l = sum over j != label of max(0, s_j - s_label + 1); s becomes G."""
     own = s[label]

@@ -15,7 +15,7 @@ _CAN_YIELD = sys.platform != "win32"
 _yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _add(typing: Any, counter: Any, number: Any) -> Any:
     """Add to counter[0] in one indivisible step, and return what it was."""
 
@@ -26,7 +26,7 @@ def _add(typing: Any, counter: Any, number: Any) -> Any:
     return types.int64(counter, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _load(typing: Any, counter: Any) -> Any:
     """Return counter[0] as the other threads left it."""
 
@@ -37,7 +37,7 @@ def _load(typing: Any, counter: Any) -> Any:
     return types.int64(counter), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
     """Ask for array[i, j] to be brought near; no effect on any value."""
 
@@ -60,7 +60,7 @@ def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
     return types.void(array, i, j), generate
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def meet(counter: Any, expected: int) -> None:
     """Wait until ``expected`` threads in all have come here; ``counter`` starts at 0.
 

@@ -20,7 +20,7 @@ _SUMS = {"reassoc", "contract", "nsz"}  # sums may be taken in any order; NaN st
 _LINE = 64  # bytes that memory hands over at once
 
 
-@njit(nogil=True, _nrt=False, fastmath=_SUMS)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False, fastmath=_SUMS)
 def gather(
     features: Any,
     rows: Any,
@@ -55,7 +55,7 @@ def gather(
                 target[j] = (np.float32(source[j]) - mu[j]) * sigma[j]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def fetch(features: Any, rows: Any, first: int, last: int) -> None:
     """Ask for features first to last of some examples, soon to be gathered."""
     line = _LINE // features.itemsize
@@ -64,7 +64,7 @@ def fetch(features: Any, rows: Any, first: int, last: int) -> None:
             prefetch(features, rows[i], j)
 
 
-@njit(nogil=True, _nrt=False, fastmath=_SUMS)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False, fastmath=_SUMS)
 def scores(x: Any, n: int, W: Any, first: int, last: int, S: Any) -> None:
     """S[i, k] = sum over the block's features of x[i] W[k]; n x K, K padded to whole tiles."""
     K, m = len(W), last - first
@@ -100,7 +100,7 @@ def scores(x: Any, n: int, W: Any, first: int, last: int, S: Any) -> None:
             t[c], t[c + 1], t[c + 2], t[c + 3], t[c + 4] = s30, s31, s32, s33, s34
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def gradient_rows(G: Any, x: Any, n: int, row: int, m: int, out: Any) -> None:
     """out[t, j] = sum over i of G[i, row + t] x[i, j], ROWS x m; more columns may be written."""
     for column in range(0, m, COLUMNS):

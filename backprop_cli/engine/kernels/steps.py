@@ -80,7 +80,7 @@ class Work(NamedTuple):
     counter: Any
 
 
-@njit(nogil=True, _nrt=False, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False, cache=True)
 def train(
     thread: int,
     threads: int,
@@ -156,7 +156,7 @@ def train(
     return len(rates)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def _losses(label: int, i: int, n: float, models: Models, work: Work, sums: Any) -> None:
     """Turn the parts of one example's S into G / n, and add its losses / n to ``sums``."""
     M = len(models.kinds)
@@ -183,7 +183,7 @@ def _losses(label: int, i: int, n: float, models: Models, work: Work, sums: Any)
             own[k] = own[k] * weight / n
 
 
-@njit(nogil=True, _nrt=False, fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False, fastmath={"contract"})
 def _descend(
     G: Any,
     x: Any,
@@ -229,7 +229,7 @@ def _descend(
                     W[j] -= rate * V[j]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)
 def _descend_bias(G: Any, n: int, models: Models, rates: Any, more: bool, moves: bool) -> None:
     """Move b likewise, whose gradient is G 1."""
     K, M = len(models.W), len(models.kinds)
@@ -253,7 +253,7 @@ def _descend_bias(G: Any, n: int, models: Models, rates: Any, more: bool, moves:
         models.b[k] -= rate * g
 
 
-@njit(nogil=True, _nrt=False, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False, cache=True)
 def evaluate(
     thread: int,
     threads: int,

@@ -29,7 +29,7 @@ COLUMNS = _LANES * _VECTORS
 """Columns of X^T (features) that a tile takes at once."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gradient_tile(typing: Any, G: Any, x: Any, n: Any, row: Any, column: Any, out: Any) -> Any:
     """out[t, column + l] = sum over i < n of G[i, row + t] x[i, column + l]; ROWS x COLUMNS of it.
 

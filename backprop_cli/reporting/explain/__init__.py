@@ -5,8 +5,9 @@ put it into form. The page is made of `diagram` (the graph, laid out by `layout`
 steps) and `pictures`, with formulas set by `notation`.
 """
 
-from backprop_cli.reporting.explain.describe import Explanation, explain
+from backprop_cli.reporting.explain.describe import explain
 from backprop_cli.reporting.explain.dot import to_dot
+from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.html import to_html
 from backprop_cli.reporting.explain.text import to_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from html import escape
 
-from backprop_cli.reporting.explain.describe import EdgeJacobian, Explanation, ForwardStep
+from backprop_cli.reporting.explain.explanation import EdgeJacobian, Explanation, ForwardStep
 from backprop_cli.reporting.explain.layout import Place, places
 from backprop_cli.reporting.explain.notation import plain, shape_text
 

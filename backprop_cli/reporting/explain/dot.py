@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backprop_cli.reporting.explain.describe import Explanation
+from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.notation import plain, shape_text
 
 _STYLES = {

@@ -7,8 +7,8 @@ from importlib import resources
 from string import Template
 
 from backprop_cli.reporting.explain import pictures, words
-from backprop_cli.reporting.explain.describe import Explanation
 from backprop_cli.reporting.explain.diagram import to_svg
+from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.notation import counted, plain
 from backprop_cli.reporting.explain.panels import Panels
 

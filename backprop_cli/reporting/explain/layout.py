@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backprop_cli.reporting.explain.describe import ForwardStep
+from backprop_cli.reporting.explain.explanation import ForwardStep
 
 
 class Place(NamedTuple):

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from backprop_cli.reporting.explain import pictures
-from backprop_cli.reporting.explain.describe import (
+from backprop_cli.reporting.explain.explanation import (
     Array,
     BackwardStep,
     EdgeJacobian,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.reporting.explain.describe import Array
+from backprop_cli.reporting.explain.explanation import Array
 
 # Blue for negative, near white for 0, orange for positive: told apart by every kind of eye.
 # The pale range is short, so that small values show beside large ones.

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 
 from backprop_cli.reporting.explain import words
-from backprop_cli.reporting.explain.describe import (
+from backprop_cli.reporting.explain.explanation import (
     SHORT,
     Array,
     BackwardStep,

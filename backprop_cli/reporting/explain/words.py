@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backprop_cli.graph import Node
-    from backprop_cli.reporting.explain.describe import Example, Outcome
+    from backprop_cli.reporting.explain.explanation import Example, Outcome
 
 _OF_START_NODES = {
     "W": "The weights, to be learnt: a row for each score.",
