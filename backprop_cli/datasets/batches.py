@@ -22,7 +22,7 @@ def epoch_flips(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
 
 
 class Gatherer:
-    """Copies examples from a split's features into one reused buffer, standardized.
+    """Copies examples from a split's features into one reused buffer, and standardizes them.
 
     Images stay uint8 until here.
 
@@ -36,9 +36,8 @@ class Gatherer:
         The most examples that one call may ask for.
     image_shape
         (channels, height, width), needed for mirroring only.
-    divides
-        Whether to divide by the standard deviation; if not, examples are only centred, and the
-        division is left to who uses them.
+    standardizes
+        False if that is left to who uses the examples; float32 must then hold the features.
     """
 
     def __init__(
@@ -48,9 +47,9 @@ class Gatherer:
         batch_size: int,
         image_shape: tuple[int, int, int] | None = None,
         *,
-        divides: bool = True,
+        standardizes: bool = True,
     ) -> None:
-        self._standardization, self._divides = standardization, divides
+        self._standardization, self._standardizes = standardization, standardizes
         self._rows: NDArray[np.floating[Any]] = np.empty(
             (batch_size, len(standardization.mean)), dtype
         )
@@ -64,7 +63,7 @@ class Gatherer:
         rows: NDArray[np.intp],
         flips: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.floating[Any]]:
-        """Return ``features[rows]`` standardized, n x d; overwritten by the next call."""
+        """Return ``features[rows]``, n x d; overwritten by the next call."""
         n = len(rows)
         if self._raw.dtype != features.dtype:
             self._prepare(features.dtype)
@@ -76,14 +75,13 @@ class Gatherer:
             images[flips] = images[flips, ..., ::-1]
         if self._wide is None:
             np.copyto(out, raw)  # a cast and a subtraction are faster than both in one ufunc
-            out -= self._mean
-            if self._divides:
+            if self._standardizes:
+                out -= self._mean
                 out *= self._scale
             return out
         wide = self._wide[:n]
         np.subtract(raw, self._mean, out=wide)
-        if self._divides:
-            wide *= self._scale
+        wide *= self._scale
         np.copyto(out, wide, casting="same_kind")
         return out
 

@@ -23,6 +23,7 @@ from backprop_cli.datasets.files import existing, folder, reading, training_file
 from backprop_cli.errors import DataError
 
 N_PIXELS = 3072
+_RECORDS = 1000  # of the binary layout, to be read at once
 IMAGE_SHAPE = (3, 32, 32)
 
 
@@ -96,7 +97,9 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
 
 def read_images(path: pathlib.Path, data: Cifar10Data | Cifar100Data) -> NDArray[np.uint8]:
     """Read the images of one batch file, n x 3072."""
-    return _read_file(path, _kind(data))[0]
+    with reading(path):
+        room = np.empty(path.stat().st_size, np.uint8)
+    return _read_file(path, _kind(data), room)[0]
 
 
 def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
@@ -106,7 +109,10 @@ def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
 
 
 def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:
-    """Read batch files into one array, each straight to its place."""
+    """Read batch files into one array, each straight to its place.
+
+    Touching fresh memory takes longer than reading what is cached, so no file has its own.
+    """
     paths = [existing(directory, name, f"{name}.bin") for name in names]
     with reading(directory):
         most = sum(path.stat().st_size for path in paths) // N_PIXELS
@@ -114,16 +120,26 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
     labels = np.empty(most, np.int64)
     n = 0
     for path in paths:
-        pixels, own = _read_file(path, kind)
-        features[n : n + len(own)], labels[n : n + len(own)] = pixels, own
-        n += len(own)
-        del pixels  # it holds the whole file
+        pixels, own = _read_file(path, kind, features[n:].reshape(-1))
+        end = n + len(own)
+        if _address(pixels) != _address(features[n:end]):
+            features[n:end] = pixels
+        labels[n:end] = own
+        n = end
     name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
     return Examples(features[:n], labels[:n], name)
 
 
-def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    pixels, labels = _read_binary(path, kind) if path.suffix == ".bin" else _read_pickle(path, kind)
+def _address(array: NDArray[np.uint8]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _read_file(
+    path: pathlib.Path, kind: _Kind, room: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the pixels of a file, from the beginning of ``room`` if they could be read there."""
+    read = _read_binary if path.suffix == ".bin" else _read_pickle
+    pixels, labels = read(path, kind, room)
     if not len(labels):
         raise DataError(f"{path}: expected examples, found no images")
     if not 0 <= labels.min() <= labels.max() < kind.n_classes:
@@ -134,8 +150,10 @@ def _read_file(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDAr
     return pixels, labels
 
 
-def _read_pickle(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    content = python2_pickle.load(path)
+def _read_pickle(
+    path: pathlib.Path, kind: _Kind, room: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    content = python2_pickle.load(path, room)
     pixels = content.get("data")
     if not isinstance(pixels, np.ndarray) or pixels.shape[1] != N_PIXELS:
         raise DataError(f"{path}: expected data of n x {N_PIXELS} bytes")
@@ -156,17 +174,24 @@ def _label_list(
         raise DataError(f"{path}: a label of more than 64 bits") from error
 
 
-def _read_binary(path: pathlib.Path, kind: _Kind) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_binary(
+    path: pathlib.Path, kind: _Kind, room: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     record = kind.label_bytes + N_PIXELS
-    with reading(path):
+    with reading(path), path.open("rb") as file:
         size = path.stat().st_size
         if size % record:
             raise DataError(
                 f"{path}: expected a multiple of {record} bytes (an image each), found {size}: "
                 "cut short, or of another data set"
             )
-        records = np.fromfile(path, np.uint8).reshape(-1, record)
-    return records[:, kind.label_bytes :], records[:, kind.label_byte].astype(np.int64)
+        n = size // record
+        pixels, labels = room[: n * N_PIXELS].reshape(n, N_PIXELS), np.empty(n, np.int64)
+        for first in range(0, n, _RECORDS):
+            some = slice(first, min(first + _RECORDS, n))
+            records = np.fromfile(file, np.uint8, (some.stop - first) * record).reshape(-1, record)
+            pixels[some], labels[some] = records[:, kind.label_bytes :], records[:, kind.label_byte]
+    return pixels, labels
 
 
 def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...]:

@@ -7,12 +7,15 @@ is answered with a stand-in of our own; every other name is refused.
 
 from __future__ import annotations
 
+import io
+import os
 import pathlib
 import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.datasets.files import reading
 from backprop_cli.errors import DataError
@@ -80,20 +83,21 @@ LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
 
 
 class _Content:
-    """What the unpickler reads from: a file's bytes, of which large pieces are never copied."""
+    """What the unpickler reads from: a file, of which large pieces go to a room of the caller's."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content, self._view, self._place = content, memoryview(content), 0
+    def __init__(self, file: io.BufferedReader, size: int, room: NDArray[np.uint8]) -> None:
+        self._file, self._size, self._room = file, size, room
 
     def read(self, size: int) -> bytes | memoryview:
-        start, self._place = self._place, min(self._place + size, len(self._content))
-        source = self._view if size >= _LARGE else self._content
-        return source[start : self._place]
+        if size < _LARGE:
+            return self._file.read(size)
+        size = min(size, max(0, self._size - self._file.tell()))  # a file may ask for anything
+        piece = self._room[:size] if size <= len(self._room) else np.empty(size, np.uint8)
+        self._room = self._room[size:]
+        return piece.data[: self._file.readinto(piece.data)]
 
     def readline(self) -> bytes:
-        end = self._content.find(b"\n", self._place) + 1 or len(self._content)
-        start, self._place = self._place, end
-        return self._content[start:end]
+        return self._file.readline()
 
 
 class _Unpickler(pickle._Unpickler):
@@ -144,27 +148,40 @@ class _Unpickler(pickle._Unpickler):
     dispatch[ord(pickle.DICT)] = _make_dictionary
 
 
-def load(path: pathlib.Path) -> dict[str, Any]:
+def load(path: pathlib.Path, room: NDArray[np.uint8] | None = None) -> dict[str, Any]:
     """Return the dictionary that a CIFAR pickle holds; arrays are n x d, uint8.
+
+    Parameters
+    ----------
+    path
+        The file.
+    room
+        Bytes to which large pieces are read, one after the other, as far as they fit.
 
     Raises
     ------
     DataError
         The file is cut short, is no pickle, or is not such a dictionary.
     """
-    with reading(path):
-        content = path.read_bytes()
-    try:
+    with reading(path), path.open("rb") as file:
+        room = np.empty(0, np.uint8) if room is None else room
         # A large piece comes as a memoryview, for which the stubs of pickle have no room.
-        source: Any = _Content(content)
-        value = _Unpickler(source, encoding="bytes").load()
+        source: Any = _Content(file, os.fstat(file.fileno()).st_size, room)
+        value = _unpickled(source, path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a dictionary, found {type(value).__name__}")
+    return {_text(key): _plain(item) for key, item in value.items()}
+
+
+def _unpickled(source: Any, path: pathlib.Path) -> Any:
+    try:
+        return _Unpickler(source, encoding="bytes").load()
+    except OSError:
+        raise
     except Exception as error:
         # A broken pickle can raise nearly anything; what it says goes into the message.
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: not a CIFAR file of the python layout: {what}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a dictionary, found {type(value).__name__}")
-    return {_text(key): _plain(item) for key, item in value.items()}
 
 
 def _text(value: Any) -> str:

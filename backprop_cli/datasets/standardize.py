@@ -94,17 +94,20 @@ def _byte_moments(
 
     Sums of 256 squares of bytes are below 2^24, so that float32, and the BLAS, add them exactly.
     """
+    from threadpoolctl import threadpool_limits
+
     d = split.features.shape[1]
     total, squares = np.zeros(d, np.int64), np.zeros(d, np.int64)
     x, ones = np.empty((_BYTE_ROWS, d), np.float32), np.ones(_BYTE_ROWS, np.float32)
     n = len(split)
-    for first in range(0, n, _BYTE_ROWS):
-        rows = split.rows[first : first + _BYTE_ROWS]
-        chunk, one = x[: len(rows)], ones[: len(rows)]
-        np.copyto(chunk, split.features[rows])
-        total += (one @ chunk).astype(np.int64)
-        chunk *= chunk
-        squares += (one @ chunk).astype(np.int64)
+    with threadpool_limits(1):  # two threads are slower at so small a product, and vary
+        for first in range(0, n, _BYTE_ROWS):
+            rows = split.rows[first : first + _BYTE_ROWS]
+            chunk, one = x[: len(rows)], ones[: len(rows)]
+            np.copyto(chunk, split.features[rows])
+            total += (one @ chunk).astype(np.int64)
+            chunk *= chunk
+            squares += (one @ chunk).astype(np.int64)
     deviations = n * squares - total * total  # exact
     return total / n, deviations / n**2, deviations == 0
 

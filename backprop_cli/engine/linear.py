@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.engine.losses import LOSSES, Array
+from backprop_cli.engine.products import ThinProducts
 
 
 @dataclass
@@ -22,6 +23,7 @@ class _Buffers:
     product: Array  # n x M O, within the memory of `scratch`
     column: Array  # M x 1 x n
     losses: Array  # M x 1 x n
+    products: ThinProducts
 
 
 class BatchEngine:
@@ -50,9 +52,9 @@ class BatchEngine:
         C; O is C, or 1 where C is 2.
     batch_size
         The most examples that one call may bring.
-    feature_scale
-        d factors that W is multiplied by before each product, and its gradient after: 1 / std,
-        where ``rows`` are centred and not divided by it.
+    folded
+        (mean, 1 / std), d numbers each, if ``rows`` come as they are: the standardization is
+        then folded into the parameters, W (x - mean) / std = (W / std) x - (W / std) mean.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class BatchEngine:
         l2: Sequence[float],
         n_classes: int,
         batch_size: int,
-        feature_scale: Array | None = None,
+        folded: tuple[Array, Array] | None = None,
     ) -> None:
         self.W, self.b = W, b
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
@@ -74,11 +76,10 @@ class BatchEngine:
         self.l2 = np.asarray(l2, dtype=W.dtype)
         self._two_l2 = 2.0 * self.l2[:, None, None]
         self._penalized = bool(np.any(self.l2 > 0))
-        self._W_flat = W.reshape(-1, self.n_features)
-        self.feature_scale = feature_scale
-        self._scaled = self._W_flat if feature_scale is None else np.empty_like(self._W_flat)
-        self._dW_flat = self.dW.reshape(-1, self.n_features)
-        self._decay = np.empty_like(W) if self._penalized else W[:0]
+        self.folded = folded
+        # What the products are made with: W and b, or what the standardization makes of them.
+        self._W_used, self._b_used = (W, b) if folded is None else (W.copy(), b.copy())
+        self._term = np.empty_like(W) if self._penalized or folded is not None else W[:0]
         # Neighbours with the same loss are computed together.
         self._groups = []
         first = 0
@@ -97,12 +98,13 @@ class BatchEngine:
         The result is overwritten by the next call.
         """
         buffers = self._buffers(len(rows))
-        if self.feature_scale is not None:
-            np.multiply(self._W_flat, self.feature_scale, out=self._scaled)
-        # (W X)^T = X^T W^T: the BLAS does a narrow product this way round twice as fast.
-        np.matmul(rows, self._scaled.T, out=buffers.product)
+        if self.folded is not None:
+            mean, scale = self.folded
+            np.multiply(self.W, scale, out=self._W_used)
+            np.subtract(self.b, self._W_used @ mean, out=self._b_used)
         S = buffers.scores
-        np.add(buffers.product.T.reshape(S.shape), self.b[:, :, None], out=S)
+        XW = buffers.products.scores(rows, buffers.product)
+        np.add(XW.T.reshape(S.shape), self._b_used[:, :, None], out=S)
         return S
 
     def losses_of_scores(self, Y: Array) -> Array:
@@ -144,12 +146,14 @@ class BatchEngine:
             G = np.subtract(G[:, 1:], G[:, :1], out=buffers.scores)
             G *= 0.5
         G /= n
-        np.matmul(G.reshape(-1, n), rows, out=self._dW_flat)  # G X^T / n
-        if self.feature_scale is not None:
-            self._dW_flat *= self.feature_scale
+        buffers.products.gradient(G.reshape(-1, n), rows)  # dW = G X^T / n
         np.sum(G, axis=2, out=self.db)  # G 1 / n
+        if self.folded is not None:
+            mean, scale = self.folded
+            self.dW -= np.multiply(self.db[:, :, None], mean, out=self._term)
+            self.dW *= scale
         if self._penalized:
-            self.dW += np.multiply(self._two_l2, self.W, out=self._decay)
+            self.dW += np.multiply(self._two_l2, self.W, out=self._term)
         return L
 
     def penalty(self) -> NDArray[np.float64]:
@@ -180,6 +184,10 @@ class BatchEngine:
             scores = class_scores
             if self.n_outputs == 1:
                 scores = self._single[: M * n].reshape(M, 1, n)
-            product = self._memory[1, : M * self.n_outputs * n].reshape(n, M * self.n_outputs)
-            self._by_size[n] = _Buffers(scores, class_scores, scratch, product, column, losses)
+            K, d = M * self.n_outputs, self.n_features
+            product = self._memory[1, : K * n].reshape(n, K)
+            products = ThinProducts(self._W_used.reshape(K, d), self.dW.reshape(K, d), n)
+            self._by_size[n] = _Buffers(
+                scores, class_scores, scratch, product, column, losses, products
+            )
         return self._by_size[n]

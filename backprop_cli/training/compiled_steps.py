@@ -20,7 +20,8 @@ from backprop_cli.errors import ConfigError
 from backprop_cli.objective import Objective
 from backprop_cli.training.updates import GradientDescent
 
-_WIDTH = 768  # features of a block: x and W of a tile stay in the first cache
+_WIDTH = 1536  # features of a block, and
+_WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _LEAST_SHARED = 200_000  # operations of a step: below, waiting for others takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _PATIENCE = 1.0  # seconds of compiling in silence
@@ -73,7 +74,8 @@ class CompiledSteps:
         self._image_width = image_shape[2] if image_shape else 1
         if 4 * batch_size * K * d < _LEAST_SHARED:
             threads = 1
-        blocks = threads * math.ceil(d / (_WIDTH * threads))
+        width = min(_WIDTH, _WIDTH_BYTES // split.features.itemsize)
+        blocks = threads * math.ceil(d / (width * threads))
         # Whole rows of images, so that a block can be mirrored by itself.
         self._width = math.ceil(d / blocks / self._image_width) * self._image_width
         blocks = math.ceil(d / self._width)
@@ -81,12 +83,16 @@ class CompiledSteps:
         padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
         padded_K = math.ceil(K / ROWS) * ROWS
         single, none = engine.W.dtype, np.empty(0, engine.W.dtype)
-        self._mean = standardization.mean.astype(single)
+        self._mean = np.zeros((blocks, padded_width), single)
+        for block in range(blocks):
+            own = standardization.mean[block * self._width : (block + 1) * self._width]
+            self._mean[block, : len(own)] = own
+        self._std = standardization.std.astype(single)
         self._scale = (1.0 / standardization.std).astype(single)
         self._models = kernels.Models(
-            W=engine.W.reshape(K, d),
+            W=np.empty((K, d), single),
             dW=engine.dW.reshape(K, d),
-            velocity_W=update.velocity_W.reshape(-1, d),
+            velocity_W=np.empty_like(update.velocity_W).reshape(-1, d),
             b=engine.b.reshape(K),
             db=engine.db.reshape(K),
             velocity_b=update.velocity_b.reshape(-1),
@@ -99,14 +105,14 @@ class CompiledSteps:
         )
         piece = min(batch_size, kernels.PIECE)
         self._work = kernels.Work(
-            x=np.zeros((blocks, piece, padded_width), single),
+            x=np.zeros((blocks, piece, padded_width), split.features.dtype),
             parts=np.zeros((blocks, piece, padded_K), single),
             G=np.zeros((piece, padded_K), single),
             tiles=np.zeros((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
             counter=np.zeros(1, np.int64),
         )
-        self._evaluated = np.zeros((self._threads, kernels.SCORED, padded_width), single)
+        self._evaluated_shape = (self._threads, kernels.SCORED, padded_width)
         self._part = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._scores = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._pool = _started_pool(max(1, self._threads - 1))
@@ -152,9 +158,17 @@ class CompiledSteps:
         """Make a step for each row of ``rates``; see `Steps.train`."""
         losses = np.empty(rates.shape)
         self._work.counter[0] = 0
+        parameters = (
+            (self.engine.W, self._models.W),
+            (self.update.velocity_W, self._models.velocity_W),
+        )
+        for plain, scaled in parameters:
+            np.multiply(plain, self._scale, out=scaled.reshape(plain.shape))
         made = self._on_all_threads(
             kernels.train, *self._arguments(rows, mirrored, rates), largest, losses
         )
+        for plain, scaled in parameters:
+            np.multiply(scaled.reshape(plain.shape), self._std, out=plain)
         return made, losses[: made + 1]
 
     def outcomes(
@@ -178,7 +192,9 @@ class CompiledSteps:
         losses: Array,
         decisions: NDArray[np.intp],
     ) -> tuple[Any, ...]:
-        room = (self._evaluated, self._part, self._scores)
+        np.multiply(self.engine.W, self._scale, out=self._models.W.reshape(self.engine.W.shape))
+        x = np.empty(self._evaluated_shape, split.features.dtype)
+        room = (x, self._part, self._scores)
         no_flags = np.zeros(0, np.bool_)
         return (
             self._examples(split), self._models, smoothing, self._width, *room, rows, no_flags,

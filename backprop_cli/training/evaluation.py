@@ -18,7 +18,7 @@ _BATCH_BYTES = 8_000_000
 def evaluation_batch(n_features: int, n_scores: int, itemsize: int) -> int:
     """Return how many examples to evaluate at once: enough for the BLAS, within the caches.
 
-    ``n_features`` is what stands in a buffer for each example, ``n_scores``, M C, in a few more.
+    ``n_features`` numbers stand in a buffer for each example, ``n_scores``, M C, in a few more.
     """
     return max(1, min(2048, _BATCH_BYTES // ((n_features + 4 * n_scores) * itemsize)))
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from backprop_cli import __version__
 from backprop_cli.config.schema import Compute, Config, Recorded
+from backprop_cli.datasets import Dataset, fingerprint
 from backprop_cli.errors import ConfigError
+
+
+def coming_fingerprint(dataset: Dataset) -> Future[str]:
+    """Return the fingerprint that a thread is at work on, beside what else starts a run."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(fingerprint, dataset)
+    pool.shutdown(wait=False)
+    return future
 
 
 def recorded(data_fingerprint: str, compute: Compute) -> Recorded:

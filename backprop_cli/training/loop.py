@@ -35,11 +35,12 @@ from backprop_cli.training.evaluation import Figures, evaluate, evaluation_batch
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.schedules import learning_rates
 from backprop_cli.training.selection import Kept, Selection
-from backprop_cli.training.steps import NumpySteps, Steps, engine_scale
+from backprop_cli.training.steps import NumpySteps, Steps, folded_standardization
 from backprop_cli.training.updates import GradientDescent
 
 # Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
 _WORK_AT_ONCE, _STEPS_AT_ONCE = 5e9, 1000
+_EVALUATED_AT_ONCE = 8192  # examples, by the kernels, which take them in parts of their own
 
 
 class Observer:
@@ -131,8 +132,9 @@ class Trainer:
         self.compute = resolve_compute(configs[0], dataset, self.standardization, len(configs))
         self.batch_size = min(self.training.batch_size, len(dataset.train))
         self.steps_per_epoch = math.ceil(len(dataset.train) / self.batch_size)
-        in_buffer = 0 if self.compute.backend == "compiled" else d
-        self._evaluation_batch = evaluation_batch(in_buffer, len(configs) * C, self.dtype.itemsize)
+        self._evaluation_batch = _EVALUATED_AT_ONCE
+        if self.compute.backend == "numpy":
+            self._evaluation_batch = evaluation_batch(d, len(configs) * C, self.dtype.itemsize)
         self.objective = training_objective(configs, dataset, self.dtype)
         self._plain = plain_objective(C, self.dtype)
         self._steps = self._make_steps()
@@ -205,7 +207,9 @@ class Trainer:
         """Return the steps of all models, at their initial weights."""
         dataset, configs, compiled = self.dataset, self.configs, self.compute.backend == "compiled"
         W, b = initial_parameters(configs, dataset.n_classes, dataset.n_features)
-        most_rows = max(self.batch_size, self._evaluation_batch)
+        most_rows = self.batch_size
+        if not compiled:
+            most_rows = max(self.batch_size, self._evaluation_batch)
         features = dataset.train.features
         n_rows = len(W) * W.shape[1]
         engine = BatchEngine(
@@ -215,9 +219,9 @@ class Trainer:
             l2=[config.l2 for config in configs],
             n_classes=dataset.n_classes,
             batch_size=most_rows,
-            feature_scale=None
+            folded=None
             if compiled
-            else engine_scale(self.standardization, n_rows, features, self.dtype),
+            else folded_standardization(self.standardization, n_rows, features, self.dtype),
         )
         update = GradientDescent(
             engine,

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from backprop_cli.config import Config, load_config
-from backprop_cli.datasets import Dataset, fingerprint, load_dataset
+from backprop_cli.datasets import Dataset, load_dataset
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
-from backprop_cli.training.identity import config_digest, recorded, refuse_differences
+from backprop_cli.training.identity import (
+    coming_fingerprint,
+    config_digest,
+    recorded,
+    refuse_differences,
+)
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.metrics import Evaluation
 from backprop_cli.training.model_file import LinearModel
@@ -128,14 +133,11 @@ class Run:
 
     def __init__(self, config: Config, dataset: Dataset | None = None) -> None:
         self.dataset = dataset or load_dataset(config.data, config.model.dtype)
+        data = coming_fingerprint(self.dataset)
         self.trainer = Trainer(self.dataset, [config])
         compute = self.trainer.compute
-        self.config = config.model_copy(
-            update={
-                "compute": compute,
-                "recorded": recorded(fingerprint(self.dataset), compute),
-            }
-        )
+        update = {"compute": compute, "recorded": recorded(data.result(), compute)}
+        self.config = config.model_copy(update=update)
         self.path = pathlib.Path(config.output)
         self._directory = RunDirectory(self.path, self.config)
         self._pace = Pace()

@@ -14,7 +14,8 @@ from backprop_cli.objective import Objective
 from backprop_cli.training.evaluation import numpy_outcomes
 from backprop_cli.training.updates import GradientDescent
 
-_FEW_ROWS = 64  # of W: dividing them by std is cheaper than dividing every mini-batch
+_FEW_ROWS = 64  # of W: standardizing them is cheaper than standardizing every mini-batch
+_MOST_SPREADS = 4.0  # of the mean: two bits of float32 at most
 
 
 class Steps(Protocol):
@@ -70,7 +71,7 @@ class NumpySteps:
     Parameters
     ----------
     engine, update
-        Of the models; `engine_scale` says what ``feature_scale`` the engine must have.
+        Of the models; `folded_standardization` says what ``folded`` the engine must have.
     split
         The training examples.
     standardization
@@ -103,7 +104,7 @@ class NumpySteps:
             engine.W.dtype,
             max(batch_size, most_rows),
             image_shape,
-            divides=engine.feature_scale is None,
+            standardizes=engine.folded is None,
         )
         self._targets = objective.buffer(batch_size)
 
@@ -146,18 +147,20 @@ class NumpySteps:
         return numpy_outcomes(self.engine, self._gather, split, rows, objective)
 
 
-def engine_scale(
+def folded_standardization(
     standardization: Standardization, n_rows: int, features: NDArray[Any], dtype: np.dtype[Any]
-) -> Array | None:
-    """Return 1 / std for the engine to multiply W by, or None if examples are to be divided.
+) -> tuple[Array, Array] | None:
+    """Return what the engine is to fold into W, or None if examples are to be standardized.
 
-    ``n_rows`` is M O. The product is the same: W (x / std) = (W / std) x, and W is smaller than a
-    mini-batch where models and classes are few.
+    ``n_rows`` is M O. The scores are the same, W is smaller than a mini-batch where models and
+    classes are few, and few digits are lost where no mean is large against its spread.
     """
+    mean, std = standardization.mean, standardization.std
     if (
         n_rows > _FEW_ROWS
         or dtype != np.float32
         or not standardization.fits_float32(features.dtype)
+        or (np.abs(mean) > _MOST_SPREADS * std).any()
     ):
         return None
-    return (1.0 / standardization.std).astype(dtype)
+    return mean.astype(dtype), (1.0 / std).astype(dtype)

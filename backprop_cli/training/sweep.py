@@ -14,13 +14,13 @@ import numpy as np
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, fingerprint, fit_standardization, load_dataset
+from backprop_cli.datasets import Dataset, fit_standardization, load_dataset
 from backprop_cli.engine import Array
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
 from backprop_cli.objective import initial_parameters
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
-from backprop_cli.training.identity import recorded, refuse_differences
+from backprop_cli.training.identity import coming_fingerprint, recorded, refuse_differences
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.pace import Pace
@@ -154,6 +154,7 @@ class Sweep:
         self.dataset = dataset or load_dataset(first.data, first.model.dtype)
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
+        self._fingerprint = coming_fingerprint(self.dataset)
         self._standardization = fit_standardization(self.dataset, first.data.standardize)
         self.path = pathlib.Path(first.output)
         self._passes = self._make_passes()
@@ -230,7 +231,7 @@ class Sweep:
         trainer = Trainer(self.dataset, [self._configs[k] for k in indices], self._standardization)
         update = {
             "compute": trainer.compute,
-            "recorded": recorded(fingerprint(self.dataset), trainer.compute),
+            "recorded": recorded(self._fingerprint.result(), trainer.compute),
         }
         for k in indices:
             self._configs[k] = self._configs[k].model_copy(update=update)

@@ -91,6 +91,7 @@ def cifar10(tmp_path):
 
 
 TWO = "data.train=[data_batch_1, data_batch_2]"
+MANY = 40  # images of more than 65,536 bytes, which are read straight to their place
 
 
 def test_both_layouts_are_the_arrays_that_were_written(cifar10):
@@ -117,14 +118,41 @@ def test_the_memo_makes_no_difference(cifar10):
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("key", [str, str.encode])
-def test_pickles_of_python_3_are_read_whatever_their_protocol(cifar10, protocol, key):
+@pytest.mark.parametrize("n", [5, MANY])
+def test_pickles_of_python_3_are_read_whatever_their_protocol(cifar10, protocol, key, n):
     folder, content = cifar10
-    pixels, labels = content["data_batch_1"]
+    pixels, labels = pixels_of(n, 7), np.arange(n) % 10
     batch = {key("data"): pixels, key("labels"): labels.tolist()}
     (folder / "python" / "data_batch_1").write_bytes(pickle.dumps(batch, protocol))
+    found = load("cifar10", folder / "python", TWO)
+    second = content["data_batch_2"]
+    np.testing.assert_array_equal(found.train.features, np.concatenate([pixels, second[0]]))
+    assert found.train.labels.tolist() == [*labels, *second[1]]
+
+
+@pytest.mark.parametrize("layout", ["python", "binary"])
+def test_large_files_after_one_another(cifar10, layout):
+    folder, _ = cifar10
+    pixels, labels = pixels_of(2 * MANY, 8), np.arange(2 * MANY) % 10
+    for k in (0, 1):
+        x, y = pixels[k::2], labels[k::2]
+        (folder / "python" / f"data_batch_{k + 1}").write_bytes(published(x, labels=y))
+        records = b"".join(bytes([b]) + a.tobytes() for a, b in zip(x, y, strict=True))
+        (folder / "binary" / f"data_batch_{k + 1}.bin").write_bytes(records)
+    found = load("cifar10", folder / layout, TWO)
+    expected = np.concatenate([pixels[0::2], pixels[1::2]])
+    np.testing.assert_array_equal(found.train.features, expected)
+    assert found.train.labels.tolist() == [*labels[0::2], *labels[1::2]]
+
+
+def test_another_large_piece_before_the_pixels(cifar10):
+    folder, _ = cifar10
+    pixels, labels = pixels_of(MANY, 9), [3, 7] * (MANY // 2)
+    batch = {"notes": b"n" * 70_000, "data": pixels, "labels": labels, "more": b"m" * 70_000}
+    (folder / "python" / "data_batch_1").write_bytes(pickle.dumps(batch, 3))
     found = load("cifar10", folder / "python", "data.train=[data_batch_1]")
     np.testing.assert_array_equal(found.train.features, pixels)
-    assert found.train.labels.tolist() == labels.tolist()
+    assert found.train.labels.tolist() == labels
 
 
 def test_cifar100_both_layouts_and_both_labels(tmp_path):

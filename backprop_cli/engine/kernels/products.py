@@ -1,9 +1,10 @@
 """The two thin products of a step, S = W X and dW = G X^T, on a block of features.
 
-A block of X stays in a core's cache from its gather to its gradient, and every loaded number is
-used several times from a register: 4 examples x 5 classes at once in S, 5 classes x a few vectors
-of features in dW. What is left over at an edge is computed twice, not apart: the last tile takes
-its last row again.
+A block of X is copied as it is, bytes as bytes, and stays in a core's cache until its gradient is
+there; a byte becomes a centred float32 in a register, each time it is used, which costs less than
+to write and read numbers of four times the size. Every number is used several times from its
+register: 4 examples x 5 classes at once in S, 5 classes x a few vectors of features in dW. What is
+left over at an edge is computed twice, not apart: the last tile takes its last row again.
 """
 
 from __future__ import annotations
@@ -20,39 +21,27 @@ _SUMS = {"reassoc", "contract", "nsz"}  # sums may be taken in any order; NaN st
 _LINE = 64  # bytes that memory hands over at once
 
 
-@njit(nogil=True, _nrt=False, fastmath=_SUMS)
+@njit(nogil=True, _nrt=False)
 def gather(
-    features: Any,
-    rows: Any,
-    mirrored: Any,
-    image_width: int,
-    mean: Any,
-    scale: Any,
-    first: int,
-    last: int,
-    x: Any,
+    features: Any, rows: Any, mirrored: Any, image_width: int, first: int, last: int, x: Any
 ) -> None:
-    """Write features first to last of some examples into ``x``, standardized.
+    """Copy features first to last of some examples into ``x``.
 
     ``mirrored`` says of each example whether its images' rows are read backwards, or is empty;
     then a block is made of whole rows.
     """
     m = last - first
-    mu, sigma = mean[first:last], scale[first:last]
     for i in range(len(rows)):
         source, target = features[rows[i], first:last], x[i]
         if len(mirrored) > 0 and mirrored[i]:
             for start in range(0, m, image_width):
-                end = start + image_width
-                line, into = source[start:end], target[start:end]
-                mu_line, sigma_line = mu[start:end], sigma[start:end]
+                line, into = source[start : start + image_width], target[start:]
                 final = np.uintp(image_width - 1)
                 for j in range(np.uintp(image_width)):  # unsigned: no index counts from the end
-                    value = np.float32(line[final - j])
-                    into[j] = (value - mu_line[j]) * sigma_line[j]
+                    into[j] = line[final - j]
         else:
             for j in range(m):
-                target[j] = (np.float32(source[j]) - mu[j]) * sigma[j]
+                target[j] = source[j]
 
 
 @njit(nogil=True, _nrt=False)
@@ -65,8 +54,8 @@ def fetch(features: Any, rows: Any, first: int, last: int) -> None:
 
 
 @njit(nogil=True, _nrt=False, fastmath=_SUMS)
-def scores(x: Any, n: int, W: Any, first: int, last: int, S: Any) -> None:
-    """S[i, k] = sum over the block's features of x[i] W[k]; n x K, K padded to whole tiles."""
+def scores(x: Any, n: int, mean: Any, W: Any, first: int, last: int, S: Any) -> None:
+    """S[i, k] = sum over the block's features of (x[i] - mean) W[k]; n x K, K padded to tiles."""
     K, m = len(W), last - first
     for c in range(0, K, ROWS):
         c1, c2, c3, c4 = min(c + 1, K - 1), min(c + 2, K - 1), min(c + 3, K - 1), min(c + 4, K - 1)
@@ -80,7 +69,9 @@ def scores(x: Any, n: int, W: Any, first: int, last: int, S: Any) -> None:
             s20 = s21 = s22 = s23 = s24 = np.float32(0)
             s30 = s31 = s32 = s33 = s34 = np.float32(0)
             for j in range(m):
-                a0, a1, a2, a3 = x0[j], x1[j], x2[j], x3[j]
+                mu = mean[j]
+                a0, a1 = np.float32(x0[j]) - mu, np.float32(x1[j]) - mu
+                a2, a3 = np.float32(x2[j]) - mu, np.float32(x3[j]) - mu
                 w = w0[j]
                 s00, s10, s20, s30 = s00 + a0 * w, s10 + a1 * w, s20 + a2 * w, s30 + a3 * w
                 w = w1[j]
@@ -101,7 +92,7 @@ def scores(x: Any, n: int, W: Any, first: int, last: int, S: Any) -> None:
 
 
 @njit(nogil=True, _nrt=False)
-def gradient_rows(G: Any, x: Any, n: int, row: int, m: int, out: Any) -> None:
-    """out[t, j] = sum over i of G[i, row + t] x[i, j], ROWS x m; more columns may be written."""
+def gradient_rows(G: Any, x: Any, mean: Any, n: int, row: int, m: int, out: Any) -> None:
+    """out[t, j] = sum over i of G[i, row + t] (x[i, j] - mean[j]), ROWS x m, or some more."""
     for column in range(0, m, COLUMNS):
-        gradient_tile(G, x, n, row, column, out)
+        gradient_tile(G, x, mean, n, row, column, out)

@@ -23,7 +23,7 @@ from backprop_cli.engine.kernels.tile import ROWS
 
 PIECE = 128
 """The most examples that are taken at once."""
-SCORED = 32
+SCORED = 64
 """The most examples that are evaluated at once."""
 SVM, SOFTMAX = 0, 1
 
@@ -31,8 +31,8 @@ SVM, SOFTMAX = 0, 1
 class Examples(NamedTuple):
     """Where examples come from.
 
-    ``features`` N x d, ``labels`` N; ``mean`` and ``scale`` d, float32; ``image_width`` for
-    mirroring.
+    ``features`` N x d, ``labels`` N; ``mean``, blocks x a block's width, and ``scale``, d, of the
+    standardization (x - mean) scale; ``image_width`` for mirroring.
     """
 
     features: Any
@@ -45,9 +45,10 @@ class Examples(NamedTuple):
 class Models(NamedTuple):
     """M models of C classes, K = M C rows.
 
-    W, its gradient and its velocity (or nothing) are K x d, those of b K numbers. ``kinds``,
-    ``smoothing``, ``two_l2``, ``rho`` and ``ahead`` have a number a model, ``class_weights`` one
-    a class, or none.
+    W, its gradient and its velocity (or nothing) are K x d, those of b K numbers. W and its
+    velocity have the examples' scale folded into them: where s is the scale, W s stands for W, and
+    moves by s^2 times its gradient. ``kinds``, ``smoothing``, ``two_l2``, ``rho`` and ``ahead``
+    have a number a model, ``class_weights`` one a class, or none.
     """
 
     W: Any
@@ -115,13 +116,10 @@ def train(
             flags = mirrored[first:last]
             for block in range(thread, blocks, threads):
                 low, high = block * width, min((block + 1) * width, d)
-                x = work.x[block]
-                gather(
-                    examples.features, own, flags, examples.image_width,
-                    examples.mean, examples.scale, low, high, x,
-                )  # fmt: skip
+                x, mean = work.x[block], examples.mean[block]
+                gather(examples.features, own, flags, examples.image_width, low, high, x)
                 fetch(examples.features, ahead, low, high)
-                scores(x, last - first, models.W, low, high, work.parts[block])
+                scores(x, last - first, mean, models.W, low, high, work.parts[block])
             met += threads
             meet(work.counter, met)
             if piece == 0:  # only now has every thread read the last step's sums
@@ -148,8 +146,8 @@ def train(
             for block in range(thread, blocks, threads):
                 low, high = block * width, min((block + 1) * width, d)
                 _descend(
-                    work.G, work.x[block], last - first, low, high, work.tiles[thread],
-                    models, rates[step], piece > 0, moves,
+                    work.G, work.x[block], examples.mean[block], examples.scale, last - first,
+                    low, high, work.tiles[thread], models, rates[step], piece > 0, moves,
                 )  # fmt: skip
             if thread == 0:
                 _descend_bias(work.G, last - first, models, rates[step], piece > 0, moves)
@@ -187,6 +185,8 @@ def _losses(label: int, i: int, n: float, models: Models, work: Work, sums: Any)
 def _descend(
     G: Any,
     x: Any,
+    mean: Any,
+    scale: Any,
     n: int,
     first: int,
     last: int,
@@ -200,8 +200,9 @@ def _descend(
     K, M = len(models.W), len(models.kinds)
     C = K // M
     m = last - first
+    own_scale = scale[first:last]
     for c in range(0, K, ROWS):
-        gradient_rows(G, x, n, c, m, tile)
+        gradient_rows(G, x, mean, n, c, m, tile)
         for k in range(c, min(c + ROWS, K)):
             g, total, W = tile[k - c][:m], models.dW[k, first:last], models.W[k, first:last]
             if more:
@@ -215,18 +216,15 @@ def _descend(
             rate, decay, rho = rates[model], models.two_l2[model], models.rho[model]
             if len(models.velocity_W) == 0:
                 for j in range(m):
-                    W[j] -= rate * (g[j] + decay * W[j])
+                    W[j] -= rate * (g[j] * own_scale[j] * own_scale[j] + decay * W[j])
                 continue
             V = models.velocity_W[k, first:last]
-            if models.ahead[model]:
-                for j in range(m):
-                    step = g[j] + decay * W[j]
-                    V[j] = rho * V[j] + step
-                    W[j] -= rate * (step + rho * V[j])
-            else:
-                for j in range(m):
-                    V[j] = rho * V[j] + (g[j] + decay * W[j])
-                    W[j] -= rate * V[j]
+            gradient_share = np.float32(1 if models.ahead[model] else 0)
+            velocity_share = rho if models.ahead[model] else np.float32(1)
+            for j in range(m):
+                step = g[j] * own_scale[j] * own_scale[j] + decay * W[j]
+                V[j] = rho * V[j] + step
+                W[j] -= rate * (gradient_share * step + velocity_share * V[j])
 
 
 @njit(nogil=True, _nrt=False)
@@ -285,14 +283,11 @@ def evaluate(
         for i in range(len(own)):
             for k in range(K):
                 S[i, k] = models.b[k]
-        for low in range(0, d, width):
-            high = min(low + width, d)
+        for block in range(len(examples.mean)):
+            low, high = block * width, min((block + 1) * width, d)
             fetch(examples.features, ahead, low, high)
-            gather(
-                examples.features, own, none_mirrored, examples.image_width,
-                examples.mean, examples.scale, low, high, x,
-            )  # fmt: skip
-            scores(x, len(own), models.W, low, high, part)
+            gather(examples.features, own, none_mirrored, examples.image_width, low, high, x)
+            scores(x, len(own), examples.mean[block], models.W, low, high, part)
             for i in range(len(own)):
                 for k in range(K):
                     S[i, k] += part[i, k]

@@ -30,12 +30,15 @@ COLUMNS = _LANES * _VECTORS
 
 
 @intrinsic
-def gradient_tile(typing: Any, G: Any, x: Any, n: Any, row: Any, column: Any, out: Any) -> Any:
-    """out[t, column + l] = sum over i < n of G[i, row + t] x[i, column + l]; ROWS x COLUMNS of it.
+def gradient_tile(
+    typing: Any, G: Any, x: Any, mean: Any, n: Any, row: Any, column: Any, out: Any
+) -> Any:
+    """out[t, column + l] = sum over i < n of G[i, row + t] (x[i, column + l] - mean[column + l]).
 
-    G, x and out are two-dimensional float32 arrays whose rows are contiguous; nothing is checked.
+    ROWS x COLUMNS of it. The rows of all arrays are contiguous; ``x`` holds float32 or integers,
+    the others float32. Nothing is checked.
     """
-    signature = types.void(G, x, n, row, column, out)
+    signature = types.void(G, x, mean, n, row, column, out)
     return signature, _generate
 
 
@@ -43,20 +46,39 @@ def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     integer, single = ir.IntType(64), ir.FloatType()
     vector = ir.VectorType(single, _LANES)
     size = np.dtype(np.float32).itemsize
+    x_type = signature.args[1].dtype
+    x_kind = context.get_data_type(x_type)
+    x_size = context.get_abi_sizeof(x_kind)
 
-    def first_address(k: int, offset: Any) -> tuple[Any, Any]:
+    def first_address(k: int, offset: Any, item_size: int = size) -> tuple[Any, Any]:
         array = context.make_array(signature.args[k])(context, builder, arguments[k])
         start = builder.ptrtoint(array.data, integer)
         stride = cgutils.unpack_tuple(builder, array.strides)[0]
-        return builder.add(start, builder.mul(offset, integer(size))), stride
+        return builder.add(start, builder.mul(offset, integer(item_size))), stride
 
     def at(address: Any, kind: Any) -> Any:
         return builder.inttoptr(address, kind.as_pointer())
 
-    n, row, column = arguments[2:5]
+    def vectors(start: Any, item_size: int, kind: Any) -> list[Any]:
+        return [
+            builder.load(
+                at(builder.add(start, integer(item_size * _LANES * v)), kind), align=item_size
+            )
+            for v in range(_VECTORS)
+        ]
+
+    def as_single(values: Any) -> Any:
+        if x_type == types.float32:
+            return values
+        signed = isinstance(x_type, types.Integer) and x_type.signed
+        return (builder.sitofp if signed else builder.uitofp)(values, vector)
+
+    n, row, column = arguments[3:6]
     g_start, g_stride = first_address(0, row)
-    x_start, x_stride = first_address(1, column)
-    out_start, out_stride = first_address(5, column)
+    x_start, x_stride = first_address(1, column, x_size)
+    mean_start, _ = first_address(2, column)
+    out_start, out_stride = first_address(6, column)
+    means = vectors(mean_start, size, vector)
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_LANES}f32"
     )
@@ -71,8 +93,10 @@ def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     x_row = builder.add(x_start, builder.mul(i, x_stride))
     g_row = builder.add(g_start, builder.mul(i, g_stride))
     x_values = [
-        builder.load(at(builder.add(x_row, integer(size * _LANES * v)), vector), align=size)
-        for v in range(_VECTORS)
+        builder.fsub(as_single(values), mean)
+        for values, mean in zip(
+            vectors(x_row, x_size, ir.VectorType(x_kind, _LANES)), means, strict=True
+        )
     ]
     undefined = ir.Constant(vector, ir.Undefined)
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), None)
