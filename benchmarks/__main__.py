@@ -10,7 +10,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from benchmarks.race import Times, race
 from benchmarks.workload import Workload
 
 _COMPILED, _NUMPY, _TORCH = "backprop, compiled", "backprop, NumPy", "PyTorch, tuned"
+_EVERY_EPOCH = "PyTorch script, evaluating every epoch"
+_AT_THE_END = "PyTorch script, evaluating at the end"
 _SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 _CONFIG = pathlib.Path(__file__).parent.parent / "configs" / "cifar10-softmax.yaml"
 
@@ -117,34 +119,73 @@ def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
     )
     print("16 learning rates on CIFAR-10, batches of 100:\n")
     _table(["", "seconds an epoch of all 16", "times the first", "times the floor"], rows)
+    _sweep_commands(data, threads, rounds)
+
+
+def _sweep_commands(data: str, threads: int, rounds: int) -> None:
+    grid = ",".join(f"{0.001 * (1 + m / 16):g}" for m in range(16))
+    with tempfile.TemporaryDirectory() as folder:
+        found = _commands_in_turn(
+            {
+                "backprop sweep": lambda: [
+                    *_backprop("sweep", data, 10, "compiled", folder),
+                    f"--grid=training.learning_rate={grid}",
+                ],
+                _EVERY_EPOCH: lambda: _torch_script(data, 10, "1", threads),
+                _AT_THE_END: lambda: _torch_script(data, 10, "0", threads),
+            },
+            max(3, rounds // 2),
+        )
+    median = {name: statistics.median(f.seconds for f in runs) for name, runs in found.items()}
+    first = median.pop("backprop sweep")
+    rows = [["backprop sweep", f"{first:.2f}", "1.00"]]
+    rows += [
+        [f"16 x {name}", f"{16 * value:.1f}", f"{16 * value / first:.1f}"]
+        for name, value in median.items()
+    ]
+    print("\nAs whole commands, ten epochs; the time of the script is that of one run, 16 times:\n")
+    _table(["", "seconds", "times the first"], rows)
+
+
+def _backprop(command: str, data: str, epochs: int, backend: str, folder: str) -> list[str]:
+    program = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
+    assert program is not None
+    settings = {
+        "data.path": data, "training.epochs": str(epochs), "training.learning_rate": "0.001",
+        "training.horizontal_flips": "false", "l2": "0", "compute.backend": backend,
+    }  # fmt: skip
+    overrides = [f"--set={key}={value}" for key, value in settings.items()]
+    output = tempfile.mkdtemp(dir=folder)
+    return [program, command, "--config", str(_CONFIG), "--output", output, *overrides]
+
+
+def _torch_script(data: str, epochs: int, every: str, threads: int) -> list[str]:
+    script = str(_SCRIPTS / "torch_train.py")
+    return [sys.executable, script, data, str(epochs), every, str(threads)]
+
+
+def _commands_in_turn(
+    commands: Mapping[str, Callable[[], list[str]]], rounds: int
+) -> dict[str, list[Finished]]:
+    found: dict[str, list[Finished]] = {name: [] for name in commands}
+    run(next(iter(commands.values()))())  # compiles, if that was never done here
+    for _ in range(rounds):
+        for name, command in commands.items():
+            found[name].append(run(command()))
+    return found
 
 
 def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
-    backprop = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
-    assert backprop is not None
     with tempfile.TemporaryDirectory() as folder:
-
-        def train(backend: str) -> list[str]:
-            output = tempfile.mkdtemp(dir=folder)
-            settings = {
-                "data.path": data, "training.epochs": "40", "training.learning_rate": "0.001",
-                "training.horizontal_flips": "false", "l2": "0", "compute.backend": backend,
-            }  # fmt: skip
-            overrides = [f"--set={key}={value}" for key, value in settings.items()]
-            return [backprop, "train", "--config", str(_CONFIG), "--output", output, *overrides]
-
-        script = [sys.executable, str(_SCRIPTS / "torch_train.py"), data, "40"]
-        commands = {
-            _COMPILED: lambda: train("compiled"),
-            _NUMPY: lambda: train("numpy"),
-            "PyTorch script, evaluating every epoch": lambda: [*script, "1", str(threads)],
-            "PyTorch script, evaluating at the end": lambda: [*script, "0", str(threads)],
-        }
-        found: dict[str, list[Finished]] = {name: [] for name in commands}
-        run(train("compiled"))  # compiles, if that was never done here
-        for _ in range(max(3, rounds // 2)):
-            for name, command in commands.items():
-                found[name].append(run(command()))
+        found = _commands_in_turn(
+            {
+                _COMPILED: lambda: _backprop("train", data, 40, "compiled", folder),
+                _NUMPY: lambda: _backprop("train", data, 40, "numpy", folder),
+                _EVERY_EPOCH: lambda: _torch_script(data, 40, "1", threads),
+                _AT_THE_END: lambda: _torch_script(data, 40, "0", threads),
+            },
+            max(3, rounds // 2),
+        )
     first = statistics.median(f.seconds for f in found[_COMPILED])
     rows = []
     for name, runs in found.items():

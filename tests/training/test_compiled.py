@@ -42,7 +42,10 @@ def config(backend="compiled", dtype="float32", threads=1, loss=LOSSES[0], l2=0.
 
 def dataset(n, d, n_classes, dtype="uint8", seed=0, image_shape=None):
     rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 100, (n + 5, d)).astype(dtype)
+    least = -50 if dtype in ("int8", "int16", "float32") else 0
+    pixels = rng.integers(least, least + 100, (n + 5, d)).astype(dtype)
+    if dtype == "bool":
+        pixels = rng.random((n + 5, d)) < 0.5
     labels = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n + 5)])[: n + 5]
     rows = np.sort(rng.permutation(n + 5)[:n])
     return Dataset(
@@ -93,7 +96,7 @@ def assert_same(data, *settings_of_models, threads=1):
     d=st.integers(1, 140),
     n_classes=st.integers(2, 13),
     batch_size=st.integers(1, 70),
-    dtype=st.sampled_from(["uint8", "float32", "int16"]),
+    dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float32"]),
     momentum=st.sampled_from([0.0, 0.9]),
     l2=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 5),
@@ -119,6 +122,18 @@ def test_models_of_different_losses_rates_and_momentum():
         {"loss": LOSSES[1], "momentum": 0.5, "learning_rate": 0.001},
         {"loss": LOSSES[1], "schedule": {"kind": "cosine"}},
     )
+
+
+def test_a_validation_split_of_another_type():
+    """Bytes to train on, and the same numbers as float32, some halves among them, beside them."""
+    data = dataset(200, 70, 4)
+    other = dataclasses.replace(data.train, features=data.train.features.astype(np.float32) + 0.5)
+    data = dataclasses.replace(data, validation=other)
+    (_, exact), (_, found) = (
+        trained(data, config("numpy", "float64")),
+        trained(data, config("compiled")),
+    )
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
 @pytest.mark.parametrize("weights", ["balanced", [0.0, 1.0, 2.5]])
