@@ -106,13 +106,13 @@ class CompiledSteps:
         piece = min(batch_size, kernels.PIECE)
         self._work = kernels.Work(
             x=np.zeros((blocks, piece, padded_width), split.features.dtype),
+            places=np.arange(piece),
             parts=np.zeros((blocks, piece, padded_K), single),
             G=np.zeros((piece, padded_K), single),
             tiles=np.zeros((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
             counter=np.zeros(1, np.int64),
         )
-        self._evaluated_shape = (self._threads, kernels.SCORED, padded_width)
         self._part = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._scores = np.zeros((self._threads, kernels.SCORED, padded_K), single)
         self._pool = _started_pool(max(1, self._threads - 1))
@@ -193,12 +193,9 @@ class CompiledSteps:
         decisions: NDArray[np.intp],
     ) -> tuple[Any, ...]:
         np.multiply(self.engine.W, self._scale, out=self._models.W.reshape(self.engine.W.shape))
-        x = np.empty(self._evaluated_shape, split.features.dtype)
-        room = (x, self._part, self._scores)
-        no_flags = np.zeros(0, np.bool_)
         return (
-            self._examples(split), self._models, smoothing, self._width, *room, rows, no_flags,
-            losses, decisions,
+            self._examples(split), self._models, smoothing, self._width, self._part, self._scores,
+            rows, losses, decisions,
         )  # fmt: skip
 
     def _arguments(

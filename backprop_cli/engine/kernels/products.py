@@ -54,16 +54,21 @@ def fetch(features: Any, rows: Any, first: int, last: int) -> None:
 
 
 @njit(nogil=True, _nrt=False, fastmath=_SUMS)
-def scores(x: Any, n: int, mean: Any, W: Any, first: int, last: int, S: Any) -> None:
-    """S[i, k] = sum over the block's features of (x[i] - mean) W[k]; n x K, K padded to tiles."""
-    K, m = len(W), last - first
+def scores(x: Any, rows: Any, start: int, mean: Any, W: Any, first: int, last: int, S: Any) -> None:
+    """S[i, k] = sum over the block's features of (x[rows[i]] - mean) W[k]; K padded to tiles.
+
+    The block is features first to last of W; in ``x`` it begins at ``start``.
+    """
+    K, m, n = len(W), last - first, len(rows)
+    end = start + m
     for c in range(0, K, ROWS):
         c1, c2, c3, c4 = min(c + 1, K - 1), min(c + 2, K - 1), min(c + 3, K - 1), min(c + 4, K - 1)
         w0, w1, w2 = W[c, first:last], W[c1, first:last], W[c2, first:last]
         w3, w4 = W[c3, first:last], W[c4, first:last]
         for i in range(0, n, 4):
             i1, i2, i3 = min(i + 1, n - 1), min(i + 2, n - 1), min(i + 3, n - 1)
-            x0, x1, x2, x3 = x[i], x[i1], x[i2], x[i3]
+            x0, x1 = x[rows[i], start:end], x[rows[i1], start:end]
+            x2, x3 = x[rows[i2], start:end], x[rows[i3], start:end]
             s00 = s01 = s02 = s03 = s04 = np.float32(0)
             s10 = s11 = s12 = s13 = s14 = np.float32(0)
             s20 = s21 = s22 = s23 = s24 = np.float32(0)

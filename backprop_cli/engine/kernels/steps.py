@@ -23,7 +23,7 @@ from backprop_cli.engine.kernels.tile import ROWS
 
 PIECE = 128
 """The most examples that are taken at once."""
-SCORED = 64
+SCORED = 32
 """The most examples that are evaluated at once."""
 SVM, SOFTMAX = 0, 1
 
@@ -68,12 +68,13 @@ class Models(NamedTuple):
 class Work(NamedTuple):
     """Room for what is between.
 
-    ``x`` blocks x PIECE x a block's width, ``parts`` of S blocks x PIECE x K, ``G``
-    PIECE x K, ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M losses; widths and
-    K padded to whole tiles. ``counter`` is where the threads meet.
+    ``x`` blocks x PIECE x a block's width, ``places`` 0 to PIECE, ``parts`` of S blocks x PIECE x
+    K, ``G`` PIECE x K, ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M losses;
+    widths and K padded to whole tiles. ``counter`` is where the threads meet.
     """
 
     x: Any
+    places: Any
     parts: Any
     G: Any
     tiles: Any
@@ -119,7 +120,9 @@ def train(
                 x, mean = work.x[block], examples.mean[block]
                 gather(examples.features, own, flags, examples.image_width, low, high, x)
                 fetch(examples.features, ahead, low, high)
-                scores(x, last - first, mean, models.W, low, high, work.parts[block])
+                scores(
+                    x, work.places[: last - first], 0, mean, models.W, low, high, work.parts[block]
+                )
             met += threads
             meet(work.counter, met)
             if piece == 0:  # only now has every thread read the last step's sums
@@ -259,23 +262,20 @@ def evaluate(
     models: Models,
     smoothing: Any,
     width: int,
-    x: Any,
     part: Any,
     S: Any,
     rows: Any,
-    none_mirrored: Any,
     losses: Any,
     decisions: Any,
 ) -> None:
     """Compute losses and decisions, M x n, for one thread's share of ``rows``.
 
-    ``smoothing`` has a number a model. ``x`` (threads x SCORED x a block's width), ``part`` and
-    ``S`` (threads x SCORED x K) are room; ``none_mirrored`` is empty.
+    ``smoothing`` has a number a model; ``part`` and ``S``, threads x SCORED x K, are room.
     """
     d = examples.features.shape[1]
     K, M = len(models.W), len(models.kinds)
     C = K // M
-    x, part, S = x[thread], part[thread], S[thread]
+    part, S = part[thread], S[thread]
     start, end = thread * len(rows) // threads, (thread + 1) * len(rows) // threads
     for first in range(start, end, SCORED):
         own = rows[first : min(first + SCORED, end)]
@@ -286,8 +286,7 @@ def evaluate(
         for block in range(len(examples.mean)):
             low, high = block * width, min((block + 1) * width, d)
             fetch(examples.features, ahead, low, high)
-            gather(examples.features, own, none_mirrored, examples.image_width, low, high, x)
-            scores(x, len(own), examples.mean[block], models.W, low, high, part)
+            scores(examples.features, own, low, examples.mean[block], models.W, low, high, part)
             for i in range(len(own)):
                 for k in range(K):
                     S[i, k] += part[i, k]
