@@ -10,27 +10,16 @@ import sys
 import click
 
 from backprop_cli import __version__
-from backprop_cli.cli.calibrate import calibrate
-from backprop_cli.cli.evaluate import evaluate
-from backprop_cli.cli.explain import explain
-from backprop_cli.cli.gradcheck import gradcheck
-from backprop_cli.cli.predict import predict
-from backprop_cli.cli.report import report
-from backprop_cli.cli.sweep import sweep
-from backprop_cli.cli.train import train
+from backprop_cli.cli.commands import Commands
 from backprop_cli.errors import BackpropError
 
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="backprop")
 def cli() -> None:
     """Train, check and explain linear classifiers (softmax, multi-class SVM)."""
-
-
-for _command in (train, evaluate, gradcheck, explain, sweep, report, predict, calibrate):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ import pytest
 from backprop_cli import __version__
 from backprop_cli.cli.main import cli
 
-COMMANDS = sorted(cli.commands)
+CONTEXT = click.Context(cli)
+COMMANDS = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
 
 
 def test_the_commands_of_the_contract_are_there():
@@ -23,24 +24,37 @@ def test_every_option_is_listed_with_its_help(run, name, flag):
     status, out, err = run(name, flag)
     assert (status, err) == (0, "")
     words = " ".join(out.split())
-    for parameter in cli.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
             for option in parameter.opts:
                 assert option in words
             assert " ".join(parameter.help.split()) in words
         else:
-            assert parameter.make_metavar(click.Context(cli.commands[name])) in words
-    assert cli.commands[name].help.split("\n")[0].split(".")[0] in words
+            assert parameter.make_metavar(click.Context(COMMANDS[name])) in words
+    assert COMMANDS[name].help.split("\n")[0].split(".")[0] in words
 
 
 def test_every_command_is_listed_with_a_whole_line(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "")
-    for name in COMMANDS:
+    for name, command in COMMANDS.items():
         line = re.search(rf"^  {name} +(\S.*)$", out, re.MULTILINE)
         assert line, name
-        assert not line[1].endswith("...")
+        assert line[1] == command.get_short_help_str(limit=100)
+
+
+def test_help_imports_no_command():
+    code = (
+        "import sys; sys.argv = ['backprop', '--help']\n"
+        "from backprop_cli.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m.startswith('backprop_cli')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = ["", ".cli", ".cli.commands", ".cli.main", ".errors"]
+    assert done.stderr == f"{[f'backprop_cli{name}' for name in own]}\n"
 
 
 def test_version(run):
@@ -49,7 +63,7 @@ def test_version(run):
 
 def test_set_is_in_every_command_that_reads_a_config():
     for name in COMMANDS:
-        options = {option for p in cli.commands[name].params for option in p.opts}
+        options = {option for p in COMMANDS[name].params for option in p.opts}
         if "--config" in options:
             assert "--set" in options, name
 

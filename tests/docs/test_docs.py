@@ -41,11 +41,11 @@ def test_every_key_is_described():
 
 def test_the_readme_names_every_command():
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert [name for name in cli.commands if f"`backprop {name}" not in readme] == []
+    assert [name for name in cli.list_commands(None) if f"`backprop {name}" not in readme] == []
 
 
 def test_every_option_has_help():
-    for name, command in cli.commands.items():
-        for parameter in command.params:
+    for name in cli.list_commands(None):
+        for parameter in cli.get_command(None, name).params:
             if parameter.param_type_name == "option":
                 assert parameter.help, (name, parameter.name)
