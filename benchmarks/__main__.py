@@ -16,7 +16,7 @@ import numpy as np
 
 from backprop_cli.training.compute import cores
 from benchmarks.contenders import CONTENDERS
-from benchmarks.machine import copy_rate, floor, sgemm_rate
+from benchmarks.machine import copy_rate, floor, sgemm_rate, wait_for_calm
 from benchmarks.processes import Finished, run
 from benchmarks.race import Times, race
 from benchmarks.workload import Workload
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(_PARTS), choices=list(_PARTS))
     options = parser.parse_args()
     data, threads = str(pathlib.Path(options.data).absolute()), cores()
-    sgemm, copy = sgemm_rate(), copy_rate()
+    sgemm, copy = sgemm_rate(40), copy_rate()  # some seconds, to meet the machine at its best
     print(f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, ", end="")
     print(f"NumPy {np.__version__}; sgemm {sgemm / 1e9:.0f} GFLOP/s, copy {copy / 1e9:.1f} GB/s\n")
     for name in options.only:
@@ -54,7 +54,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _race_table(
     names: Sequence[str], work: Workload, rounds: int, sgemm: float
 ) -> dict[str, Times]:
-    times = race(names, work, rounds)
+    times = race(names, work, rounds, sgemm)
     least = floor(work, sgemm)
     first = times[names[0]].median
     rows = [
@@ -93,7 +93,7 @@ def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
     }.items():
         for value in values:
             work = Workload(**{**base, key: value}, threads=threads)
-            times = race([_COMPILED, _NUMPY], work, max(3, rounds // 2))
+            times = race([_COMPILED, _NUMPY], work, max(3, rounds // 2), sgemm)
             rows.append(
                 [
                     f"{key} = {value:,}",
@@ -107,8 +107,8 @@ def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
     work = Workload(data, n_models=16, threads=threads)
-    times = race([_COMPILED, _NUMPY], work, rounds)
-    torch = race([_TORCH], Workload(data, threads=threads), rounds)[_TORCH]
+    times = race([_COMPILED, _NUMPY], work, rounds, sgemm)
+    torch = race([_TORCH], Workload(data, threads=threads), rounds, sgemm)[_TORCH]
     first = times[_COMPILED].median
     rows = [
         [name, str(t), f"{t.median / first:.2f}", f"{t.median / floor(work, sgemm):.2f}"]
@@ -119,10 +119,10 @@ def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
     )
     print("16 learning rates on CIFAR-10, batches of 100:\n")
     _table(["", "seconds an epoch of all 16", "times the first", "times the floor"], rows)
-    _sweep_commands(data, threads, rounds)
+    _sweep_commands(data, threads, rounds, sgemm)
 
 
-def _sweep_commands(data: str, threads: int, rounds: int) -> None:
+def _sweep_commands(data: str, threads: int, rounds: int, sgemm: float) -> None:
     grid = ",".join(f"{0.001 * (1 + m / 16):g}" for m in range(16))
     with tempfile.TemporaryDirectory() as folder:
         found = _commands_in_turn(
@@ -135,6 +135,7 @@ def _sweep_commands(data: str, threads: int, rounds: int) -> None:
                 _AT_THE_END: lambda: _torch_script(data, 10, "0", threads),
             },
             max(3, rounds // 2),
+            sgemm,
         )
     median = {name: statistics.median(f.seconds for f in runs) for name, runs in found.items()}
     first = median.pop("backprop sweep")
@@ -165,12 +166,13 @@ def _torch_script(data: str, epochs: int, every: str, threads: int) -> list[str]
 
 
 def _commands_in_turn(
-    commands: Mapping[str, Callable[[], list[str]]], rounds: int
+    commands: Mapping[str, Callable[[], list[str]]], rounds: int, sgemm: float
 ) -> dict[str, list[Finished]]:
     found: dict[str, list[Finished]] = {name: [] for name in commands}
     run(next(iter(commands.values()))())  # compiles, if that was never done here
     for _ in range(rounds):
         for name, command in commands.items():
+            wait_for_calm(sgemm)
             found[name].append(run(command()))
     return found
 
@@ -185,6 +187,7 @@ def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
                 _AT_THE_END: lambda: _torch_script(data, 40, "0", threads),
             },
             max(3, rounds // 2),
+            sgemm,
         )
     first = statistics.median(f.seconds for f in found[_COMPILED])
     rows = []

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from benchmarks.machine import wait_for_calm
 from benchmarks.workload import Workload
 
 _PAUSE = 0.3  # seconds, in which the threads of who was last stop waiting busily
@@ -62,7 +63,7 @@ class _Process:
         return line.strip()
 
 
-def race(names: Sequence[str], work: Workload, rounds: int) -> dict[str, Times]:
+def race(names: Sequence[str], work: Workload, rounds: int, sgemm: float) -> dict[str, Times]:
     """Return each contender's times; an epoch before them is not counted.
 
     Raises
@@ -78,6 +79,7 @@ def race(names: Sequence[str], work: Workload, rounds: int) -> dict[str, Times]:
         seconds: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name, process in processes.items():
+                wait_for_calm(sgemm)
                 time.sleep(_PAUSE)
                 process.ask("epoch")  # wakes the cores
                 seconds[name].append(float(process.ask("epoch")))

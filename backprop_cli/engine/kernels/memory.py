@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_SPINS = 4000  # some 20 microseconds, before the core is offered to others
+_SPINS = 4000  # a few microseconds, before the core is offered to others
 _CAN_YIELD = sys.platform != "win32"
 _yield = types.ExternalFunction("sched_yield", types.int32())
 
