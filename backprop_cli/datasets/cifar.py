@@ -189,7 +189,10 @@ def _read_binary(
         pixels, labels = room[: n * N_PIXELS].reshape(n, N_PIXELS), np.empty(n, np.int64)
         for first in range(0, n, _RECORDS):
             some = slice(first, min(first + _RECORDS, n))
-            records = np.fromfile(file, np.uint8, (some.stop - first) * record).reshape(-1, record)
+            records = np.fromfile(file, np.uint8, (some.stop - first) * record)
+            if len(records) < (some.stop - first) * record:
+                raise EOFError  # it became shorter meanwhile
+            records = records.reshape(-1, record)
             pixels[some], labels[some] = records[:, kind.label_bytes :], records[:, kind.label_byte]
     return pixels, labels
 
