@@ -1,6 +1,6 @@
 """File formats to a `Dataset`; standardization; shuffled mini-batches."""
 
-from backprop_cli.datasets.batches import Gatherer, epoch_flips, epoch_order
+from backprop_cli.datasets.batches import MIDDLE, Gatherer, epoch_flips, epoch_order
 from backprop_cli.datasets.dataset import Dataset, Split
 from backprop_cli.datasets.fingerprint import fingerprint
 from backprop_cli.datasets.load import load_dataset
@@ -12,6 +12,7 @@ from backprop_cli.datasets.standardize import (
 
 __all__ = [
     "LEAST_STD",
+    "MIDDLE",
     "Dataset",
     "Gatherer",
     "Split",

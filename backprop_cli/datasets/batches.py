@@ -10,6 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 from backprop_cli.datasets.standardize import Standardization
 from backprop_cli.rng import Stream, generator
 
+MIDDLE = 128
+"""Of a byte's values."""
+
 
 def epoch_order(rows: NDArray[np.intp], seed: int, epoch: int) -> NDArray[np.intp]:
     """Return ``rows`` shuffled: depends on the seed and the epoch (from 0) alone."""
@@ -36,8 +39,9 @@ class Gatherer:
         The most examples that one call may ask for.
     image_shape
         (channels, height, width), needed for mirroring only.
-    standardizes
-        False if that is left to who uses the examples; float32 must then hold the features.
+    subtracts
+        Only this number is subtracted, from every feature, and the rest of the standardization is
+        left to who uses the examples; float32 must then hold the features. None: standardize.
     """
 
     def __init__(
@@ -47,9 +51,9 @@ class Gatherer:
         batch_size: int,
         image_shape: tuple[int, int, int] | None = None,
         *,
-        standardizes: bool = True,
+        subtracts: float | None = None,
     ) -> None:
-        self._standardization, self._standardizes = standardization, standardizes
+        self._standardization, self._subtracts = standardization, subtracts
         self._rows: NDArray[np.floating[Any]] = np.empty(
             (batch_size, len(standardization.mean)), dtype
         )
@@ -74,10 +78,16 @@ class Gatherer:
             images = raw.reshape(n, *self._image_shape)
             images[flips] = images[flips, ..., ::-1]
         if self._wide is None:
+            if self._subtracts == MIDDLE and raw.dtype == np.uint8:
+                # A byte less 128 has the same bits but the first, read as a signed one.
+                np.copyto(out, np.bitwise_xor(raw, MIDDLE, out=raw).view(np.int8))
+                return out
             np.copyto(out, raw)  # a cast and a subtraction are faster than both in one ufunc
-            if self._standardizes:
+            if self._subtracts is None:
                 out -= self._mean
                 out *= self._scale
+            elif self._subtracts:
+                out -= self._subtracts
             return out
         wide = self._wide[:n]
         np.subtract(raw, self._mean, out=wide)

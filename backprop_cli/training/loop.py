@@ -210,8 +210,10 @@ class Trainer:
         most_rows = self.batch_size
         if not compiled:
             most_rows = max(self.batch_size, self._evaluation_batch)
-        features = dataset.train.features
-        n_rows = len(W) * W.shape[1]
+        folding = None
+        if not compiled:
+            n_rows, features = len(W) * W.shape[1], dataset.train.features
+            folding = folded_standardization(self.standardization, n_rows, features, self.dtype)
         engine = BatchEngine(
             W,
             b,
@@ -219,9 +221,7 @@ class Trainer:
             l2=[config.l2 for config in configs],
             n_classes=dataset.n_classes,
             batch_size=most_rows,
-            folded=None
-            if compiled
-            else folded_standardization(self.standardization, n_rows, features, self.dtype),
+            folded=None if folding is None else (folding.mean, folding.scale),
         )
         update = GradientDescent(
             engine,
@@ -234,7 +234,7 @@ class Trainer:
 
             threads = int(self.compute.threads)
             return CompiledSteps(*common, self.batch_size, dataset.image_shape, threads)
-        return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape)
+        return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape, folding)
 
     def _run_epoch(self, epoch: int, rates: Array, start: float, observer: Observer) -> None:
         order = epoch_order(self.dataset.train.rows, self.training.seed, epoch)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.datasets import Gatherer, Split, Standardization
+from backprop_cli.datasets import MIDDLE, Gatherer, Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
 from backprop_cli.objective import Objective
 from backprop_cli.training.evaluation import numpy_outcomes
 from backprop_cli.training.updates import GradientDescent
 
 _FEW_ROWS = 64  # of W: standardizing them is cheaper than standardizing every mini-batch
-_MOST_SPREADS = 4.0  # of the mean: two bits of float32 at most
+_MOST_SPREADS = 2.0  # of what is left of a mean: a bit of float32 at most
+
+
+class Folding(NamedTuple):
+    """A standardization that is left to the engine, but for one number.
+
+    ``mean``, d, is what remains of the mean when ``subtracted`` was taken from every feature;
+    ``scale``, d, is 1 / std.
+    """
+
+    mean: Array
+    scale: Array
+    subtracted: float
 
 
 class Steps(Protocol):
@@ -71,7 +83,7 @@ class NumpySteps:
     Parameters
     ----------
     engine, update
-        Of the models; `folded_standardization` says what ``folded`` the engine must have.
+        Of the models; the engine's ``folded`` is that of ``folding``.
     split
         The training examples.
     standardization
@@ -84,6 +96,8 @@ class NumpySteps:
         The most examples that `outcomes` may be asked for.
     image_shape
         (channels, height, width), needed for mirroring only.
+    folding
+        What the engine does of the standardization; None: nothing.
     """
 
     def __init__(
@@ -96,6 +110,7 @@ class NumpySteps:
         batch_size: int,
         most_rows: int,
         image_shape: tuple[int, int, int] | None,
+        folding: Folding | None,
     ) -> None:
         self.engine, self.update = engine, update
         self._split, self._objective, self._batch_size = split, objective, batch_size
@@ -104,7 +119,7 @@ class NumpySteps:
             engine.W.dtype,
             max(batch_size, most_rows),
             image_shape,
-            standardizes=engine.folded is None,
+            subtracts=None if folding is None else folding.subtracted,
         )
         self._targets = objective.buffer(batch_size)
 
@@ -149,18 +164,19 @@ class NumpySteps:
 
 def folded_standardization(
     standardization: Standardization, n_rows: int, features: NDArray[Any], dtype: np.dtype[Any]
-) -> tuple[Array, Array] | None:
-    """Return what the engine is to fold into W, or None if examples are to be standardized.
+) -> Folding | None:
+    """Return what the engine is to fold into W and b, or None if examples are to be standardized.
 
-    ``n_rows`` is M O. The scores are the same, W is smaller than a mini-batch where models and
-    classes are few, and few digits are lost where no mean is large against its spread.
+    ``n_rows`` is M O. The scores are the same; W is smaller than a mini-batch where models and
+    classes are few. No digits are lost where the means are small against the spreads, of bytes
+    perhaps after 128 was subtracted from all of them.
     """
     mean, std = standardization.mean, standardization.std
-    if (
-        n_rows > _FEW_ROWS
-        or dtype != np.float32
-        or not standardization.fits_float32(features.dtype)
-        or (np.abs(mean) > _MOST_SPREADS * std).any()
-    ):
+    if n_rows > _FEW_ROWS or dtype != np.float32:
         return None
-    return mean.astype(dtype), (1.0 / std).astype(dtype)
+    if not standardization.fits_float32(features.dtype):
+        return None
+    for subtracted in (MIDDLE, 0) if features.dtype == np.uint8 else (0,):
+        if (np.abs(mean - subtracted) <= _MOST_SPREADS * std).all():
+            return Folding((mean - subtracted).astype(dtype), (1 / std).astype(dtype), subtracted)
+    return None

@@ -3,18 +3,31 @@
 import numpy as np
 import pytest
 
-from backprop_cli.datasets import Standardization
+from backprop_cli.datasets import Gatherer, Standardization
 from backprop_cli.training.steps import folded_standardization
 
 PIXELS = Standardization(np.array([120.0, 130.0]), np.array([60.0, 65.0]))
+DARK = Standardization(np.array([0.5, 40.0]), np.array([0.6, 80.0]))
 
 
-def test_pixels_are_folded():
-    found = folded_standardization(PIXELS, 10, np.empty((1, 2), np.uint8), np.dtype(np.float32))
-    mean, scale = found
-    np.testing.assert_allclose(mean, [120, 130])
-    np.testing.assert_allclose(scale, [1 / 60, 1 / 65], rtol=1e-7)
-    assert mean.dtype == scale.dtype == np.float32
+@pytest.mark.parametrize(
+    ("standardization", "dtype", "subtracted", "mean"),
+    [
+        (PIXELS, "uint8", 128, [-8, 2]),
+        (PIXELS, "int16", 0, [120, 130]),
+        (DARK, "uint8", 0, [0.5, 40]),
+    ],
+)
+def test_means_that_are_small_against_the_spread_are_folded(
+    standardization, dtype, subtracted, mean
+):
+    found = folded_standardization(
+        standardization, 10, np.empty((1, 2), dtype), np.dtype(np.float32)
+    )
+    assert found.subtracted == subtracted
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-7)
+    np.testing.assert_allclose(found.scale, 1 / standardization.std, rtol=1e-7)
+    assert found.mean.dtype == found.scale.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -24,8 +37,22 @@ def test_pixels_are_folded():
         (PIXELS, 1000, "uint8", "float32"),  # W is larger than a mini-batch
         (PIXELS, 10, "float64", "float32"),  # float32 does not hold the features
         (Standardization(np.array([255.0, 1.0]), np.array([1.0, 1.0])), 10, "uint8", "float32"),
+        (Standardization(np.array([6.0, 1.0]), np.array([1.0, 1.0])), 10, "float32", "float32"),
     ],
 )
 def test_elsewhere_the_examples_are_standardized(standardization, n_rows, features, dtype):
     features = np.empty((1, 2), features)
     assert folded_standardization(standardization, n_rows, features, np.dtype(dtype)) is None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int16"])
+@pytest.mark.parametrize("subtracted", [0, 128])
+def test_a_gatherer_that_subtracts_one_number(dtype, subtracted):
+    features = np.random.default_rng(0).integers(0, 256, (9, 12)).astype(dtype)
+    gather = Gatherer(
+        Standardization(np.zeros(12), np.ones(12)), "float32", 4, (3, 2, 2), subtracts=subtracted
+    )
+    rows, flips = np.array([8, 0, 3]), np.array([True, False, True])
+    expected = features[rows].astype(float)
+    expected[flips] = expected[flips].reshape(2, 3, 2, 2)[..., ::-1].reshape(2, 12)
+    np.testing.assert_array_equal(gather(features, rows, flips), expected - subtracted)
