@@ -17,7 +17,7 @@ LEAST_STD = 1e-300
 _CHUNK_BYTES = 2_000_000
 _BYTE_ROWS = 256
 _MOST_BYTE_ROWS = 10_000_000  # n^2 times a square of a byte is below 2^63
-_MOST_SPREADS = 100.0  # of the mean: rounding it to float32 then moves x by 6e-6 spreads
+_MOST_SHIFT = 6e-6  # spreads: what rounding a mean to float32 may move x by
 _LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
 
 
@@ -37,13 +37,16 @@ class Standardization:
     def fits_float32(self, dtype: np.dtype[Any]) -> bool:
         """Say whether float32 keeps the digits of (x - mean) / std for features of ``dtype``.
 
-        It must hold the features exactly, and no mean may be large against its spread.
+        It must hold the features exactly, and the means closely enough for their spread. Then
+        x - mean is as good as exact, as numbers that are near each other subtract exactly.
         """
         return (
             np.can_cast(dtype, np.float32)
-            and bool((np.abs(self.mean) < _MOST_SPREADS * self.std).all())
             and bool((self.std > _LEAST_STD).all())
             and bool((np.abs(self.mean) < _LARGEST_MEAN).all())
+            and bool(
+                (np.abs(self.mean.astype(np.float32) - self.mean) <= _MOST_SHIFT * self.std).all()
+            )
         )
 
 

@@ -18,7 +18,8 @@ from backprop_cli.datasets import Dataset, Standardization
 from backprop_cli.errors import ConfigError
 
 _MOST_ROWS = 800  # of W, all models': beyond, the BLAS is the faster one
-_LEAST_WORK = 3e10  # floating-point operations: below, loading the kernels takes longer
+_LEAST_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
+# kernels takes longer than they spare
 _CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -88,12 +89,10 @@ def _obstacle(config: Config, dataset: Dataset, standardization: Standardization
         return f"needs model.dtype: float32, found {config.model.dtype}"
     if config.model.outputs == 1:
         return "needs model.outputs: per_class, found 1"
-    for split in (dataset.train, dataset.validation):
-        if split is not None and not _readable(split.features, standardization):
-            return (
-                "needs features that float32 holds exactly, of means that are not large against "
-                f"their spread; found {split.features.dtype}"
-            )
+    for name, split in (("train", dataset.train), ("validation", dataset.validation)):
+        obstacle = None if split is None else _unreadable(split.features, standardization)
+        if obstacle is not None:
+            return f"{obstacle} (the {name} split)"
     if importlib.util.find_spec("numba") is None:
         return "needs numba, found none: install backprop-cli[fast]"
     try:
@@ -105,11 +104,15 @@ def _obstacle(config: Config, dataset: Dataset, standardization: Standardization
     return None
 
 
-def _readable(features: NDArray[Any], standardization: Standardization) -> bool:
+def _unreadable(features: NDArray[Any], standardization: Standardization) -> str | None:
+    """Return why the kernels cannot read some features, or None."""
     dtype = features.dtype
-    return (
-        dtype.isnative
-        and dtype != np.float16  # numba has none
-        and features.flags.c_contiguous
-        and standardization.fits_float32(dtype)
-    )
+    if dtype == np.float16:
+        return "cannot read float16"
+    if not dtype.isnative or not features.flags.c_contiguous:
+        return "needs features in this machine's byte order, row by row, found others"
+    if not np.can_cast(dtype, np.float32):
+        return f"needs features that float32 holds exactly, found {dtype}"
+    if not standardization.fits_float32(dtype):
+        return "needs means that float32 holds closely for their spread, found larger ones"
+    return None

@@ -208,12 +208,26 @@ def test_what_the_kernels_cannot_do_is_refused_or_left_to_numpy(monkeypatch):
     assert chosen(wide) == "numpy"
     with pytest.raises(ConfigError, match=r"needs model\.dtype: float32, found float64"):
         chosen(data, "float64", "compiled")
-    with pytest.raises(ConfigError, match=r"float32 holds exactly.*found float64"):
+    with pytest.raises(ConfigError, match=r"float32 holds exactly, found float64 \(the train"):
         chosen(wide, backend="compiled")
+    other = dataclasses.replace(data, validation=dataset(90, 400, 10, "float16").train)
+    with pytest.raises(ConfigError, match=r"cannot read float16 \(the validation split\)"):
+        chosen(other, backend="compiled")
+    offset = dataset(2000, 400, 10, "float32")
+    offset.train.features[:, 7] += 1e8
+    with pytest.raises(ConfigError, match="means that float32 holds closely"):
+        chosen(offset, backend="compiled")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert chosen(data) == "numpy"
     with pytest.raises(ConfigError, match=r"install backprop-cli\[fast\]"):
         chosen(data, backend="compiled")
+
+
+def test_a_constant_feature_is_no_obstacle():
+    """Its mean is large against its spread, which is taken for 1, and held exactly."""
+    data = dataset(200, 40, 5)
+    data.train.features[:, 3] = 255
+    assert_same(data, {"learning_rate": 0.001})
 
 
 def test_a_small_job_is_left_to_numpy():
