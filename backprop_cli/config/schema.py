@@ -218,7 +218,8 @@ class Training(Section):
         description="A factor on each class; balanced: n / (classes there are x n_class).",
     )
     select_by: Literal["accuracy", "loss"] = Field(
-        "accuracy", description="The validation figure that says which epoch is best."
+        "accuracy",
+        description="The validation figure that says which epoch is best, the first of equal ones.",
     )
     keep: Literal["best", "last"] = Field(
         "best", description="The weights of which epoch become the model (without validation: last)"
