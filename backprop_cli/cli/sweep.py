@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="With --sample: draw the key between two numbers, even in its logarithm; repeatable.",
 )
-@click.option("--sample", type=click.IntRange(min=1), help="Draw so many settings at random.")
+@click.option("--sample", type=click.IntRange(1, 10_000), help="Draw so many settings at random.")
 @click.option("--output", metavar="DIR", type=click.Path(), help="The winner's run directory.")
 @click.option("--resume", is_flag=True, help="Go on with the sweep in the run directory.")
 @json_option
@@ -64,15 +63,13 @@ def sweep(
     values = _axes("--grid", grids)
     bounds = _axes("--range", ranges)
     _check_axes(values, bounds, sample)
-    if sample is None:
-        settings = combinations(values)
-    else:
+    settings = combinations(values)
+    if sample is not None:
         rng = generator(base.training.seed, Stream.SETTINGS)
-        settings = draws(values, {k: (v[0], v[1]) for k, v in bounds.items()}, sample, rng)
+        settings = draws(settings, {k: (v[0], v[1]) for k, v in bounds.items()}, sample, rng)
     configs: list[Config] = []
     for setting in settings:
-        own = tuple(f"{key}={json.dumps(value)}" for key, value in setting.items())
-        config = check_config(text, config_file, (*overrides, *own))
+        config = check_config(text, config_file, overrides, setting)
         configs.append(with_absolute_paths(config, output))
     job = Sweep(configs, settings)
     try:
@@ -96,7 +93,7 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
     Raises
     ------
     ConfigError
-        No key that can be swept, a key twice, or no list of values.
+        No key that can be swept, a key or a value twice, or no list of values.
     """
     from backprop_cli.config import parse_values
     from backprop_cli.errors import ConfigError
@@ -109,14 +106,13 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
         if not equals:
             raise ConfigError(f"{label}: expected KEY=V1,V2, as in l2=0,1e-3")
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.4)
-            hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(KEYS)}"
-            )
-            raise ConfigError(f"{label}: {key} cannot be swept{hint}")
+            raise ConfigError(f"{label}: {key} cannot be swept; expected one of {', '.join(KEYS)}")
         if key in axes:
             raise ConfigError(f"{label}: {key} is given twice")
         axes[key] = parse_values(listing, label)
+        for number, value in enumerate(axes[key]):
+            if value in axes[key][:number]:
+                raise ConfigError(f"{label}: {value} is given twice")
     return axes
 
 
@@ -124,12 +120,18 @@ def _check_axes(
     values: dict[str, list[Any]], bounds: dict[str, list[Any]], sample: int | None
 ) -> None:
     from backprop_cli.errors import ConfigError
+    from backprop_cli.training.sweep import REAL_KEYS
 
     if not values and not bounds:
         raise ConfigError("a sweep needs --grid KEY=V1,V2,...; repeatable")
     if bounds and sample is None:
         raise ConfigError("--range needs --sample N: how many settings to draw")
     for key, pair in bounds.items():
+        if key not in REAL_KEYS:
+            raise ConfigError(
+                f"--range {key}: expected one of {', '.join(REAL_KEYS)}; give the values of "
+                f"{key} by --grid"
+            )
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair)
         if len(pair) != 2 or not numbers or not 0 < pair[0] <= pair[1] < float("inf"):
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -48,8 +48,16 @@ def read_config(file: str | pathlib.Path) -> bytes:
         raise ConfigError(printable(f"{file}: cannot read the config: {why}")) from error
 
 
-def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) -> Config:
-    """Check a config's YAML text; ``name`` stands for it in messages. See `load_config`."""
+def check_config(
+    text: str | bytes,
+    name: str,
+    overrides: Sequence[str] = (),
+    setting: Mapping[str, Any] | None = None,
+) -> Config:
+    """Check a config's YAML text; ``name`` stands for it in messages. See `load_config`.
+
+    ``setting`` has values of dotted keys that a sweep gives, over all others.
+    """
     name = printable(name)
     source = parse(text, name)
     if not isinstance(source.value, dict):
@@ -60,6 +68,9 @@ def check_config(text: str | bytes, name: str, overrides: Sequence[str] = ()) ->
     problems = list(source.problems)
     for override in overrides:
         _apply(override, source.value, origins, problems)
+    for key, value in (setting or {}).items():
+        label = printable(f"sweep {key}={value}")
+        _set(tuple(key.split(".")), value, label, source.value, origins, problems)
     try:
         config = Config.model_validate(source.value)
     except ValidationError as error:
@@ -85,6 +96,17 @@ def _apply(
         problems.append(str(error))
         return
     problems += parsed.problems
+    _set(path, parsed.value, label, value, origins, problems)
+
+
+def _set(
+    path: Path,
+    new: Any,
+    label: str,
+    value: dict[str, Any],
+    origins: dict[Path, str],
+    problems: list[str],
+) -> None:
     section = value
     for part in path[:-1]:
         inner = section.get(str(part))
@@ -94,7 +116,7 @@ def _apply(
             problems.append(f"{label}: {part} is no mapping, so it has no key {path[-1]!r}")
             return
         section = inner
-    section[str(path[-1])] = parsed.value
+    section[str(path[-1])] = new
     for other in [other for other in origins if other[: len(path)] == path]:
         del origins[other]  # what it replaces, however deep
     for length in range(1, len(path) + 1):

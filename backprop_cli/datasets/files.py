@@ -30,8 +30,9 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
             if candidate.is_file():
                 return candidate
     there = sorted(p.name for p in directory.iterdir() if p.is_file())
-    near = difflib.get_close_matches(names[0], there, n=3, cutoff=0.5) or there[:5]
-    hint = f"; the folder has {', '.join(near)}" if near else "; the folder has no files"
+    near = sorted(difflib.get_close_matches(names[0], there, n=3, cutoff=0.5)) or there[:5]
+    more = ", ..." if len(near) < len(there) else ""
+    hint = f"; the folder has {', '.join(near)}{more}" if near else "; the folder has no files"
     raise DataError(f"{directory / names[0]}: no such file{hint}")
 
 

@@ -140,7 +140,7 @@ def _split(data: DataSection, parts: Parts, class_names: tuple[str, ...]) -> Dat
             raise DataError(f"data.{name}: {part} of {len(labels)} examples leaves {name} empty")
         if size >= len(rows):
             raise DataError(
-                f"data.{name}: {size} of the {len(rows)} examples there are leaves none to train on"
+                f"data.{name}: {size} examples of {len(rows)} there are leaves none to train on"
             )
         rng = generator(data.seed, Stream.SPLIT, _ORDER.index(name))
         held, rows = draw(rows, labels, size, rng, stratified=data.stratified)

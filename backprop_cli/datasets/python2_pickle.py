@@ -179,8 +179,8 @@ def _unpickled(source: Any, path: pathlib.Path) -> Any:
     except OSError:
         raise
     except Exception as error:
-        # A broken pickle can raise nearly anything; what it says goes into the message.
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # A broken pickle can raise nearly anything; only what is ours to say goes to the user.
+        what = error if isinstance(error, pickle.UnpicklingError) else "cut short or damaged"
         raise DataError(f"{path}: not a CIFAR file of the python layout: {what}") from error
 
 

@@ -20,7 +20,7 @@ from backprop_cli.datasets import (
     epoch_order,
     fit_standardization,
 )
-from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.engine import BatchEngine
 from backprop_cli.errors import DivergedError
 from backprop_cli.objective import (
     Objective,
@@ -194,12 +194,12 @@ class Trainer:
             config.loss,
         )
 
-    def _epoch_rates(self, epoch: int) -> Array:
+    def _epoch_rates(self, epoch: int) -> NDArray[np.float64]:
         """Return the learning rate of each step of an epoch and each model, steps x M."""
         steps = epoch * self.steps_per_epoch + np.arange(self.steps_per_epoch)
         rates = np.stack(
             [learning_rates(c.training, steps, self.steps_per_epoch) for c in self.configs], axis=1
-        ).astype(self.dtype)
+        )
         rates[:, [selection.stopped for selection in self.selections]] = 0
         return rates
 
@@ -236,7 +236,9 @@ class Trainer:
             return CompiledSteps(*common, self.batch_size, dataset.image_shape, threads)
         return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape, folding)
 
-    def _run_epoch(self, epoch: int, rates: Array, start: float, observer: Observer) -> None:
+    def _run_epoch(
+        self, epoch: int, rates: NDArray[np.float64], start: float, observer: Observer
+    ) -> None:
         order = epoch_order(self.dataset.train.rows, self.training.seed, epoch)
         mirrored = None
         if self.training.horizontal_flips:
@@ -246,7 +248,8 @@ class Trainer:
             end = min(step + self._steps_at_once, self.steps_per_epoch)
             batches = slice(step * self.batch_size, end * self.batch_size)
             flags = None if mirrored is None else mirrored[batches]
-            made, losses = self._steps.train(order[batches], flags, rates[step:end], self._largest)
+            own = rates[step:end].astype(self.dtype)
+            made, losses = self._steps.train(order[batches], flags, own, self._largest)
             step += made
             if step < end:
                 batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
@@ -261,7 +264,7 @@ class Trainer:
         self,
         losses: NDArray[np.float64],
         place: str,
-        rates: Array,
+        rates: NDArray[np.float64],
         rows: NDArray[np.intp],
         mirrored: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -286,7 +289,9 @@ class Trainer:
         if all(self.diverged):
             raise DivergedError(self.diverged[0])
 
-    def _finish_epoch(self, epoch: int, rates: Array, start: float) -> list[EpochRecord | None]:
+    def _finish_epoch(
+        self, epoch: int, rates: NDArray[np.float64], start: float
+    ) -> list[EpochRecord | None]:
         """Evaluate, keep the best weights, return the history's lines; ``epoch`` from 1."""
         train = self._evaluate(self.dataset.train, self.objective)
         validation = None

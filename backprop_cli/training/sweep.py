@@ -48,6 +48,9 @@ KEYS = (
 """What the models of a sweep may differ in: all that leaves their mini-batches the same, and the
 seed, of which each value is a pass of its own."""
 
+REAL_KEYS = ("training.learning_rate", "l2", "training.momentum", "label_smoothing")
+"""Those of them that can be drawn from a range."""
+
 Settings = dict[str, Any]
 
 
@@ -57,21 +60,32 @@ def combinations(grids: Mapping[str, Sequence[Any]]) -> list[Settings]:
 
 
 def draws(
-    grids: Mapping[str, Sequence[Any]],
+    settings: Sequence[Settings],
     ranges: Mapping[str, tuple[float, float]],
     n: int,
     rng: np.random.Generator,
 ) -> list[Settings]:
-    """Draw n settings: a value of each grid, and a number of each range, even in its logarithm."""
+    """Draw n settings: one of those given, and a number of each range, even in its logarithm.
+
+    Without ranges no setting is drawn twice.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than n.
+    """
+    if not ranges and n > len(settings):
+        raise ConfigError(f"--sample {n}: expected at most {len(settings)}, the combinations")
+    chosen = rng.choice(len(settings), n, replace=bool(ranges))
     return [
         {
-            **{key: values[int(rng.integers(len(values)))] for key, values in grids.items()},
+            **settings[k],
             **{
                 key: float(np.exp(rng.uniform(math.log(low), math.log(high))))
                 for key, (low, high) in ranges.items()
             },
         }
-        for _ in range(n)
+        for k in chosen
     ]
 
 
@@ -333,7 +347,10 @@ class Sweep:
             raise ModelFileError(f"{self.path}: this sweep has finished; backprop eval shows it")
         file = self.path / checkpoint.FILE_NAME
         if not file.exists():
-            raise ModelFileError(f"{self.path}: no sweep to go on with, found no {file.name}")
+            raise ModelFileError(
+                f"{self.path}: no sweep to go on with, found no {file.name}; "
+                "without --resume it starts anew"
+            )
         saved = Checkpoint(file)
         about = saved.about
         if "sweep" not in about:

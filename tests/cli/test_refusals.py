@@ -218,3 +218,9 @@ def test_bad_usage_is_exit_2(run, args):
     status, out, err = run(*args)
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_misspelt_command_is_told_which_was_meant(run):
+    assert (
+        run("trian")[2].splitlines()[-1] == "Error: No such command 'trian'. Did you mean 'train'?"
+    )

@@ -1,6 +1,7 @@
 """CIFAR in the bytes of the published files: every opcode that Python 2 wrote, memo and all."""
 
 import pickle
+import re
 import struct
 
 import numpy as np
@@ -269,7 +270,7 @@ def test_a_pickle_cut_short_anywhere_is_one_line(cifar10):
 
     check()
     for size in (*range(0, 300, 7), len(WHOLE) - 1, len(WHOLE) - 2, len(WHOLE) - 60):
-        refused(folder, "python", WHOLE[:size])
+        assert re.search("cut short|truncated|asks to run", refused(folder, "python", WHOLE[:size]))
 
 
 def test_a_binary_file_cut_short_within_an_image_is_one_line(cifar10):

@@ -45,6 +45,11 @@ def standardized(dataset):
     return (pixels - pixels.mean(axis=0)) / pixels.std(axis=0), dataset.train.labels[rows]
 
 
+def test_the_history_has_the_rate_that_was_given_not_its_nearest_float32():
+    _, listener = trained(config("training: {epochs: 1, learning_rate: 0.003}"))
+    assert listener.records[0][0].learning_rate == 0.003
+
+
 @pytest.mark.parametrize("batch_size", [100, 77, 1000])
 def test_softmax_training_equals_a_plain_loop(batch_size):
     """230 examples: 100 and 77 do not divide them, 1000 is more than there are."""

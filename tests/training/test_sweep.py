@@ -42,12 +42,20 @@ def test_combinations():
 
 
 def test_draws_are_even_in_the_logarithm():
-    found = draws({"l2": [0, 1]}, {"rate": (1e-4, 1.0)}, 4000, np.random.default_rng(0))
+    settings = [{"l2": 0}, {"l2": 1}]
+    found = draws(settings, {"rate": (1e-4, 1.0)}, 4000, np.random.default_rng(0))
     logarithms = np.log10([setting["rate"] for setting in found])
     assert -4 <= logarithms.min() < logarithms.max() <= 0
     shares = np.histogram(logarithms, 4, (-4, 0))[0] / 4000
     np.testing.assert_allclose(shares, 0.25, atol=0.04)  # six standard deviations
     assert {setting["l2"] for setting in found} == {0, 1}
+
+
+def test_nothing_is_drawn_twice_without_a_range():
+    settings = combinations({"l2": [0, 1, 2], "loss": ["a", "b"]})
+    found = draws(settings, {}, 6, np.random.default_rng(0))
+    assert found != settings
+    assert sorted(found, key=str) == sorted(settings, key=str)
 
 
 GRIDS = ("--grid", "training.learning_rate=1e-3,0.05", "--grid",
@@ -134,9 +142,12 @@ def test_all_diverged_is_exit_3(run, tmp_path):
         (("--grid", "l2"), "expected KEY=V1,V2"),
         (("--grid", "l2="), "expected values, found none"),
         (("--grid", "training.batch_size=1,2"), "cannot be swept"),
-        (("--grid", "learning_rate=1,2"), "did you mean 'training.learning_rate'"),
+        (("--grid", "learning_rate=1,2"), "expected one of training.learning_rate, l2,"),
         (("--grid", "l2=1", "--grid", "l2=2"), "given twice"),
-        (("--grid", "l2=-1,1"), "expected a number >= 0.0, found -1"),
+        (("--grid", "l2=1,2,1"), "1 is given twice"),
+        (("--grid", "l2=1,2", "--sample", "3"), "--sample 3: expected at most 2"),
+        (("--grid", "l2=-1,1"), "sweep l2=-1: l2: expected a number >= 0.0, found -1"),
+        (("--range", "training.seed=1,9", "--sample", "2"), "give the values of training.seed by"),
         (("--grid", "l2=[1"), "not valid YAML"),
         (("--range", "l2=1e-3,1"), "needs --sample"),
         (("--range", "l2=0,1", "--sample", "3"), "expected LOW,HIGH"),

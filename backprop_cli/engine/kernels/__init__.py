@@ -6,10 +6,12 @@ classes are few. This package needs numba, and is imported only where it is used
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
 import pathlib
+import shutil
 import tempfile
 from typing import Any
 
@@ -32,7 +34,9 @@ def _cache_folder() -> str:
         if not os.access(folder, os.W_OK):
             raise PermissionError
     except (OSError, RuntimeError):
-        return tempfile.mkdtemp(prefix="backprop-kernels-")
+        own = tempfile.mkdtemp(prefix="backprop-kernels-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        return own
     return str(folder)
 
 
