@@ -63,10 +63,11 @@ def sweep(
     values = _axes("--grid", grids)
     bounds = _axes("--range", ranges)
     _check_axes(values, bounds, sample)
-    settings = combinations(values)
-    if sample is not None:
+    if sample is None:
+        settings = combinations(values)
+    else:
         rng = generator(base.training.seed, Stream.SETTINGS)
-        settings = draws(settings, {k: (v[0], v[1]) for k, v in bounds.items()}, sample, rng)
+        settings = draws(values, {k: (v[0], v[1]) for k, v in bounds.items()}, sample, rng)
     configs: list[Config] = []
     for setting in settings:
         config = check_config(text, config_file, overrides, setting)

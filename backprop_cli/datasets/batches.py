@@ -41,7 +41,7 @@ class Gatherer:
         (channels, height, width), needed for mirroring only.
     subtracts
         Only this number is subtracted, from every feature, and the rest of the standardization is
-        left to who uses the examples; float32 must then hold the features. None: standardize.
+        left to who uses the examples. None: standardize.
     """
 
     def __init__(
@@ -77,22 +77,19 @@ class Gatherer:
         if flips is not None and self._image_shape is not None:
             images = raw.reshape(n, *self._image_shape)
             images[flips] = images[flips, ..., ::-1]
-        if self._wide is None:
-            if self._subtracts == MIDDLE and raw.dtype == np.uint8:
-                # A byte less 128 has the same bits but the first, read as a signed one.
-                np.copyto(out, np.bitwise_xor(raw, MIDDLE, out=raw).view(np.int8))
-                return out
-            np.copyto(out, raw)  # a cast and a subtraction are faster than both in one ufunc
-            if self._subtracts is None:
-                out -= self._mean
-                out *= self._scale
-            elif self._subtracts:
-                out -= self._subtracts
+        if self._subtracts == MIDDLE and raw.dtype == np.uint8:
+            # A byte less 128 has the same bits but the first, read as a signed one.
+            np.copyto(out, np.bitwise_xor(raw, MIDDLE, out=raw).view(np.int8))
             return out
-        wide = self._wide[:n]
-        np.subtract(raw, self._mean, out=wide)
-        wide *= self._scale
-        np.copyto(out, wide, casting="same_kind")
+        x = out if self._wide is None else self._wide[:n]
+        np.copyto(x, raw)  # a cast and a subtraction are faster than both in one ufunc
+        if self._subtracts is None:
+            x -= self._mean
+            x *= self._scale
+        elif self._subtracts:
+            x -= self._subtracts
+        if x is not out:
+            np.copyto(out, x, casting="same_kind")
         return out
 
     def _prepare(self, dtype: np.dtype[Any]) -> None:

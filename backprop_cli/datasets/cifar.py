@@ -116,12 +116,14 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
     paths = [existing(directory, name, f"{name}.bin") for name in names]
     with reading(directory):
         most = sum(path.stat().st_size for path in paths) // N_PIXELS
-    features = np.empty((most, N_PIXELS), np.uint8)  # memory is used only where it is written
-    labels = np.empty(most, np.int64)
+        features = np.empty((most, N_PIXELS), np.uint8)  # memory is used only where it is written
+        labels = np.empty(most, np.int64)
     n = 0
     for path in paths:
         pixels, own = _read_file(path, kind, features[n:].reshape(-1))
         end = n + len(own)
+        if end > most:
+            raise DataError(f"{path}: became longer while it was read")
         if _address(pixels) != _address(features[n:end]):
             features[n:end] = pixels
         labels[n:end] = own
@@ -186,6 +188,8 @@ def _read_binary(
                 "cut short, or of another data set"
             )
         n = size // record
+        if n * N_PIXELS > len(room):  # it became longer meanwhile
+            room = np.empty(n * N_PIXELS, np.uint8)
         pixels, labels = room[: n * N_PIXELS].reshape(n, N_PIXELS), np.empty(n, np.int64)
         for first in range(0, n, _RECORDS):
             some = slice(first, min(first + _RECORDS, n))

@@ -15,7 +15,8 @@ LEAST_STD = 1e-300
 """A smaller spread, of which 1 / std would overflow, is taken for none."""
 
 _CHUNK_BYTES = 2_000_000
-_BYTE_ROWS = 256
+_BYTE_ROWS = 256  # at most, so that sums are exact
+_BYTE_NUMBERS = 1_000_000  # at most at once, but for one row
 _MOST_BYTE_ROWS = 10_000_000  # n^2 times a square of a byte is below 2^63
 _MOST_SHIFT = 6e-6  # spreads: what rounding a mean to float32 may move x by
 _LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
@@ -101,11 +102,12 @@ def _byte_moments(
 
     d = split.features.shape[1]
     total, squares = np.zeros(d, np.int64), np.zeros(d, np.int64)
-    x, ones = np.empty((_BYTE_ROWS, d), np.float32), np.ones(_BYTE_ROWS, np.float32)
+    step = max(1, min(_BYTE_ROWS, _BYTE_NUMBERS // d))
+    x, ones = np.empty((step, d), np.float32), np.ones(step, np.float32)
     n = len(split)
     with threadpool_limits(1):  # two threads are slower at so small a product, and vary
-        for first in range(0, n, _BYTE_ROWS):
-            rows = split.rows[first : first + _BYTE_ROWS]
+        for first in range(0, n, step):
+            rows = split.rows[first : first + step]
             chunk, one = x[: len(rows)], ones[: len(rows)]
             np.copyto(chunk, split.features[rows])
             total += (one @ chunk).astype(np.int64)

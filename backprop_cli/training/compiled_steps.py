@@ -53,7 +53,8 @@ def _started_pool(workers: int) -> ThreadPoolExecutor:
 class CompiledSteps:
     """Steps by `backprop_cli.engine.kernels`; see `Steps`, and `NumpySteps` for the parameters.
 
-    float32 and a score a class only. ``threads`` threads work, the caller's own included.
+    float32 and a score a class only. ``threads`` threads work, the caller's own included;
+    ``validation`` is what `outcomes` will be asked of beside the training split.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class CompiledSteps:
         batch_size: int,
         image_shape: tuple[int, int, int] | None,
         threads: int,
+        validation: Split | None,
     ) -> None:
         self.engine, self.update = engine, update
+        self._evaluated = [split] if validation is None else [split, validation]
         self._split, self._batch_size = split, batch_size
         M, C, d = engine.W.shape
         K = M * C
@@ -104,6 +107,7 @@ class CompiledSteps:
             ahead=update.nesterov,
         )
         piece = min(batch_size, kernels.PIECE)
+        self._before = np.empty_like(engine.W)  # W scaled, at the beginning of a call
         self._work = kernels.Work(
             x=np.zeros((blocks, piece, padded_width), split.features.dtype),
             places=np.arange(piece),
@@ -124,11 +128,13 @@ class CompiledSteps:
         training = (0, 1, *self._arguments(none, None, rates), np.zeros(M), np.zeros((0, M)))
         losses, decisions = np.zeros((M, 0), self.engine.W.dtype), np.zeros((M, 0), np.intp)
         smoothing = self._models.smoothing
-        nothing = self._evaluation(self._split, none, smoothing, losses, decisions)
-        evaluation = (0, 1, *nothing)
+        calls = [(kernels.train, training)]
+        for part in {split.features.dtype: split for split in self._evaluated}.values():
+            nothing = self._evaluation(part, none, smoothing, losses, decisions)
+            calls.append((kernels.evaluate, (0, 1, *nothing)))
 
         def load() -> None:
-            for kernel, arguments in ((kernels.train, training), (kernels.evaluate, evaluation)):
+            for kernel, arguments in calls:
                 load_from_cache(kernel, arguments)
                 kernel(*arguments)  # does nothing, as there are no rows; compiles if it has to
 
@@ -158,17 +164,22 @@ class CompiledSteps:
         """Make a step for each row of ``rates``; see `Steps.train`."""
         losses = np.empty(rates.shape)
         self._work.counter[0] = 0
-        parameters = (
-            (self.engine.W, self._models.W),
-            (self.update.velocity_W, self._models.velocity_W),
+        W, V = self.engine.W, self.update.velocity_W
+        scaled_W, scaled_V = (
+            self._models.W.reshape(W.shape),
+            self._models.velocity_W.reshape(V.shape),
         )
-        for plain, scaled in parameters:
-            np.multiply(plain, self._scale, out=scaled.reshape(plain.shape))
+        np.multiply(W, self._scale, out=scaled_W)
+        np.multiply(V, self._scale, out=scaled_V)
+        np.copyto(self._before, scaled_W)
         made = self._on_all_threads(
             kernels.train, *self._arguments(rows, mirrored, rates), largest, losses
         )
-        for plain, scaled in parameters:
-            np.multiply(scaled.reshape(plain.shape), self._std, out=plain)
+        # Only by how far it moved: W scaled and back, call after call, would lose digits.
+        moved = np.subtract(scaled_W, self._before, out=self._before)
+        moved *= self._std
+        W += moved
+        np.multiply(scaled_V, self._std, out=V)
         return made, losses[: made + 1]
 
     def outcomes(

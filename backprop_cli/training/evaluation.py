@@ -25,19 +25,10 @@ def evaluation_batch(n_features: int, n_scores: int, itemsize: int) -> int:
 
 @dataclass(frozen=True)
 class Figures:
-    """Mean loss and accuracy of M models, and what they decided.
-
-    Attributes
-    ----------
-    loss, accuracy
-        M numbers each.
-    decisions
-        M x n classes.
-    """
+    """Mean loss and accuracy of M models: M numbers each."""
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
-    decisions: NDArray[np.intp]
 
 
 def numpy_outcomes(
@@ -60,23 +51,27 @@ def evaluate(
     objective: Objective,
     n_models: int,
     batch: int,
+    decisions: NDArray[np.intp] | None = None,
 ) -> Figures:
-    """Return loss, accuracy and decisions of M models on every example of a split.
+    """Return loss and accuracy of M models on all examples of a split.
 
-    ``outcomes`` is asked for ``batch`` rows at once.
+    ``outcomes`` is asked for ``batch`` rows at once; what the models decide goes to ``decisions``,
+    M x n, if there is such an array.
     """
     n = len(split)
-    total = np.zeros(n_models)
-    decisions = np.empty((n_models, n), np.intp)
+    total, right = np.zeros(n_models), np.zeros(n_models)
     for examples in _slices(n, batch):
         rows = split.rows[examples]
-        losses, decisions[:, examples] = outcomes(split, rows, objective)
-        weights = objective.example_weights(split.labels[rows])
+        losses, decided = outcomes(split, rows, objective)
+        labels = split.labels[rows]
+        weights = objective.example_weights(labels)
         if weights is not None:
             losses *= weights
         total += losses.sum(axis=1, dtype=np.float64)
-    right = decisions == split.own_labels()
-    return Figures(total / n, right.mean(axis=1), decisions)
+        right += (decided == labels).sum(axis=1)
+        if decisions is not None:
+            decisions[:, examples] = decided
+    return Figures(total / n, right / n)
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

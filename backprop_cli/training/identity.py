@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,19 @@ from backprop_cli.errors import ConfigError
 
 
 def coming_fingerprint(dataset: Dataset) -> Future[str]:
-    """Return the fingerprint that a thread is at work on, beside what else starts a run."""
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(fingerprint, dataset)
-    pool.shutdown(wait=False)
+    """Return the fingerprint that a thread is at work on, beside what else starts a run.
+
+    A daemon, so that nobody waits for it whose run is refused or interrupted meanwhile.
+    """
+    future: Future[str] = Future()
+
+    def take() -> None:
+        try:
+            future.set_result(fingerprint(dataset))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=take, daemon=True).start()
     return future
 
 

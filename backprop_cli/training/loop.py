@@ -233,7 +233,9 @@ class Trainer:
             from backprop_cli.training.compiled_steps import CompiledSteps
 
             threads = int(self.compute.threads)
-            return CompiledSteps(*common, self.batch_size, dataset.image_shape, threads)
+            return CompiledSteps(
+                *common, self.batch_size, dataset.image_shape, threads, dataset.validation
+            )
         return NumpySteps(*common, self.batch_size, most_rows, dataset.image_shape, folding)
 
     def _run_epoch(

@@ -72,10 +72,11 @@ class LinearModel:
         batch = evaluation_batch(d, C, self.weights.itemsize)
         engine, gather = self._engine(batch)
         plain = plain_objective(C, self.weights.dtype)
+        decisions = np.empty((1, len(split)), np.intp)
         with np.errstate(over="ignore", invalid="ignore"):
             outcomes = functools.partial(numpy_outcomes, engine, gather)
-            figures = evaluate(outcomes, split, plain, 1, batch)
-        confusion = confusion_matrix(labels, figures.decisions[0], C)
+            figures = evaluate(outcomes, split, plain, 1, batch, decisions)
+        confusion = confusion_matrix(labels, decisions[0], C)
         return Evaluation(float(figures.loss[0]), confusion, self.class_names)
 
     def predict(

@@ -51,42 +51,58 @@ seed, of which each value is a pass of its own."""
 REAL_KEYS = ("training.learning_rate", "l2", "training.momentum", "label_smoothing")
 """Those of them that can be drawn from a range."""
 
+MOST_SETTINGS = 10_000
+"""Of a sweep: each is checked by itself, and all models are in memory at once."""
+
 Settings = dict[str, Any]
 
 
 def combinations(grids: Mapping[str, Sequence[Any]]) -> list[Settings]:
-    """Return every combination of the values of each key."""
+    """Return every combination of the values of each key.
+
+    Raises
+    ------
+    ConfigError
+        There are more than `MOST_SETTINGS`.
+    """
+    count = math.prod(map(len, grids.values()))
+    if count > MOST_SETTINGS:
+        raise ConfigError(
+            f"--grid: {count} combinations, expected at most {MOST_SETTINGS}; --sample N draws some"
+        )
     return [dict(zip(grids, values, strict=True)) for values in itertools.product(*grids.values())]
 
 
 def draws(
-    settings: Sequence[Settings],
+    grids: Mapping[str, Sequence[Any]],
     ranges: Mapping[str, tuple[float, float]],
     n: int,
     rng: np.random.Generator,
 ) -> list[Settings]:
-    """Draw n settings: one of those given, and a number of each range, even in its logarithm.
+    """Draw n settings: a value of each grid, and a number of each range, even in its logarithm.
 
     Without ranges no setting is drawn twice.
 
     Raises
     ------
     ConfigError
-        There are fewer than n.
+        The grids have fewer than n combinations.
     """
-    if not ranges and n > len(settings):
-        raise ConfigError(f"--sample {n}: expected at most {len(settings)}, the combinations")
-    chosen = rng.choice(len(settings), n, replace=bool(ranges))
-    return [
-        {
-            **settings[k],
-            **{
-                key: float(np.exp(rng.uniform(math.log(low), math.log(high))))
-                for key, (low, high) in ranges.items()
-            },
-        }
-        for k in chosen
-    ]
+    most = math.prod(map(len, grids.values()))
+    if not ranges and n > most:
+        raise ConfigError(f"--sample {n}: expected at most {most}, the combinations there are")
+    found: list[Settings] = []
+    seen: set[tuple[int, ...]] = set()
+    while len(found) < n:
+        places = tuple(int(rng.integers(len(values))) for values in grids.values())
+        if not ranges and places in seen:
+            continue
+        seen.add(places)
+        setting = {key: values[k] for (key, values), k in zip(grids.items(), places, strict=True)}
+        for key, (low, high) in ranges.items():
+            setting[key] = float(np.exp(rng.uniform(math.log(low), math.log(high))))
+        found.append(setting)
+    return found
 
 
 @dataclass(frozen=True)

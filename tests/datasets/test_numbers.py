@@ -70,6 +70,17 @@ def test_a_constant_feature_becomes_zero_exactly(value, n):
     assert not standardized(features, "float64")[:, 0].any()
 
 
+@pytest.mark.parametrize("d", [3, 5000])
+def test_sums_of_many_bright_bytes_are_exact(d):
+    """Their squares add up to more than float32 counts one by one."""
+    features = np.random.default_rng(0).integers(200, 256, (5000, 3), np.uint8)
+    found = fit_standardization(dataset(np.tile(features, (1, d // 3 + 1))), "per_feature")
+    for column in range(3):
+        mean, std = exact(features[:, column])
+        assert found.mean[column] == mean
+        assert found.std[column] == pytest.approx(std, rel=1e-15)
+
+
 def test_statistics_are_of_the_training_rows_alone(tmp_path):
     """Held-out rows of the same file, and rows beyond the limit, are a million times larger."""
     rng = np.random.default_rng(0)

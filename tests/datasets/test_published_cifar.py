@@ -1,8 +1,11 @@
 """CIFAR in the bytes of the published files: every opcode that Python 2 wrote, memo and all."""
 
+import pathlib
 import pickle
 import re
 import struct
+import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import load_dataset
+from backprop_cli.datasets import cifar, load_dataset
 from backprop_cli.errors import DataError
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=60)
@@ -284,6 +287,36 @@ def test_a_binary_file_cut_short_within_an_image_is_one_line(cifar10):
     check()
     refused(folder, "binary", b"")
     refused(folder, "binary", BINARY + b"\0")
+
+
+@pytest.mark.parametrize("layout", ["python", "binary"])
+def test_a_file_that_grows_while_it_is_read_is_one_line(cifar10, layout, monkeypatch):
+    """Its size was asked before: as if it had been one image then."""
+    folder, _ = cifar10
+    name = "data_batch_1" if layout == "python" else "data_batch_1.bin"
+    sizes = iter([RECORD])
+    stat = pathlib.Path.stat
+
+    def earlier(self, **options):
+        found = stat(self, **options)
+        if self.name == name and (size := next(sizes, None)):
+            return types.SimpleNamespace(st_size=size, st_mode=found.st_mode)
+        return found
+
+    monkeypatch.setattr(cifar, "existing", lambda directory, *names: directory / name)
+    monkeypatch.setattr(pathlib.Path, "stat", earlier)
+    with pytest.raises(DataError, match=f"{name}: became longer while it was read"):
+        cifar._read_files(folder / layout, ["data_batch_1"], cifar.CIFAR10)
+
+
+def test_a_pickle_that_asks_for_gigabytes_gets_no_more_than_it_holds(cifar10):
+    folder, _ = cifar10
+    tracemalloc.start()
+    try:
+        refused(folder, "python", b"\x80\x02}(U\x04dataT\xff\xff\xff\x7f" + bytes(100_000) + b"u.")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 HOSTILE = {

@@ -136,6 +136,25 @@ def test_a_validation_split_of_another_type():
     np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_thousands_of_short_calls_lose_no_digits(momentum):
+    """A step a call: what W is converted from and to must not add up."""
+    data = dataset(60, 20, 3)
+    rows, largest = np.arange(60), np.full(1, np.inf)
+    weights = {}
+    for backend, dtype in (("numpy", "float64"), ("numpy", "float32"), ("compiled", "float32")):
+        own = config(backend, dtype, batch_size=60, learning_rate=1e-3, momentum=momentum)
+        trainer = Trainer(data, [own])
+        rates = np.full((1, 1), 1e-3, dtype)
+        for _ in range(3000):
+            trainer._steps.train(rows, None, rates, largest)
+        weights[backend, dtype] = trainer.engine.W.astype(float)
+    exact = weights["numpy", "float64"]
+    for backend in ("numpy", "compiled"):
+        error = np.abs(weights[backend, "float32"] - exact).max() / np.abs(exact).max()
+        assert error < 1e-5, backend
+
+
 @pytest.mark.parametrize("weights", ["balanced", [0.0, 1.0, 2.5]])
 def test_class_weights(weights):
     assert_same(dataset(200, 40, 3), {"class_weights": weights})

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from backprop_cli.cli.main import main
+from backprop_cli.errors import ConfigError
 from backprop_cli.training.sweep import combinations, draws
 
 CONFIG = """\
@@ -42,8 +43,7 @@ def test_combinations():
 
 
 def test_draws_are_even_in_the_logarithm():
-    settings = [{"l2": 0}, {"l2": 1}]
-    found = draws(settings, {"rate": (1e-4, 1.0)}, 4000, np.random.default_rng(0))
+    found = draws({"l2": [0, 1]}, {"rate": (1e-4, 1.0)}, 4000, np.random.default_rng(0))
     logarithms = np.log10([setting["rate"] for setting in found])
     assert -4 <= logarithms.min() < logarithms.max() <= 0
     shares = np.histogram(logarithms, 4, (-4, 0))[0] / 4000
@@ -52,10 +52,17 @@ def test_draws_are_even_in_the_logarithm():
 
 
 def test_nothing_is_drawn_twice_without_a_range():
-    settings = combinations({"l2": [0, 1, 2], "loss": ["a", "b"]})
-    found = draws(settings, {}, 6, np.random.default_rng(0))
-    assert found != settings
-    assert sorted(found, key=str) == sorted(settings, key=str)
+    grids = {"l2": [0, 1, 2], "loss": ["a", "b"]}
+    found = draws(grids, {}, 6, np.random.default_rng(0))
+    assert found != combinations(grids)
+    assert sorted(found, key=str) == sorted(combinations(grids), key=str)
+
+
+def test_drawing_needs_no_list_of_all_combinations():
+    grids = {key: list(range(1000)) for key in "abcdefgh"}
+    assert len(draws(grids, {}, 3, np.random.default_rng(0))) == 3
+    with pytest.raises(ConfigError, match="--sample N draws some"):
+        combinations(grids)
 
 
 GRIDS = ("--grid", "training.learning_rate=1e-3,0.05", "--grid",
