@@ -36,8 +36,7 @@ class Backprop(Contender):
         from backprop_cli.training.compute import blas_threads
         from backprop_cli.training.loop import Trainer
 
-        rates = [work.learning_rate * (1 + m / 16) for m in range(work.n_models)]
-        configs = [work.config(self.backend, rate) for rate in rates]
+        configs = [work.config(self.backend, rate) for rate in work.learning_rates()]
         self._trainer = Trainer(work.dataset(), configs)
         self._trainer.engine.W[...] = 0
         self._trainer._steps.prepare(lambda: None)
@@ -101,6 +100,51 @@ class TunedTorch(Contender):
         return np.asarray(self._model.weight.detach().numpy())
 
 
+class TorchByHand(Contender):
+    """PyTorch without nn, optim and autograd: the same equations as ours, into reused buffers.
+
+    M models are stacked in one product, as ours are.
+    """
+
+    def __init__(self, work: Workload) -> None:
+        import torch
+
+        torch.set_num_threads(work.threads)
+        x, y = work.standardized()
+        self._work, self._torch = work, torch
+        self._x, self._y = torch.from_numpy(x), torch.from_numpy(y)
+        K = work.n_models * work.n_classes
+        self._W, self._b = torch.zeros(K, work.d), torch.zeros(K)
+        rates = torch.tensor(work.learning_rates()).repeat_interleave(work.n_classes)
+        self._rates = rates[:, None].to(torch.float32)
+        self._batch = torch.empty(work.batch_size, work.d)
+
+    def epoch(self, number: int) -> float:
+        order, size = self._torch.from_numpy(self._work.order(number)), self._work.batch_size
+        start = time.perf_counter()
+        for first in range(0, self._work.n, size):
+            rows = order[first : first + size]
+            x = self._torch.index_select(self._x, 0, rows, out=self._batch[: len(rows)])
+            self._step(x, self._y[rows])
+        return time.perf_counter() - start
+
+    def _step(self, x: Any, y: Any) -> None:
+        S = self._torch.addmm(self._b, x, self._W.t()).view(-1, self._work.n_classes)
+        labels = y.repeat_interleave(self._work.n_models)[:, None]
+        if self._work.loss == "softmax_cross_entropy":
+            G = self._torch.softmax(S, 1)
+            G.scatter_add_(1, labels, self._torch.full_like(G[:, :1], -1.0))
+        else:
+            G = (S - S.gather(1, labels) + 1 > 0).to(S.dtype)
+            G.scatter_add_(1, labels, -G.sum(1, keepdim=True))
+        G = G.view(len(x), -1).t() * (self._rates / len(x))
+        self._W.addmm_(G, x, alpha=-1)
+        self._b -= G.sum(1)
+
+    def weights(self) -> NDArray[Any]:
+        return np.asarray(self._W[: self._work.n_classes].numpy())
+
+
 class TorchLoader(TunedTorch):
     """The loop of the tutorials: a DataLoader over a TensorDataset, shuffled by its own order."""
 
@@ -143,6 +187,7 @@ CONTENDERS: dict[str, Callable[[Workload], Contender]] = {
     "backprop, compiled": BackpropCompiled,
     "backprop, NumPy": Backprop,
     "PyTorch, tuned": TunedTorch,
+    "PyTorch, by hand": TorchByHand,
     "PyTorch, DataLoader": TorchLoader,
     "scikit-learn SGDClassifier": ScikitSGD,
 }

@@ -44,6 +44,10 @@ training:
             "benchmark",
         )
 
+    def learning_rates(self) -> list[float]:
+        """Return the rate of each model; the first has `learning_rate`."""
+        return [self.learning_rate * (1 + m / 16) for m in range(self.n_models)]
+
     def dataset(self) -> Dataset:
         """Return the examples; images as bytes."""
         if self.data:
