@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backprop_cli.config import Config
 from backprop_cli.datasets import Dataset
 from backprop_cli.engine import Array, fill_targets
-from backprop_cli.errors import DataError
+from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.rng import Stream, generator
 
 
@@ -57,13 +57,22 @@ def plain_objective(n_classes: int, dtype: np.dtype[Any]) -> Objective:
 
 
 def initial_parameters(configs: Sequence[Config], n_classes: int, d: int) -> tuple[Array, Array]:
-    """Return W ~ N(0, initial_std^2), M x O x d, and b = 0, M x O, each model from its seed."""
+    """Return W ~ N(0, initial_std^2), M x O x d, and b = 0, M x O, each model from its seed.
+
+    Raises
+    ------
+    ConfigError
+        The number type cannot hold such weights.
+    """
     model = configs[0].model
     n_outputs = n_classes if model.outputs == "per_class" else 1
     W = np.empty((len(configs), n_outputs, d), model.dtype)
     for m, config in enumerate(configs):
         rng = generator(config.training.seed, Stream.INITIAL_WEIGHTS)
-        W[m] = config.model.initial_std * rng.standard_normal((n_outputs, d))
+        with np.errstate(over="ignore"):
+            W[m] = config.model.initial_std * rng.standard_normal((n_outputs, d))
+    if not np.isfinite(W).all():
+        raise ConfigError(f"model.initial_std: too large for {model.dtype}")
     return W, np.zeros(W.shape[:2], W.dtype)
 
 

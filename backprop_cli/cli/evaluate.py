@@ -33,7 +33,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
     """
     from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import DataError
-    from backprop_cli.training.run_directory import load_run
+    from backprop_cli.training.run_directory import load_run, load_summary
 
     check_overrides(overrides, "eval")
     config, model = load_run(run, overrides)
@@ -49,6 +49,8 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
             f"{split}: expected images of {_size(model.image_shape)} as the model has, "
             f"found {_size(dataset.image_shape)}"
         )
+    if load_summary(pathlib.Path(run)) is None:
+        click.echo(f"Note: {printable(run)}: the run has not finished", err=True)
     result = model.evaluate(examples, split)
     if as_json:
         click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))

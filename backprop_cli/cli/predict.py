@@ -51,7 +51,7 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
         raise OutputError(f"{output}: expected a name that ends in .csv or .npy")
     config, model = load_run(run)
-    names, features = read_inputs(inputs, config.data, model.image_shape)
+    names, features = read_inputs(inputs, config.data, model.image_shape, model.weights.dtype)
     temperature = load_temperature(pathlib.Path(run)) or 1.0
     if not len(features):
         raise DataError(f"{inputs[0]}: expected examples, found none")

@@ -26,13 +26,11 @@ PAGE, PICTURES = "report.html", "report"
     "--output",
     metavar="FILE",
     type=click.Path(),
-    default="comparison.html",
-    show_default=True,
-    help="The page that compares several runs.",
+    help="The page that compares several runs; comparison.html if not given.",
 )
 @data_set_option
 def report(
-    runs: tuple[str, ...], as_text: bool, split: str, output: str, overrides: tuple[str, ...]
+    runs: tuple[str, ...], as_text: bool, split: str, output: str | None, overrides: tuple[str, ...]
 ) -> None:
     """Show a run: pictures and a page, report.html, in its folder. Several: a page that compares.
 
@@ -45,12 +43,14 @@ def report(
         return
     refuse_without_matplotlib("report")
     if len(runs) == 1:
+        if output is not None:
+            raise click.UsageError("--output is for the page of several runs")
         click.echo(write_report(runs[0], split, overrides))
         return
     from backprop_cli.atomic import write_atomically
     from backprop_cli.reporting.report.compare import comparison_page
 
-    path = pathlib.Path(output)
+    path = pathlib.Path("comparison.html" if output is None else output)
     page = comparison_page([run_view(run, split, overrides) for run in runs])
     write_atomically(path, page.encode("utf-8", "backslashreplace"))
     click.echo(path)
@@ -93,8 +93,12 @@ def run_view(run: str, split: str, overrides: tuple[str, ...] = ()) -> RunView:
     from backprop_cli.errors import ModelFileError
     from backprop_cli.reporting.report.view import Predictions, RunView
     from backprop_cli.training.calibration import load_temperature
-    from backprop_cli.training.run_directory import load_history, load_run, load_summary
-    from backprop_cli.training.sweep import TABLE
+    from backprop_cli.training.run_directory import (
+        SWEEP_TABLE,
+        load_history,
+        load_run,
+        load_summary,
+    )
 
     check_overrides(overrides, "report")
     config, model = load_run(run, overrides)
@@ -129,7 +133,7 @@ def run_view(run: str, split: str, overrides: tuple[str, ...] = ()) -> RunView:
         weights=model.weights,
         predictions=predictions,
         temperature=temperature,
-        sweep=_table(path / TABLE),
+        sweep=_table(path / SWEEP_TABLE),
     )
 
 

@@ -48,12 +48,16 @@ def sweep(
     """Train many settings in one pass. Picks on validation, reports test for the winner alone.
 
     The winner's run directory is an ordinary run, with the table (sweep.json) and every model's
-    history (sweep.jsonl) beside it.
+    history (sweep.jsonl) beside it. Of equal models the first is taken.
+
+    Keys to sweep: training.learning_rate, l2, training.momentum, training.nesterov,
+    training.schedule, training.seed, loss, label_smoothing.
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.cli.train import summary_text, tell_how_to_go_on, with_absolute_paths
     from backprop_cli.config import check_config, read_config
+    from backprop_cli.errors import ConfigError
     from backprop_cli.rng import Stream, generator
     from backprop_cli.training.run import Interrupted
     from backprop_cli.training.sweep import Sweep, combinations, draws
@@ -63,6 +67,8 @@ def sweep(
     values = _axes("--grid", grids)
     bounds = _axes("--range", ranges)
     _check_axes(values, bounds, sample)
+    for ends in zip(*bounds.values(), strict=True):  # all that is drawn lies between them
+        check_config(text, config_file, overrides, dict(zip(bounds, ends, strict=True)))
     if sample is None:
         settings = combinations(values)
     else:
@@ -72,6 +78,11 @@ def sweep(
     for setting in settings:
         config = check_config(text, config_file, overrides, setting)
         configs.append(with_absolute_paths(config, output))
+    if base.training.select_by == "loss" and len({config.loss for config in configs}) > 1:
+        raise ConfigError(
+            "--grid loss: training.select_by: loss would compare losses of two kinds; "
+            "set it to accuracy"
+        )
     job = Sweep(configs, settings)
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
@@ -94,7 +105,7 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
     Raises
     ------
     ConfigError
-        No key that can be swept, a key or a value twice, or no list of values.
+        No key that can be swept, a key twice, or no list of values.
     """
     from backprop_cli.config import parse_values
     from backprop_cli.errors import ConfigError
@@ -111,9 +122,6 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
         if key in axes:
             raise ConfigError(f"{label}: {key} is given twice")
         axes[key] = parse_values(listing, label)
-        for number, value in enumerate(axes[key]):
-            if value in axes[key][:number]:
-                raise ConfigError(f"{label}: {value} is given twice")
     return axes
 
 
@@ -124,9 +132,15 @@ def _check_axes(
     from backprop_cli.training.sweep import REAL_KEYS
 
     if not values and not bounds:
-        raise ConfigError("a sweep needs --grid KEY=V1,V2,...; repeatable")
+        raise ConfigError(
+            "a sweep needs --grid KEY=V1,V2,... or, with --sample, --range KEY=LOW,HIGH"
+        )
     if bounds and sample is None:
         raise ConfigError("--range needs --sample N: how many settings to draw")
+    for key, given in values.items():
+        for number, value in enumerate(given):
+            if value in given[:number]:
+                raise ConfigError(f"--grid {key}: {json.dumps(value)} is given twice")
     for key, pair in bounds.items():
         if key not in REAL_KEYS:
             raise ConfigError(
@@ -134,10 +148,9 @@ def _check_axes(
                 f"{key} by --grid"
             )
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair)
-        if len(pair) != 2 or not numbers or not 0 < pair[0] <= pair[1] < float("inf"):
-            raise ConfigError(
-                f"--range {key}: expected LOW,HIGH with 0 < LOW <= HIGH, found {pair}"
-            )
+        if len(pair) != 2 or not numbers or not 0 < pair[0] < pair[1] < float("inf"):
+            found = ",".join(map(str, pair))
+            raise ConfigError(f"--range {key}={found}: expected LOW,HIGH with 0 < LOW < HIGH")
         if key in values:
             raise ConfigError(f"--range {key}: {key} has a --grid too")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,8 +69,9 @@ def check_config(
     problems = list(source.problems)
     for override in overrides:
         _apply(override, source.value, origins, problems)
+    given = ", ".join(f"{key}={json.dumps(value)}" for key, value in (setting or {}).items())
     for key, value in (setting or {}).items():
-        label = printable(f"sweep {key}={value}")
+        label = printable(f"sweep of {given}")
         _set(tuple(key.split(".")), value, label, source.value, origins, problems)
     try:
         config = Config.model_validate(source.value)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.config.schema import Cifar10Data, Cifar100Data, DataSection
 from backprop_cli.datasets import cifar
 from backprop_cli.datasets.files import reading
 from backprop_cli.datasets.idx import read_idx
+from backprop_cli.datasets.load import check_finite
 from backprop_cli.datasets.npy import as_features, read_npy, read_npz
 from backprop_cli.errors import ConfigError, DataError
 
@@ -22,7 +23,7 @@ ImageShape = tuple[int, int, int] | None
 
 
 def read_inputs(
-    paths: Sequence[str], data: DataSection, image_shape: ImageShape
+    paths: Sequence[str], data: DataSection, image_shape: ImageShape, dtype: DTypeLike
 ) -> tuple[list[str], NDArray[Any]]:
     """Read files to classify.
 
@@ -34,6 +35,8 @@ def read_inputs(
         The data section of the model's run: what a file without a telling name is.
     image_shape
         The model's, (channels, height, width), or None.
+    dtype
+        The model's: every feature must be finite in it.
 
     Returns
     -------
@@ -60,8 +63,7 @@ def read_inputs(
             if not path.is_file():
                 raise DataError(f"{text}: expected a file, found none")
         found = _read(path, data, image_shape)
-        if not np.isfinite(found).all():
-            raise DataError(f"{text}: expected finite numbers")
+        check_finite(found, np.dtype(dtype), text)
         parts.append(found)
         names += [text] if len(found) == 1 else [f"{text}[{k}]" for k in range(len(found))]
         if found.shape[1] != parts[0].shape[1]:

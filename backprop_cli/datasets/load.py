@@ -71,14 +71,19 @@ def _read(data: DataSection) -> Parts:
 
 def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
     """Refuse no examples, no features, and features that are not finite in ``dtype``."""
-    features = examples.features
-    n, d = features.shape
+    n, d = examples.features.shape
     if n == 0 or d == 0:
         raise DataError(f"{examples.name}: expected examples, found {n} x {d} features")
+    check_finite(examples.features, dtype, examples.name)
+
+
+def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse features, n x d, that are not finite in ``dtype``; ``name`` is whose they are."""
     if features.dtype.kind != "f":
         return
+    n, d = features.shape
     largest = np.finfo(dtype).max
-    step = max(1, _CHUNK_BYTES // (d * features.itemsize))
+    step = max(1, _CHUNK_BYTES // max(1, d * features.itemsize))
     for first in range(0, n, step):
         chunk = features[first : first + step]
         good = np.isfinite(chunk)
@@ -87,7 +92,7 @@ def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
         if not good.all():
             row, column = np.argwhere(~good)[0]
             raise DataError(
-                f"{examples.name}: features[{first + row}, {column}] is {chunk[row, column]}, "
+                f"{name}: features[{first + row}, {column}] is {chunk[row, column]}, "
                 f"expected numbers that are finite in {dtype.name}"
             )
 

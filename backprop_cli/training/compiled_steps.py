@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.datasets import Split, Standardization
 from backprop_cli.engine import Array, BatchEngine
-from backprop_cli.engine.kernels import cache_folder, load_from_cache
+from backprop_cli.engine.kernels import forget_cache, load_from_cache
 from backprop_cli.engine.kernels import steps as kernels
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.errors import ConfigError
@@ -136,7 +136,11 @@ class CompiledSteps:
         def load() -> None:
             for kernel, arguments in calls:
                 load_from_cache(kernel, arguments)
-                kernel(*arguments)  # does nothing, as there are no rows; compiles if it has to
+                try:
+                    kernel(*arguments)  # does nothing, as there are no rows; compiles if need be
+                except Exception:  # numba raises nearly anything on a damaged cache, or a full disk
+                    forget_cache(kernel)
+                    kernel(*arguments)
 
         loading = self._pool.submit(load)
         try:
@@ -145,13 +149,10 @@ class CompiledSteps:
             except TimeoutError:
                 notice()
                 loading.result()
-        except (
-            Exception
-        ) as error:  # numba raises nearly anything on a damaged cache, or a full disk
+        except Exception as error:
             what = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(
-                f"compute.backend: kernels cannot be loaded from or kept in {cache_folder()}: "
-                f"{what}; remove that folder, or set compute.backend=numpy"
+                f"compute.backend: numba cannot compile the kernels: {what}; numpy needs none"
             ) from error
 
     def train(

@@ -20,6 +20,7 @@ from backprop_cli.training.model_file import FILE_NAME, LinearModel, load_model,
 
 _ALWAYS = ("epoch", "seconds", "learning_rate")  # numbers, of every epoch
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
+SWEEP_TABLE, SWEEP_HISTORY = "sweep.json", "sweep.jsonl"
 
 
 class RunDirectory:
@@ -117,7 +118,7 @@ def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
     OutputError
         Says how to go on with it.
     """
-    names = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME)
+    names = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME, SWEEP_TABLE, SWEEP_HISTORY)
     try:
         there = [name for name in names if (path / name).exists()]
         # A config alone is a run that was stopped before its first step: nothing to lose, unless

@@ -26,14 +26,14 @@ from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.pace import Pace
 from backprop_cli.training.run import Interrupted, Result
 from backprop_cli.training.run_directory import (
+    SWEEP_HISTORY,
+    SWEEP_TABLE,
     RunDirectory,
     load_summary,
     locked,
     make_folder,
     refuse_run,
 )
-
-TABLE, HISTORY = "sweep.json", "sweep.jsonl"
 
 KEYS = (
     "training.learning_rate",
@@ -275,7 +275,8 @@ class Sweep:
             trainer.run(_Recorder(self, trainer, observer))
         except KeyboardInterrupt:
             self._save(trainer)
-            raise Interrupted(self.path, trainer.epochs_finished) from None
+            finished = self._pass * trainer.training.epochs + trainer.epochs_finished
+            raise Interrupted(self.path, finished) from None
         except DivergedError:
             pass  # this pass has no model left; its messages are in the table
         for m, index in enumerate(self._passes[self._pass]):
@@ -335,13 +336,13 @@ class Sweep:
 
     def _write_tables(self, ranked: Sequence[Candidate]) -> None:
         table = [candidate.to_mapping() for candidate in ranked]
-        write_atomically(self.path / TABLE, (json.dumps(table, indent=2) + "\n").encode())
+        write_atomically(self.path / SWEEP_TABLE, (json.dumps(table, indent=2) + "\n").encode())
         lines = [
             json.dumps({"model": place, **record.to_mapping()}) + "\n"
             for place, candidate in enumerate(ranked)
             for record in candidate.history
         ]
-        write_atomically(self.path / HISTORY, "".join(lines).encode())
+        write_atomically(self.path / SWEEP_HISTORY, "".join(lines).encode())
 
     def _save(self, trainer: Trainer) -> None:
         best = self._winner

@@ -45,6 +45,10 @@ def test_a_run_whose_files_are_broken(run, refused, config, tmp_path):
     file = config()
     assert run("train", "--config", file)[0] == 0
     folder = tmp_path / "run"
+    assert run("eval", folder)[2] == ""
+    (folder / "summary.json").unlink()
+    status, _, err = run("eval", folder)
+    assert (status, err) == (0, f"Note: {folder}: the run has not finished\n")
     content = (folder / "model.safetensors").read_bytes()
     for size in (0, 1, 8, 100, len(content) - 1):
         (folder / "model.safetensors").write_bytes(content[:size])

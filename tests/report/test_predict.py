@@ -72,12 +72,14 @@ def test_what_does_not_fit_is_one_line(runs, tmp_path, capsys, pixels):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
     np.save(tmp_path / "wide.npy", np.zeros((2, 7)))
     np.save(tmp_path / "nan.npy", np.full((2, 192), np.nan))
+    np.save(tmp_path / "huge.npy", np.full((2, 192), 1e39))
     np.save(tmp_path / "text.npy", np.array(["a", "b"]))
     for run, name, words in (
         ("images", "small.png", "expected an image of 8 x 8 pixels as the model has, found 8 x 4"),
         ("images", "broken.png", "not an image"),
         ("images", "wide.npy", "expected examples of 192 features as the model has, found 7"),
-        ("images", "nan.npy", "expected finite numbers"),
+        ("images", "nan.npy", "features[0, 0] is nan, expected numbers that are finite in float32"),
+        ("images", "huge.npy", "expected numbers that are finite in float32"),
         ("images", "text.npy", "expected real numbers"),
         ("images", "none.npy", "expected a file, found none"),
         ("features", "small.png", "the model takes plain features, not images"),

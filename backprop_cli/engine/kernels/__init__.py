@@ -16,6 +16,7 @@ import tempfile
 from typing import Any
 
 import numba
+from numba.core.caching import NullCache
 
 
 def _cache_folder() -> str:
@@ -25,19 +26,24 @@ def _cache_folder() -> str:
     """
     here = pathlib.Path(__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    version = hashlib.sha256(sources).hexdigest()[:16]
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    readable = None
     try:
-        folder = (
-            pathlib.Path(base).expanduser() / "backprop" / hashlib.sha256(sources).hexdigest()[:16]
-        )
+        folder = pathlib.Path(base).expanduser() / "backprop" / version
+        readable = folder if folder.is_dir() else None
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError
+        if os.access(folder, os.W_OK):
+            return str(folder)
     except (OSError, RuntimeError):
-        own = tempfile.mkdtemp(prefix="backprop-kernels-")
-        atexit.register(shutil.rmtree, own, ignore_errors=True)
-        return own
-    return str(folder)
+        pass
+    # Nothing can be kept there; numba reads only where it can write.
+    own = tempfile.mkdtemp(prefix="backprop-kernels-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    if readable is not None:
+        with contextlib.suppress(OSError):
+            shutil.copytree(readable, own, dirs_exist_ok=True)
+    return own
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:
@@ -45,11 +51,6 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 IS_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether the environment turns numba's compiler off."""
-
-
-def cache_folder() -> str:
-    """Return where compiled code is kept."""
-    return str(numba.config.CACHE_DIR)
 
 
 def load_from_cache(function: Any, arguments: tuple[Any, ...]) -> None:
@@ -63,3 +64,10 @@ def load_from_cache(function: Any, arguments: tuple[Any, ...]) -> None:
         found = function._cache._load_overload(signature, function.targetctx)
         if found is not None:
             function.add_overload(found)
+
+
+def forget_cache(function: Any) -> None:
+    """Empty a function's cache on the disk, and compile it in memory this time."""
+    with contextlib.suppress(Exception):
+        function._cache.flush()
+    function._cache = NullCache()

@@ -1,0 +1,77 @@
+"""A cache of compiled kernels that is damaged, or cannot be written: training goes on."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("numba", reason="needs the extra: fast")
+CONFIG = """\
+data: {format: synthetic, examples: 300, size: 6}
+training: {epochs: 1}
+compute: {backend: compiled, threads: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A cache that was written by a run, and that run's model."""
+    folder = tmp_path_factory.mktemp("warm")
+    assert train(folder, folder / "cache") == ""
+    assert list(folder.glob("cache/backprop/*/*/*.nbc"))
+    return folder
+
+
+def train(folder, cache):
+    """Return what was said on stderr, but for the notice that kernels are compiled."""
+    (folder / "c.yaml").write_text(CONFIG)
+    done = subprocess.run(
+        [sys.executable, "-m", "backprop_cli", "train", "--config", str(folder / "c.yaml"),
+         "--output", str(folder / "run")],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return "".join(
+        line for line in done.stderr.splitlines() if not line.startswith("Compiling kernels")
+    )
+
+
+def damage(kind, cache):
+    code, index = (sorted(cache.glob(f"backprop/*/*/*.{end}")) for end in ("nbc", "nbi"))
+    for path in {"index": index, "code": code, "cut": code, "folder": code}[kind]:
+        content = path.read_bytes()
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        else:
+            path.write_bytes(content[:100] if kind == "cut" else b"&" * 200)
+
+
+@pytest.mark.parametrize("kind", ["index", "code", "cut", "folder"])
+def test_a_damaged_cache_is_made_anew(warm, tmp_path, kind):
+    shutil.copytree(warm / "cache", tmp_path / "cache")
+    damage(kind, tmp_path / "cache")
+    assert train(tmp_path, tmp_path / "cache") == ""
+    models = [(folder / "run" / "model.safetensors").read_bytes() for folder in (warm, tmp_path)]
+    assert models[0] == models[1]
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_nothing_is_left_elsewhere(
+    warm, tmp_path, monkeypatch
+):
+    """Without the right to write, which root has everywhere: as if the system said so."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nallowed = os.access\n"
+        "os.access = lambda path, mode, **k: mode != os.W_OK and allowed(path, mode, **k)\n"
+    )
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    before = {path: path.stat().st_mtime_ns for path in warm.glob("cache/**/*")}
+    assert train(tmp_path, warm / "cache") == ""
+    assert {path: path.stat().st_mtime_ns for path in warm.glob("cache/**/*")} == before
+    assert not list(pathlib.Path(tmp_path / "tmp").iterdir())
