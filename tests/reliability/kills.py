@@ -95,7 +95,7 @@ def killed(
         )  # fmt: skip
         try:
             # The first seconds are Python's; the kill is to fall into all that follows.
-            limit = None if kills >= 3 else rng.uniform(0.3, 1.2) * seconds
+            limit = None if kills >= 3 else rng.uniform(0.2, 1.0) * seconds
             _, err = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             process.kill()
