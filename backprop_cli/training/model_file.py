@@ -177,6 +177,7 @@ def load_model(path: pathlib.Path) -> LinearModel:
         The file is missing, broken, or not one of ours.
     """
     try:
+        path.open("rb").close()  # safetensors calls a file that may not be read missing
         with safe_open(path, framework="numpy") as file:
             about = _about((file.metadata() or {}).get(_KEY), path)
             missing = sorted(set(_TENSORS) - set(file.keys()))
@@ -185,7 +186,9 @@ def load_model(path: pathlib.Path) -> LinearModel:
             tensors = {name: file.get_tensor(name) for name in _TENSORS}
     except FileNotFoundError as error:
         raise ModelFileError(f"{path}: no such file; is it a run's folder?") from error
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, ValueError) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{path}: not a whole model file: {error}") from error

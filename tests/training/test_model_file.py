@@ -105,3 +105,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         save_model(tmp_path / "file" / "model.safetensors", model(), CONFIG)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_missing(tmp_path):
+    with pytest.raises(ModelFileError, match="cannot read: Is a directory"):
+        load_model(tmp_path)
+    with pytest.raises(ModelFileError, match="no such file"):
+        load_model(tmp_path / "model.safetensors")

@@ -148,6 +148,8 @@ def test_all_diverged_is_exit_3(run, tmp_path):
         ((), "needs --grid"),
         (("--grid", "l2"), "expected KEY=V1,V2"),
         (("--grid", "l2="), "expected values, found none"),
+        (("--grid", "l2=0,,1"), "expected a value before each comma"),
+        (("--grid", "l2=,1"), "expected a value before each comma"),
         (("--grid", "training.batch_size=1,2"), "cannot be swept"),
         (("--grid", "learning_rate=1,2"), "expected one of training.learning_rate, l2,"),
         (("--grid", "l2=1", "--grid", "l2=2"), "given twice"),
