@@ -118,7 +118,9 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
         if not equals:
             raise ConfigError(f"{label}: expected KEY=V1,V2, as in l2=0,1e-3")
         if key not in KEYS:
-            raise ConfigError(f"{label}: {key!r} cannot be swept; expected one of {', '.join(KEYS)}")
+            raise ConfigError(
+                f"{label}: {key!r} cannot be swept; expected one of {', '.join(KEYS)}"
+            )
         if key in axes:
             raise ConfigError(f"{label}: {key} is given twice")
         if listing.lstrip().startswith(",") or ",," in listing.replace(" ", ""):
