@@ -21,7 +21,7 @@ def graph_of(problem: Problem) -> Graph:
 
 def graph_backward(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
-) -> tuple[Vector, NDArray[np.bool_]]:
+) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k by the backward pass."""
     graph = graph_of(problem)
     with np.errstate(invalid="ignore"):
@@ -31,7 +31,7 @@ def graph_backward(
 
 def graph_forward(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
-) -> tuple[Vector, NDArray[np.bool_]]:
+) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k by forward mode, a few columns at a time."""
     graph = graph_of(problem)
     pieces = []
@@ -42,10 +42,10 @@ def graph_forward(
     return np.concatenate(pieces), _underflowed(graph, coordinates)
 
 
-def _underflowed(graph: Graph, coordinates: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Set every coordinate apart where a p_y is 0 in float64, as at scores of +-1000.
+def _underflowed(graph: Graph, coordinates: NDArray[np.intp]) -> Vector:
+    """Call every coordinate unknown where a p_y is 0 in float64, as at scores of +-1000.
 
     The graph follows the lecture, log(p) after SoftMax, and then says infinity; the engine goes
     through the logarithm of SoftMax and has no such case.
     """
-    return np.full(len(coordinates), not np.isfinite(graph.result.value).all())
+    return np.full(len(coordinates), 0.0 if np.isfinite(graph.result.value).all() else np.inf)

@@ -28,15 +28,16 @@ class Derivation:
     Attributes
     ----------
     derive
-        Returns the derivatives at some coordinates of one parameter, and which of them to set
-        apart because this way says nothing there.
+        Returns the derivatives at some coordinates of one parameter, and how far each may be off
+        for reasons of this way alone: infinity where it says nothing.
     tolerance
         The largest relative error that counts as agreement; right gradients stay far below it.
+        A coordinate that may be off by more is set apart.
     analytic
         Whether it takes a cost without kinks.
     """
 
-    derive: Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, NDArray[np.bool_]]]
+    derive: Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, Vector]]
     tolerance: float
     analytic: bool = False
 
@@ -66,7 +67,8 @@ class Comparison:
     tolerance
         Of the derivation.
     checked, apart
-        Coordinates compared, and those set apart: a kink is near, or a probability underflows.
+        Coordinates compared, and those set apart: a kink is near, a probability underflows, or
+        rounding leaves too few digits of a difference.
     relative_error
         The largest: |a - n| / max(|a| + |n|, floor); 0 where nothing was compared.
     worst
@@ -118,7 +120,9 @@ def compare(problem: Problem, samples: int | None, seed: int) -> Iterator[Compar
             for name, derivation in DERIVATIONS.items():
                 if derivation.analytic and part.loss != "softmax_cross_entropy":
                     continue
-                values, apart = derivation.derive(part, parameter, coordinates)
+                values, uncertainty = derivation.derive(part, parameter, coordinates)
+                least = derivation.tolerance * np.fmax(np.abs(values), floor)  # NaN is no excuse
+                apart = uncertainty > least
                 yield _compare_one(
                     (cost, parameter, name, derivation.tolerance),
                     gradient,

@@ -13,8 +13,8 @@ _STEP = 1e-100  # nothing is subtracted, so that no step is too small
 
 def complex_step(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
-) -> tuple[Vector, NDArray[np.bool_]]:
-    """Return dJ/dtheta_k = Im J(theta + i h e_k) / h; Squire and Trapp, 1998. None is set apart."""
+) -> tuple[Vector, Vector]:
+    """Return dJ/dtheta_k = Im J(theta + i h e_k) / h; Squire and Trapp, 1998. All certain."""
     W, b = problem.W.astype(complex), problem.b.astype(complex)
     theta = {"W": W, "b": b}[parameter].reshape(-1)
     width = W.shape[1] if parameter == "W" else 1
@@ -30,4 +30,4 @@ def complex_step(
         J = v @ losses(S, problem) + problem.l2 * (W[row] @ W[row])  # other rows of W are real
         derivatives[k] = J.imag / _STEP
         theta[at], S[row] = start, before
-    return derivatives, np.zeros(len(coordinates), bool)
+    return derivatives, np.zeros(len(coordinates))

@@ -12,13 +12,12 @@ from backprop_cli.problem import Problem, Vector
 # truncation and about 1e-16 / h from rounding. A piecewise linear loss has no truncation error,
 # and a small step meets few of its kinks.
 _STEP = {"softmax_cross_entropy": 1e-3, "multiclass_svm": 1e-5}
-_MOST_NOISE = 1e-6  # of the derivative, or of 0.01 where it is smaller
 _WEIGHTS = {-2: 1 / 12, -1: -8 / 12, 1: 8 / 12, 2: -1 / 12}
 
 
 def centred_differences(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
-) -> tuple[Vector, NDArray[np.bool_]]:
+) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k for some coordinates of one parameter.
 
     f'(0) = (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h, the losses of each example differenced
@@ -38,10 +37,9 @@ def centred_differences(
     -------
     derivatives
         k numbers.
-    apart
-        k truth values: the difference says nothing, because within 2h of the point a margin of the
-        SVM changes its sign, so that the cost has a kink there; or because scores are so large
-        that rounding leaves too few digits of it.
+    uncertainty
+        k numbers: how far rounding may have moved the derivative; infinity where within 2h of the
+        point a margin of the SVM changes its sign, so that the cost has a kink there.
     """
     W, b = problem.W.copy(), problem.b.copy()
     theta = {"W": W, "b": b}[parameter].reshape(-1)
@@ -49,8 +47,7 @@ def centred_differences(
     X = problem.rows.T
     S = W @ X + b[:, None]
     v = problem.example_weights / len(problem.rows)
-    derivatives, noise = np.zeros(len(coordinates)), np.zeros(len(coordinates))
-    crossed = np.zeros(len(coordinates), bool)
+    derivatives, uncertainty = np.zeros(len(coordinates)), np.zeros(len(coordinates))
     reach = np.abs(problem.rows).max(axis=0)
     for k, at in enumerate(coordinates):
         row = at // width  # the only row of S that this coordinate moves
@@ -70,10 +67,9 @@ def centred_differences(
         derivatives[k] = float(v @ differences) / h
         if parameter == "W":
             derivatives[k] += penalties / h
-        # What rounding the scores and losses to 16 digits may have left of the difference.
+        # Scores, losses and theta + h have 16 digits; the mean evens some of that out.
         size = float(np.abs(S).max() + np.abs(losses(S, problem)).max())
-        noise[k] = np.finfo(float).eps * size / h / np.sqrt(len(problem.rows))
-        crossed[k] = any((pattern != active[0]).any() for pattern in active[1:])
-    magnitude = np.abs(derivatives)
-    lost = noise > _MOST_NOISE * np.maximum(magnitude, max(1e-2, 1e-4 * magnitude.max(initial=0)))
-    return derivatives, crossed | lost
+        moved = size / np.sqrt(len(problem.rows)) + abs(start * derivatives[k])
+        crossed = any((pattern != active[0]).any() for pattern in active[1:])
+        uncertainty[k] = np.inf if crossed else np.finfo(float).eps * moved / h
+    return derivatives, uncertainty

@@ -80,10 +80,10 @@ def test_a_wrong_derivation_is_named_with_its_coordinate(monkeypatch, derivation
     right = DERIVATIONS[derivation]
 
     def wrong(problem, parameter, coordinates):
-        values, apart = right.derive(problem, parameter, coordinates)
+        values, uncertainty = right.derive(problem, parameter, coordinates)
         values = values.copy()
         values[coordinates == 2] *= 1.0005
-        return values, apart
+        return values, uncertainty
 
     monkeypatch.setitem(DERIVATIONS, derivation, dataclasses.replace(right, derive=wrong))
     rows = [row for row in compare(problem_for("softmax"), None, 0) if not row.agrees]
