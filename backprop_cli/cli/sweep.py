@@ -143,7 +143,8 @@ def _check_axes(
         raise ConfigError("--range needs --sample N: how many settings to draw")
     for key, given in values.items():
         for number, value in enumerate(given):
-            if value in given[:number]:
+            # In Python true equals 1; which of the two a key takes, the schema says.
+            if any(value == v and (value is True) is (v is True) for v in given[:number]):
                 raise ConfigError(f"--grid {key}: {json.dumps(value)} is given twice")
     for key, pair in bounds.items():
         if key not in REAL_KEYS:
@@ -183,6 +184,4 @@ def _table(candidates: list[Candidate]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
     return json.dumps(value).replace('"', "")

@@ -49,6 +49,7 @@ def train(
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.config import load_config
+    from backprop_cli.training.identity import with_saved_compute
     from backprop_cli.training.run import Interrupted, Run
     from backprop_cli.training.run_directory import run_config_file
 
@@ -58,7 +59,8 @@ def train(
         config_file = str(run_config_file(output))
     config = with_absolute_paths(load_config(config_file, overrides), output)
     if resume:
-        config = _with_what_auto_became(config)
+        saved = load_config(run_config_file(config.output))
+        config = with_saved_compute(config, saved.compute)
     if report:
         refuse_without_matplotlib("--report")
     if tensorboard:
@@ -97,24 +99,6 @@ def _refuse_without_tensorboard() -> None:
         raise ConfigError(
             "--tensorboard needs tensorboardX, found none: install backprop-cli[tensorboard]"
         )
-
-
-def _with_what_auto_became(config: Config) -> Config:
-    """Return the config with what the run that is resumed computes on, where it leaves that open.
-
-    `auto` may mean something else on this machine, or by now.
-    """
-    from backprop_cli.config import load_config
-    from backprop_cli.training.run_directory import run_config_file
-
-    saved = load_config(run_config_file(config.output)).compute
-    compute = config.compute
-    update = {
-        key: getattr(saved, key)
-        for key in ("backend", "threads")
-        if getattr(compute, key) == "auto"
-    }
-    return config.model_copy(update={"compute": compute.model_copy(update=update)})
 
 
 def with_absolute_paths(config: Config, output: str | None) -> Config:

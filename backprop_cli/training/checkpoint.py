@@ -99,7 +99,9 @@ class Checkpoint:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 self.arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-            text = metadata.get(_KEY, "null")
+            if _KEY not in metadata:
+                raise ModelFileError(f"{path}: not a checkpoint of a run or a sweep")
+            text = metadata[_KEY]
             content = json.loads(text)
             if content["format"] != _FORMAT:
                 raise self._broken(f"format {_FORMAT}, found {content['format']}")

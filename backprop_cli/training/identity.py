@@ -44,6 +44,16 @@ def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
     return Recorded(backprop=__version__, numpy=np.__version__, numba=numba, data=data_fingerprint)
 
 
+def with_saved_compute(config: Config, saved: Compute) -> Config:
+    """Return the config with what a saved run computes on, where it leaves that open.
+
+    `auto` may mean something else on this machine, or by now.
+    """
+    open_keys = [key for key in ("backend", "threads") if getattr(config.compute, key) == "auto"]
+    compute = config.compute.model_copy(update={key: getattr(saved, key) for key in open_keys})
+    return config.model_copy(update={"compute": compute})
+
+
 def config_digest(config: Config) -> str:
     """Return a SHA-256 of a config, wherever its run may lie."""
     mapping = {**config.to_mapping(), "output": None}

@@ -77,6 +77,12 @@ class EpochRecord:
     validation_loss: float | None
     validation_accuracy: float | None
 
+    def figure(self, select_by: str) -> float | None:
+        """Return what validation says, by loss or by accuracy: larger is better."""
+        if select_by == "loss":
+            return None if self.validation_loss is None else -self.validation_loss
+        return self.validation_accuracy
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the record as plain Python objects; what is not finite as None, for JSON."""
         return {
@@ -322,9 +328,7 @@ class Trainer:
                 validation_loss=None if validation is None else float(validation.loss[m]),
                 validation_accuracy=None if validation is None else float(validation.accuracy[m]),
             )
-            figure = record.validation_accuracy
-            if self.training.select_by == "loss" and record.validation_loss is not None:
-                figure = -record.validation_loss
+            figure = record.figure(self.training.select_by)
             selection.update(epoch, figure, self.engine.W[m], self.engine.b[m])
             if selection.stopped:
                 self.update.reset(m)  # what it was is kept; here it stays zero

@@ -12,6 +12,7 @@ from backprop_cli.datasets import Dataset, load_dataset
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
+from backprop_cli.training.compute import blas_threads
 from backprop_cli.training.identity import (
     coming_fingerprint,
     config_digest,
@@ -163,7 +164,8 @@ class Run:
         ConfigError, ModelFileError
             The run that is to be resumed is another one, or broken.
         """
-        make_folder(self.path)
+        if not resume:
+            make_folder(self.path)
         with locked(self.path):
             if resume:
                 self._resume()
@@ -181,13 +183,14 @@ class Run:
                 raise
             self._save()
             kept = self.trainer.selections[0].kept
-            result = Result.of(
-                self.path,
-                self.trainer.epochs_finished,
-                kept.epoch if kept else 0,
-                self.trainer.model(0),
-                self.dataset,
-            )
+            with blas_threads(int(self.config.compute.threads)):
+                result = Result.of(
+                    self.path,
+                    self.trainer.epochs_finished,
+                    kept.epoch if kept else 0,
+                    self.trainer.model(0),
+                    self.dataset,
+                )
             self._directory.finish(result.to_mapping())
         return result
 

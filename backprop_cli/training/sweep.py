@@ -20,7 +20,13 @@ from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFile
 from backprop_cli.objective import initial_parameters
 from backprop_cli.training import checkpoint
 from backprop_cli.training.checkpoint import Checkpoint, save_checkpoint
-from backprop_cli.training.identity import coming_fingerprint, recorded, refuse_differences
+from backprop_cli.training.compute import blas_threads
+from backprop_cli.training.identity import (
+    coming_fingerprint,
+    recorded,
+    refuse_differences,
+    with_saved_compute,
+)
 from backprop_cli.training.loop import EpochRecord, Observer, Trainer
 from backprop_cli.training.model_file import LinearModel
 from backprop_cli.training.pace import Pace
@@ -81,7 +87,8 @@ def draws(
 ) -> list[Settings]:
     """Draw n settings: a value of each grid, and a number of each range, even in its logarithm.
 
-    Without ranges no setting is drawn twice.
+    Numbers have four digits, so that they can be read and typed again. Without ranges no setting
+    is drawn twice.
 
     Raises
     ------
@@ -100,7 +107,8 @@ def draws(
         seen.add(places)
         setting = {key: values[k] for (key, values), k in zip(grids.items(), places, strict=True)}
         for key, (low, high) in ranges.items():
-            setting[key] = float(np.exp(rng.uniform(math.log(low), math.log(high))))
+            drawn = float(f"{np.exp(rng.uniform(math.log(low), math.log(high))):.4g}")
+            setting[key] = min(max(drawn, low), high)
         found.append(setting)
     return found
 
@@ -128,9 +136,10 @@ class Candidate:
         hidden = ("index", "figure", "history")
         return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
-    def rank(self) -> tuple[bool, float]:
-        """Return what to sort by, best first."""
-        return self.diverged is not None, math.inf if self.figure is None else -self.figure
+    def rank(self) -> tuple[bool, float, int]:
+        """Return what to sort by, best first; of equal ones the first that was asked for."""
+        figure = -math.inf if self.figure is None else self.figure
+        return self.diverged is not None, -figure, self.index
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,8 @@ class Sweep:
         OutputError, ConfigError, ModelFileError
             As `Run.train` has them.
         """
-        make_folder(self.path)
+        if not resume:
+            make_folder(self.path)
         with locked(self.path):
             saved = self._saved() if resume else None
             if not resume:
@@ -255,9 +265,15 @@ class Sweep:
 
     def _trainer(self, saved: Checkpoint | None) -> Trainer:
         """Return the trainer of the pass that is next, or goes on; its configs become complete."""
+        before = []
         if saved is not None:
+            before = self._configs_of(saved)
             self._pass = int(saved.about["pass"])
         indices = self._passes[self._pass]
+        for index, config in enumerate(before):
+            if config.recorded is not None:  # its pass has begun: `auto` has a meaning
+                own = with_saved_compute(self._configs[index], config.compute)
+                self._configs[index] = own
         trainer = Trainer(self.dataset, [self._configs[k] for k in indices], self._standardization)
         update = {
             "compute": trainer.compute,
@@ -266,7 +282,7 @@ class Sweep:
         for k in indices:
             self._configs[k] = self._configs[k].model_copy(update=update)
         if saved is not None:
-            self._restore(saved, trainer)
+            self._restore(saved, before, trainer)
         return trainer
 
     def _run_pass(self, trainer: Trainer, observer: Observer) -> None:
@@ -290,10 +306,8 @@ class Sweep:
                 self._winner = _Winner(candidate, kept.W, kept.b)
 
     def _candidate(self, index: int, trainer: Trainer, m: int) -> Candidate:
-        selection, history = trainer.selections[m], trainer.history[m]
-        kept = selection.kept
+        kept, history = trainer.selections[m].kept, trainer.history[m]
         record = history[kept.epoch - 1] if kept and kept.epoch <= len(history) else None
-        figure = selection.best_figure
         return Candidate(
             index=index,
             settings=self._settings[index],
@@ -301,7 +315,7 @@ class Sweep:
             validation_accuracy=record.validation_accuracy if record else None,
             validation_loss=record.validation_loss if record else None,
             diverged=trainer.diverged[m],
-            figure=figure if math.isfinite(figure) else None,
+            figure=record.figure(trainer.training.select_by) if record else None,
             history=history,
         )
 
@@ -330,7 +344,8 @@ class Sweep:
         if self._winner is None:
             raise DivergedError(f"every model of the sweep diverged; {best.diverged}")
         epochs = len(best.history)
-        result = Result.of(self.path, epochs, best.best_epoch or 0, model, dataset)
+        with blas_threads(int(config.compute.threads)):
+            result = Result.of(self.path, epochs, best.best_epoch or 0, model, dataset)
         directory.finish(result.to_mapping())
         return ranked, result
 
@@ -379,7 +394,13 @@ class Sweep:
             )
         return saved
 
-    def _restore(self, saved: Checkpoint, trainer: Trainer) -> None:
+    def _configs_of(self, saved: Checkpoint) -> list[Config]:
+        try:
+            return [Config.model_validate(mapping) for mapping in saved.about["sweep"]]
+        except (TypeError, ValueError) as error:
+            raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
+
+    def _restore(self, saved: Checkpoint, before: list[Config], trainer: Trainer) -> None:
         """Take up what was saved.
 
         Raises
@@ -391,7 +412,6 @@ class Sweep:
         """
         about = saved.about
         try:
-            before = [Config.model_validate(mapping) for mapping in about["sweep"]]
             finished = [
                 Candidate(**{**c, "history": [EpochRecord(**line) for line in c["history"]]})
                 for c in about["finished"]
