@@ -270,10 +270,12 @@ class Sweep:
             before = self._configs_of(saved)
             self._pass = int(saved.about["pass"])
         indices = self._passes[self._pass]
-        for index, config in enumerate(before):
-            if config.recorded is not None:  # its pass has begun: `auto` has a meaning
-                own = with_saved_compute(self._configs[index], config.compute)
-                self._configs[index] = own
+        for index, config in enumerate(before):  # what `auto` meant, it goes on to mean
+            compute = config.compute
+            if config.recorded is None:  # its pass has not begun
+                threads = before[indices[0]].compute.threads
+                compute = compute.model_copy(update={"threads": threads})
+            self._configs[index] = with_saved_compute(self._configs[index], compute)
         trainer = Trainer(self.dataset, [self._configs[k] for k in indices], self._standardization)
         update = {
             "compute": trainer.compute,
@@ -421,9 +423,11 @@ class Sweep:
             raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
         for index, saved_config in enumerate(before):
             own = self._configs[index]
-            if index not in self._passes[self._pass]:  # of another pass: nothing is known yet
+            if index not in self._passes[self._pass]:
                 known = {"compute": saved_config.compute, "recorded": saved_config.recorded}
-                own = self._configs[index] = own.model_copy(update=known)
+                own = own.model_copy(update=known)
+                if saved_config.recorded is not None:  # its pass is over
+                    self._configs[index] = own
             refuse_differences(saved_config, own, f"{self.path}: model {index}")
         saved.restore(trainer)
         self._finished = finished

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backprop_cli.cli.main import cli
 from backprop_cli.config import check_config
 from backprop_cli.datasets.dataset import Dataset, Split
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, DivergedError
 from backprop_cli.training import compute
 from backprop_cli.training.loop import Observer, Trainer
 
@@ -182,20 +182,39 @@ def test_the_same_bits_again(monkeypatch, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_loss_of_every_step(monkeypatch, threads):
-    """Many short steps, so that a thread may be a step ahead of another."""
+@pytest.mark.parametrize("batch_size", [8, 300])
+def test_the_loss_of_every_step(monkeypatch, threads, batch_size):
+    """Many short steps, so that a thread may be a step ahead of another; and steps in pieces.
+
+    Half of the images are mirrored, which every thread must know of its own ones. Rates are so
+    high that losses tell of a wrong step before.
+    """
     monkeypatch.setattr(compute, "cores", lambda: 4)
-    data = dataset(2000, 1600, 12)
+    data = dataset(2000, 1600, 12, image_shape=(1, 40, 40))
+    flags = np.random.default_rng(0).random(2000) < 0.5
     found = {}
-    for backend in ("numpy", "compiled"):
+    for backend, dtype in (("numpy", "float64"), ("compiled", "float32")):
         number = threads if backend == "compiled" else 1
-        settings_of_model = config(backend, threads=number, batch_size=8, learning_rate=1e-4)
-        trainer = Trainer(data, [settings_of_model])
+        common = {"threads": number, "batch_size": batch_size, "horizontal_flips": True}
+        models = [
+            config(backend, dtype, learning_rate=1e-3, **common),
+            config(backend, dtype, learning_rate=1e-4, loss=LOSSES[1], **common),
+        ]
+        trainer = Trainer(data, models)
         trainer._steps.prepare(lambda: None)
-        rates = trainer._epoch_rates(0)
-        made, found[backend] = trainer._steps.train(data.train.rows, None, rates, np.array([1e9]))
-        assert made == 250
-    np.testing.assert_allclose(found["compiled"], found["numpy"], rtol=1e-3, atol=1e-4)
+        rates = trainer._epoch_rates(0).astype(dtype)
+        most = np.full(2, 1e9)
+        made, found[backend] = trainer._steps.train(data.train.rows, flags, rates, most)
+        assert made == len(rates) == -(-2000 // batch_size)
+    np.testing.assert_allclose(found["compiled"], found["numpy"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_a_loss_that_is_no_number_is_seen(backend):
+    trainer = Trainer(dataset(100, 30, 4), [config(backend)])
+    trainer.engine.b[0, 1] = np.nan
+    with pytest.raises(DivergedError, match="the loss is nan at step 1 of epoch 1"):
+        trainer.run(Observer())
 
 
 @pytest.mark.parametrize("loss", LOSSES)

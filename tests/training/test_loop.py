@@ -82,6 +82,17 @@ def test_softmax_training_equals_a_plain_loop(batch_size):
     np.testing.assert_allclose(trainer.selections[0].kept.W, W, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(trainer.selections[0].kept.b, b, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose([r[0].train_cost for r in listener.records], costs, rtol=1e-10)
+    assert listener.records[-1][0].validation_loss == pytest.approx(
+        plain_loss(dataset.validation, dataset.train, W, b), rel=1e-9
+    )
+
+
+def plain_loss(split, train, W, b):
+    """Cross-entropy without smoothing and weights, standardized by the training split."""
+    pixels = train.features[train.rows].astype(float)
+    x = (split.features[split.rows] - pixels.mean(axis=0)) / pixels.std(axis=0)
+    y = split.labels[split.rows]
+    return -log_softmax(x @ W.T + b, axis=1)[np.arange(len(y)), y].mean()
 
 
 def test_stacked_models_equal_models_alone():
@@ -145,6 +156,19 @@ def test_early_stopping_ends_the_run():
     best = int(np.argmax(accuracies)) + 1
     assert len(accuracies) == best + 3 < 200
     assert trainer.selections[0].kept.epoch == best
+
+
+def test_the_epoch_of_the_least_validation_loss_is_kept():
+    settings = config(
+        "training: {epochs: 15, learning_rate: 0.2, select_by: loss}\nmodel: {dtype: float64}"
+    )
+    trainer, listener = trained(settings)
+    losses = [r[0].validation_loss for r in listener.records]
+    kept = trainer.selections[0].kept
+    assert kept.epoch == int(np.argmin(losses)) + 1
+    assert 1 < kept.epoch < 15  # neither end would tell the least from another
+    split, train = trainer.dataset.validation, trainer.dataset.train
+    assert plain_loss(split, train, kept.W, kept.b) == pytest.approx(min(losses), rel=1e-9)
 
 
 def test_balanced_class_weights_give_every_class_the_same_say():

@@ -9,7 +9,7 @@ import pytest
 
 from backprop_cli.config import check_config, load_config
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
-from backprop_cli.training import loop
+from backprop_cli.training import compute, loop
 from backprop_cli.training.loop import Observer
 from backprop_cli.training.run import Interrupted, Run
 from backprop_cli.training.run_directory import load_run, locked
@@ -159,10 +159,28 @@ def test_a_finished_run_has_nothing_to_go_on_with(tmp_path):
 
 
 def test_no_run_to_resume(tmp_path):
+    for wrong in (
+        Run(config(KINDS["softmax"], tmp_path / "typo")).train,
+        sweep(tmp_path / "typo").run,
+    ):
+        with pytest.raises(OutputError, match="typo: cannot use this folder: No such file"):
+            wrong(Observer(), resume=True)
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "run").mkdir()
     with pytest.raises(ModelFileError, match="no config"):
         Run(config(KINDS["softmax"], tmp_path / "run")).train(Observer(), resume=True)
     with pytest.raises(ModelFileError, match="no sweep"):
         sweep(tmp_path / "run").run(Observer(), resume=True)
+
+
+def test_auto_means_on_resuming_what_it_meant(tmp_path, monkeypatch):
+    """There are more cores by then."""
+    monkeypatch.setattr(compute, "cores", lambda: 1)
+    with pytest.raises(Interrupted):
+        sweep(tmp_path / "s").run(StopAt(4))
+    monkeypatch.setattr(compute, "cores", lambda: 2)
+    sweep(tmp_path / "s").run(Observer(), resume=True)
+    assert load_config(tmp_path / "s" / "config.yaml").compute.threads == 1
 
 
 def test_a_second_process_is_refused(tmp_path):

@@ -95,6 +95,61 @@ def test_each_model_is_the_one_that_train_gives(run, tmp_path):
     assert configs[0].replace("sweep", "alone0") == configs[1]
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_best_of_what_is_kept_wins(run, tmp_path, keep):
+    """Wherever it stands in the grid; with keep: last, an epoch that was better is forgotten."""
+    rates = (1e-6, 1, 0.03, 1e-5)
+    common = (f"--set=training.keep={keep}", "--set=training.epochs=8")
+    found = []
+    for k, rate in enumerate(rates):
+        _, out, _ = run("train", *common, f"--set=training.learning_rate={rate}", "--json",
+                        "--output", tmp_path / f"alone{k}")  # fmt: skip
+        found.append((-json.loads(out)["validation"]["accuracy"], k))
+    order = [rates[k] for _, k in sorted(found)]
+    assert order[0] == {"best": 1, "last": 0.03}[keep]  # or nothing would be shown
+    grid = "training.learning_rate=" + ",".join(map(str, rates))
+    _, out, _ = run("sweep", *common, "--grid", grid, "--json", "--output", tmp_path / "sweep")
+    table = json.loads(out)
+    assert [m["settings"]["training.learning_rate"] for m in table["models"]] == order
+    assert [-m["validation_accuracy"] for m in table["models"]] == [a for a, _ in sorted(found)]
+    assert table["winner"]["validation"]["accuracy"] == -min(found)[0]
+    winner, alone = (
+        load_file(tmp_path / name / "model.safetensors")["weights"]
+        for name in ("sweep", f"alone{min(found)[1]}")
+    )
+    np.testing.assert_allclose(winner, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_of_equal_models_the_first_that_was_asked_for_wins(run, tmp_path):
+    """The two losses are trained in another order."""
+    _, out, _ = run(
+        "sweep", "--grid", "loss=softmax_cross_entropy,multiclass_svm", "--set",
+        "training.learning_rate=1e-30", "--output", tmp_path / "sweep", "--json",
+    )  # fmt: skip
+    first, second = json.loads(out)["models"]
+    assert first["validation_accuracy"] == second["validation_accuracy"]
+    assert first["settings"] == {"loss": "softmax_cross_entropy"}
+
+
+def test_a_model_that_diverges_late_does_not_win(run, tmp_path):
+    """Its rate grows: good epochs first, then none; the other one's rate is next to nothing."""
+    common = ("sweep", "--set", "l2=10", "--set", "training.epochs=60", "--set",
+              "training.schedule={kind: cyclical, minimum: 1e-9, half_cycle: 1000}")  # fmt: skip
+    status, _, err = run(
+        *common, "--grid", "training.learning_rate=2,3", "--output", tmp_path / "none"
+    )
+    assert (status, "every model of the sweep diverged" in err) == (3, True)
+    _, out, _ = run(
+        *common, "--grid", "training.learning_rate=2,1e-8", "--output", tmp_path / "sweep",
+        "--json",
+    )  # fmt: skip
+    first, second = json.loads(out)["models"]
+    assert second["diverged"]
+    assert second["validation_accuracy"] > first["validation_accuracy"]
+    summary = json.loads((tmp_path / "sweep" / "summary.json").read_text())
+    assert summary["validation"]["accuracy"] == first["validation_accuracy"]
+
+
 def test_the_winners_folder_is_an_ordinary_run_with_the_table_beside_it(run, tmp_path):
     run("sweep", *GRIDS, "--output", tmp_path / "sweep")
     names = sorted(p.name for p in (tmp_path / "sweep").iterdir())
