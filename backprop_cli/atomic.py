@@ -39,6 +39,13 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: pathlib.Path) -> None:
+    """Remove what writers of ``path`` left beside it that were killed; none may be at work."""
+    for left in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
 def _sync_folder(folder: pathlib.Path) -> None:
     """Make a rename last through a power cut, where the system can."""
     with contextlib.suppress(OSError):

@@ -46,6 +46,11 @@ class DivergedError(BackpropError, ArithmeticError):
     exit_status = 3
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's message, or the error's name if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     """Return text with every line break and control character escaped."""
     return "".join(

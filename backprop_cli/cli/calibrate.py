@@ -8,6 +8,7 @@ import pathlib
 import click
 
 from backprop_cli.cli.evaluate import check_overrides
+from backprop_cli.cli.notes import note_other_data, note_unfinished
 from backprop_cli.cli.options import data_set_option, json_option
 
 
@@ -34,6 +35,9 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     check_overrides(overrides, "calibrate")
     config, model = load_run(run, overrides)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
+    note_unfinished(run)
+    if not overrides:
+        note_other_data(run, config, dataset)
     split = dataset.validation
     if split is None:
         raise DataError("data.validation: a temperature is fitted on validation, found none")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backprop_cli.cli.notes import note_other_data, note_unfinished
 from backprop_cli.cli.options import json_option, set_option, split_option
 from backprop_cli.errors import printable
 
@@ -33,7 +34,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
     """
     from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import DataError
-    from backprop_cli.training.run_directory import load_run, load_summary
+    from backprop_cli.training.run_directory import load_run
 
     check_overrides(overrides, "eval")
     config, model = load_run(run, overrides)
@@ -49,8 +50,9 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
             f"{split}: expected images of {_size(model.image_shape)} as the model has, "
             f"found {_size(dataset.image_shape)}"
         )
-    if load_summary(pathlib.Path(run)) is None:
-        click.echo(f"Note: {printable(run)}: the run has not finished", err=True)
+    note_unfinished(run)
+    if not overrides:
+        note_other_data(run, config, dataset)
     result = model.evaluate(examples, split)
     if as_json:
         click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))

@@ -7,7 +7,7 @@ import pathlib
 
 import click
 
-from backprop_cli.cli.options import config_option, json_option, set_option
+from backprop_cli.cli.options import a_page, config_option, json_option, set_option
 
 
 @click.command()
@@ -29,6 +29,7 @@ from backprop_cli.cli.options import config_option, json_option, set_option
     "html_file",
     metavar="FILE",
     type=click.Path(),
+    callback=a_page,
     help="Also write a page on which to step through both passes.",
 )
 def explain(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -24,6 +26,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exit with the status that the README promises."""
+    pressed = _remembered_interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the locale cannot spell
@@ -53,7 +56,24 @@ def main() -> None:
     except MemoryError:
         click.echo("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
         status = 2
+    except Exception:
+        if not pressed:
+            raise
+        status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _remembered_interrupts() -> list[int]:
+    """Return where every Ctrl-C is noted: an import that it meets may fail with another error."""
+    pressed: list[int] = []
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        pressed.append(signum)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a parent's wish, as by nohup
+        signal.signal(signal.SIGINT, interrupt)
+    return pressed
 
 
 def _let_output_go() -> None:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import click
+
+from backprop_cli.errors import OutputError
+
+
+def a_page(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse a page's file of another suffix: it may be one that something else was written to."""
+    if value is not None and pathlib.Path(value).suffix != ".html":
+        raise OutputError(f"{option.opts[0]} {value}: expected a name that ends in .html")
+    return value
+
 
 config_option = click.option(
     "--config",

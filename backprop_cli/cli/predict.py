@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backprop_cli.cli.notes import note_unfinished
 from backprop_cli.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
         raise OutputError(f"{output}: expected a name that ends in .csv or .npy")
     config, model = load_run(run)
+    note_unfinished(run)
+    if output is not None:
+        own = [getattr(config.data, key) for key in config.data.path_keys]
+        _refuse_input(pathlib.Path(output), [*inputs, *(v for v in own if isinstance(v, str))])
     names, features = read_inputs(inputs, config.data, model.image_shape, model.weights.dtype)
     temperature = load_temperature(pathlib.Path(run)) or 1.0
     if not len(features):
@@ -79,6 +85,18 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     else:
         shown = [printable(name) for name in names]
         _print_table(shown, P, [printable(name) for name in model.class_names])
+
+
+def _refuse_input(output: pathlib.Path, read: Sequence[str]) -> None:
+    """Refuse to write over what is to be classified, and what the model was trained on."""
+    from backprop_cli.errors import OutputError
+
+    for text in read:
+        same = False
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # there is no such file
+            same = output.samefile(pathlib.Path(text).expanduser())
+        if same:
+            raise OutputError(f"{output}: holds data ({text}); choose another name")
 
 
 def _print_table(

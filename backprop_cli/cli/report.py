@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backprop_cli.cli.evaluate import check_overrides
-from backprop_cli.cli.options import data_set_option, split_option
+from backprop_cli.cli.notes import note_other_data, note_unfinished
+from backprop_cli.cli.options import a_page, data_set_option, split_option
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.report.view import RunView
@@ -26,6 +27,7 @@ PAGE, PICTURES = "report.html", "report"
     "--output",
     metavar="FILE",
     type=click.Path(),
+    callback=a_page,
     help="The page that compares several runs; comparison.html if not given.",
 )
 @data_set_option
@@ -36,6 +38,8 @@ def report(
 
     Needs matplotlib (the extra: plot), but for --text.
     """
+    if output is not None and (as_text or len(runs) == 1):
+        raise click.UsageError("--output is for the page of several runs")
     if as_text:
         from backprop_cli.reporting.report.text import to_text
 
@@ -43,8 +47,6 @@ def report(
         return
     refuse_without_matplotlib("report")
     if len(runs) == 1:
-        if output is not None:
-            raise click.UsageError("--output is for the page of several runs")
         click.echo(write_report(runs[0], split, overrides))
         return
     from backprop_cli.atomic import write_atomically
@@ -104,6 +106,9 @@ def run_view(run: str, split: str, overrides: tuple[str, ...] = ()) -> RunView:
     config, model = load_run(run, overrides)
     path = pathlib.Path(run)
     dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
+    note_unfinished(run)
+    if not overrides:
+        note_other_data(run, config, dataset)
     parts = {name: dataset.split(name) for name in ("validation", "test", split)}
     evaluations = {
         name: model.evaluate(part, name).to_mapping()

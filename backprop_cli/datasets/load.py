@@ -113,7 +113,10 @@ def _class_names(parts: Parts) -> tuple[str, ...]:
 def _count_classes(train: Examples) -> int:
     low, high = int(train.labels.min()), int(train.labels.max())
     if low < 0 or high >= MOST_CLASSES:
-        raise DataError(f"{train.name}: labels from {low} to {high}, expected class numbers from 0")
+        raise DataError(
+            f"{train.name}: labels from {low} to {high}, expected class numbers "
+            f"from 0 to {MOST_CLASSES - 1} at most"
+        )
     missing = np.flatnonzero(np.bincount(train.labels) == 0)
     if len(missing):
         raise DataError(

@@ -16,7 +16,7 @@ from backprop_cli.config.schema import NpyData
 from backprop_cli.datasets.classes import configured_names
 from backprop_cli.datasets.dataset import Examples, Parts
 from backprop_cli.datasets.files import reading, refuse_bomb
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, first_line
 
 ImageShape = tuple[int, int, int] | None
 
@@ -162,4 +162,6 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    line = first_line(error)
+    # NumPy takes whatever it does not know for a pickle, and says how to load that.
+    return "it holds Python objects, or is another kind of file" if "pickle" in line else line

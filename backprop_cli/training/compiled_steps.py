@@ -16,7 +16,7 @@ from backprop_cli.engine import Array, BatchEngine
 from backprop_cli.engine.kernels import forget_cache, load_from_cache
 from backprop_cli.engine.kernels import steps as kernels
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.objective import Objective
 from backprop_cli.training.updates import GradientDescent
 
@@ -150,7 +150,7 @@ class CompiledSteps:
                 notice()
                 loading.result()
         except Exception as error:
-            what = (str(error).splitlines() or [type(error).__name__])[0]
+            what = first_line(error)
             raise ConfigError(
                 f"compute.backend: numba cannot compile the kernels: {what}; numpy needs none"
             ) from error

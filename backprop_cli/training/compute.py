@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backprop_cli.config import Config
 from backprop_cli.config.schema import Compute
 from backprop_cli.datasets import Dataset, Standardization
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, first_line
 
 _MOST_ROWS = 800  # of W, all models': beyond, the BLAS is about as fast
 _LEAST_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
@@ -98,7 +98,7 @@ def _obstacle(config: Config, dataset: Dataset, standardization: Standardization
     try:
         from backprop_cli.engine.kernels import IS_DISABLED
     except Exception as error:  # a numba that does not fit this NumPy can raise nearly anything
-        return f"needs a numba that can be imported: {str(error).splitlines()[0]}"
+        return f"needs a numba that can be imported: {first_line(error)}"
     if IS_DISABLED:
         return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
     return None

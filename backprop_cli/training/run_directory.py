@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backprop_cli.atomic import write_atomically
+from backprop_cli.atomic import remove_leftovers, write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.errors import ModelFileError, OutputError
 from backprop_cli.training import checkpoint
@@ -21,6 +21,7 @@ from backprop_cli.training.model_file import FILE_NAME, LinearModel, load_model,
 _ALWAYS = ("epoch", "seconds", "learning_rate")  # numbers, of every epoch
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
 SWEEP_TABLE, SWEEP_HISTORY = "sweep.json", "sweep.jsonl"
+_FILES = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME, SWEEP_TABLE, SWEEP_HISTORY, CONFIG)
 
 
 class RunDirectory:
@@ -104,6 +105,9 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         raise OutputError(f"{path}: another process is training there") from error
     except OSError:  # a file system without locks
         pass
+    else:
+        for name in _FILES:
+            remove_leftovers(path / name)
     try:
         yield
     finally:
@@ -118,9 +122,8 @@ def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
     OutputError
         Says how to go on with it.
     """
-    names = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME, SWEEP_TABLE, SWEEP_HISTORY)
     try:
-        there = [name for name in names if (path / name).exists()]
+        there = [name for name in _FILES if name != CONFIG and (path / name).exists()]
         # A config alone is a run that was stopped before its first step: nothing to lose, unless
         # it is another one, perhaps written by hand.
         own = None if config is None else config_text(config).encode()
@@ -130,8 +133,8 @@ def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
         raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
     if there:
         raise OutputError(
-            f"{path}: holds a run already ({there[0]}); go on with it by --resume, choose another "
-            "folder with --output, or remove this one"
+            f"{path}: holds a run already ({there[0]}); go on with it by --resume, or choose "
+            "another folder with --output"
         )
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from backprop_cli.cli.main import cli, main
 from backprop_cli.training import run_directory
 from backprop_cli.training.pace import Pace
 from backprop_cli.training.run_directory import RunDirectory
@@ -81,3 +82,22 @@ def test_a_long_check_is_interrupted_quietly(started):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_what_a_library_makes_of_an_interrupt_is_one_still(monkeypatch, capsys):
+    """As pydantic does, whose models are built while it is imported."""
+
+    def interrupted(**kwargs):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("cannot build a model") from None
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(cli, "main", lambda **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main()

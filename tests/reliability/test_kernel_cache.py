@@ -9,6 +9,8 @@ import sys
 import pytest
 
 pytest.importorskip("numba", reason="needs the extra: fast")
+from backprop_cli.engine import kernels
+
 CONFIG = """\
 data: {format: synthetic, examples: 300, size: 6}
 training: {epochs: 1}
@@ -25,13 +27,13 @@ def warm(tmp_path_factory):
     return folder
 
 
-def train(folder, cache):
+def train(folder, cache, variable="XDG_CACHE_HOME"):
     """Return what was said on stderr, but for the notice that kernels are compiled."""
     (folder / "c.yaml").write_text(CONFIG)
     done = subprocess.run(
         [sys.executable, "-m", "backprop_cli", "train", "--config", str(folder / "c.yaml"),
          "--output", str(folder / "run")],
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        env={**os.environ, variable: str(cache)},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -75,3 +77,14 @@ def test_a_cache_that_cannot_be_written_is_read_and_nothing_is_left_elsewhere(
     assert train(tmp_path, warm / "cache") == ""
     assert {path: path.stat().st_mtime_ns for path in warm.glob("cache/**/*")} == before
     assert not list(pathlib.Path(tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_numbas_own_variable_names_the_place_too(warm, tmp_path, writable):
+    """With a folder for each version of the kernels, and nothing beside the sources."""
+    sources = pathlib.Path(kernels.__file__).parent
+    before = set(sources.rglob("*.nb?"))
+    place = tmp_path / "cache" if writable else pathlib.Path("/proc/none")
+    train(tmp_path, place, "NUMBA_CACHE_DIR")
+    assert bool(list(tmp_path.glob("cache/backprop/*/*/*.nbc"))) == writable
+    assert set(sources.rglob("*.nb?")) == before

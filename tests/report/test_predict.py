@@ -118,6 +118,27 @@ def test_the_temperature_is_the_one_that_labels_were_drawn_at():
     assert loss(T) <= min(loss(T * 0.999), loss(T * 1.001))
 
 
+def test_data_is_not_written_over(runs, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.standard_normal((60, 4)))
+    np.save(tmp_path / "y.npy", np.arange(60) % 3)
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{format: npy, path: '{tmp_path}/x.npy', labels: '{tmp_path}/y.npy'}}\n"
+        f"training: {{epochs: 1}}\noutput: '{tmp_path}/run'\n"
+    )
+    assert call("train", "--config", tmp_path / "c.yaml") == 0
+    np.save(tmp_path / "new.npy", rng.standard_normal((5, 4)))
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.npy")}
+    for path in before:
+        capsys.readouterr()
+        args = ("predict", tmp_path / "run", "--input", tmp_path / "new.npy", "--output", path)
+        assert call(*args) == 2
+        assert f"{path}: holds data" in capsys.readouterr().err
+        assert path.read_bytes() == before[path]
+    assert call(*args[:-1], tmp_path / "out.npy") == 0
+    assert call(*args[:-1], tmp_path / "out.npy") == 0  # its own output, once more
+
+
 def test_calibrate_moves_probabilities_and_no_decision(runs, tmp_path, capsys, pixels):
     import shutil
 

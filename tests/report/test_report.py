@@ -88,11 +88,46 @@ def test_a_folder_s_name_cannot_break_a_page_or_a_formula(runs, tmp_path):
         assert "&lt;b onclick=x&gt;q&lt;" in page.read_text("utf-8")
 
 
-@pytest.mark.parametrize("output", [".", "", "/dev/null"])
-def test_what_is_no_file_is_not_written_over(runs, capsys, output):
+@pytest.mark.parametrize("output", [".", "", "/dev/null", "model.safetensors", "a folder.html"])
+def test_what_is_no_file_is_not_written_over(runs, capsys, monkeypatch, tmp_path, output):
     capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a folder.html").mkdir()
     assert call("report", runs["images"], runs["sweep"], "--output", output) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder.html"]
+
+
+@pytest.mark.parametrize("command", ["eval", "report", "calibrate", "predict"])
+def test_what_one_should_know_of_a_run_is_noted(runs, capsys, tmp_path, command):
+    """It has not finished; its data is another by now, so that the split may be."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 4)), np.arange(90) % 3
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"data: {{format: npy, path: '{tmp_path}/d.npz', validation: 0.2, test: 0.2}}\n"
+        f"training: {{epochs: 2}}\noutput: '{tmp_path}/run'\n"
+    )
+    assert call("train", "--config", config) == 0
+    more = {"predict": ["--input", tmp_path / "d.npz"], "report": ["--text"]}
+    args = [command, tmp_path / "run", *more.get(command, [])]
+    capsys.readouterr()
+    assert call(*args) == 0
+    assert capsys.readouterr().err == ""
+    np.savez(tmp_path / "d.npz", x=np.concatenate([x, x]), y=np.concatenate([y, y]))
+    (tmp_path / "run" / "summary.json").unlink()
+    assert call(*args) == 0
+    notes = capsys.readouterr().err
+    assert f"Note: {tmp_path}/run: the run has not finished" in notes
+    assert ("the data has changed since the run" in notes) == (command != "predict")
+
+
+def test_the_page_of_several_runs_is_for_several(runs, capsys, tmp_path):
+    for args in (["--text", runs["images"], runs["sweep"]], [runs["images"]]):
+        assert call("report", *args, "--output", tmp_path / "c.html") == 2
+        assert "--output is for the page of several runs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

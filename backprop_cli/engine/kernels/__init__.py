@@ -27,7 +27,8 @@ def _cache_folder() -> str:
     here = pathlib.Path(__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
     version = hashlib.sha256(sources).hexdigest()[:16]
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    places = (os.environ.get(name) for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"))
+    base = next(filter(None, places), "~/.cache")
     readable = None
     try:
         folder = pathlib.Path(base).expanduser() / "backprop" / version
@@ -46,8 +47,7 @@ def _cache_folder() -> str:
     return own
 
 
-if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = _cache_folder()
+numba.config.CACHE_DIR = _cache_folder()
 
 IS_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether the environment turns numba's compiler off."""
