@@ -23,7 +23,7 @@ class Contender:
         raise NotImplementedError
 
     def weights(self) -> NDArray[Any] | None:
-        """Return W, C x d, to be compared with the others'; None if the steps are others."""
+        """Return W and b as the last column, M C x (d + 1); None if the steps are others."""
         raise NotImplementedError
 
 
@@ -36,6 +36,7 @@ class Backprop(Contender):
         from backprop_cli.training.compute import blas_threads
         from backprop_cli.training.loop import Trainer
 
+        self._work = work
         configs = [work.config(self.backend, rate) for rate in work.learning_rates()]
         self._trainer = Trainer(work.dataset(), configs)
         self._trainer.engine.W[...] = 0
@@ -52,7 +53,10 @@ class Backprop(Contender):
         return time.perf_counter() - start
 
     def weights(self) -> NDArray[Any]:
-        return self._trainer.engine.W[0]
+        engine = self._trainer.engine
+        return np.concatenate([engine.W, engine.b[:, :, None]], axis=2).reshape(
+            -1, self._work.d + 1
+        )
 
 
 class BackpropCompiled(Backprop):
@@ -97,11 +101,12 @@ class TunedTorch(Contender):
         self._optimizer.step()
 
     def weights(self) -> NDArray[Any]:
-        return np.asarray(self._model.weight.detach().numpy())
+        W, b = (parameter.detach().numpy() for parameter in self._model.parameters())
+        return np.column_stack([W, b])
 
 
 class TorchByHand(Contender):
-    """PyTorch without nn, optim and autograd: the same equations as ours, into reused buffers.
+    """PyTorch without nn, optim and autograd: the same equations as ours, the gather into a buffer.
 
     M models are stacked in one product, as ours are.
     """
@@ -142,7 +147,7 @@ class TorchByHand(Contender):
         self._b -= G.sum(1)
 
     def weights(self) -> NDArray[Any]:
-        return np.asarray(self._W[: self._work.n_classes].numpy())
+        return np.column_stack([self._W.numpy(), self._b.numpy()])
 
 
 class TorchLoader(TunedTorch):

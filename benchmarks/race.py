@@ -69,7 +69,8 @@ def race(names: Sequence[str], work: Workload, rounds: int, sgemm: float) -> dic
     Raises
     ------
     RuntimeError
-        Those that make the same steps do not have the same weights after the first epoch.
+        Those that make the same steps do not have the same weights and biases, of every model,
+        after the first epoch.
     """
     processes = {name: _Process(name, work) for name in names}
     try:
@@ -99,6 +100,8 @@ def _compare(processes: dict[str, _Process]) -> None:
             if not weights.size:
                 continue
             first = weights if first is None else first
-            difference = float(np.abs(weights - first).max() / np.abs(first).max())
-            if difference > _TOLERANCE:
-                raise RuntimeError(f"{name}: weights differ by {difference:.2g} of the largest")
+            difference = np.abs(weights - first)
+            for what, part in {"weights": np.s_[:, :-1], "biases": np.s_[:, -1]}.items():
+                share = float(difference[part].max() / np.abs(first[part]).max())
+                if share > _TOLERANCE:
+                    raise RuntimeError(f"{name}: {what} differ by {share:.2g} of the largest")

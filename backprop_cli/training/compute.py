@@ -17,7 +17,7 @@ from backprop_cli.config.schema import Compute
 from backprop_cli.datasets import Dataset, Standardization
 from backprop_cli.errors import ConfigError, first_line
 
-_MOST_ROWS = 800  # of W, all models': beyond, the BLAS is about as fast
+_MOST_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast
 _LEAST_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
 # kernels takes longer than they spare
 _CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")

@@ -183,6 +183,17 @@ def test_auto_means_on_resuming_what_it_meant(tmp_path, monkeypatch):
     assert load_config(tmp_path / "s" / "config.yaml").compute.threads == 1
 
 
+def test_what_a_killed_writer_left_goes_at_the_next_start(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".model.safetensors.0123456789abcdef").write_text("half of it")
+    others = (".model.safetensors.bak", ".mine.0123456789abcdef")
+    for name in others:
+        (folder / name).write_text("the user's own")
+    Run(config(KINDS["softmax"], folder)).train(Observer())
+    assert {path.name for path in folder.iterdir()} == {*FILES, *others}
+
+
 def test_a_second_process_is_refused(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
