@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset
 from backprop_cli.engine import Array, fill_targets
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.rng import Stream, generator
+from backprop_cli.sources import Dataset
 
 
 @dataclass(frozen=True)

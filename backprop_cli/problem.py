@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset, Gatherer, fit_standardization
 from backprop_cli.engine import BatchEngine
 from backprop_cli.graph import Graph, classifier_graph
 from backprop_cli.objective import check_against_data, initial_parameters, training_objective
+from backprop_cli.sources import Dataset, Gatherer, fit_standardization
 
 Vector = NDArray[np.float64]
 

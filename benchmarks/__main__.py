@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from backprop_cli.training.compute import cores
+from backprop_cli.solvers.compute import cores
 from benchmarks.contenders import CONTENDERS
 from benchmarks.machine import copy_rate, floor, sgemm_rate, wait_for_calm
 from benchmarks.processes import Finished, run

@@ -33,8 +33,8 @@ class Backprop(Contender):
     backend = "numpy"
 
     def __init__(self, work: Workload) -> None:
-        from backprop_cli.training.compute import blas_threads
-        from backprop_cli.training.loop import Trainer
+        from backprop_cli.solvers.compute import blas_threads
+        from backprop_cli.solvers.loop import Trainer
 
         self._work = work
         configs = [work.config(self.backend, rate) for rate in work.learning_rates()]
@@ -45,7 +45,7 @@ class Backprop(Contender):
         self._limit.__enter__()
 
     def epoch(self, number: int) -> float:
-        from backprop_cli.training.loop import Observer
+        from backprop_cli.solvers.loop import Observer
 
         trainer, rates = self._trainer, self._trainer._epoch_rates(number)
         start, trainer.step = time.perf_counter(), 0

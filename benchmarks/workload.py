@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.config import Config, check_config
-from backprop_cli.datasets import Dataset, epoch_order, fit_standardization, load_dataset
-from backprop_cli.datasets.dataset import Split
+from backprop_cli.formats import load_dataset
+from backprop_cli.sources import Dataset, epoch_order, fit_standardization
+from backprop_cli.sources.dataset import Split
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     import numpy as np
 
-    from backprop_cli.datasets import load_dataset
     from backprop_cli.engine import class_scores
     from backprop_cli.errors import DataError
-    from backprop_cli.reporting.report.calibration import reliability
-    from backprop_cli.training.calibration import FILE_NAME, fit_temperature, save_calibration
-    from backprop_cli.training.run_directory import load_run, model_digest
+    from backprop_cli.evaluation.reliability import reliability
+    from backprop_cli.formats import load_dataset
+    from backprop_cli.runs.calibration import FILE_NAME, fit_temperature, save_calibration
+    from backprop_cli.runs.run_directory import load_run, model_digest
 
     check_overrides(overrides, "calibrate")
     config, model = load_run(run, overrides)

@@ -15,8 +15,8 @@ from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.datasets import Dataset
-    from backprop_cli.training.metrics import Evaluation
+    from backprop_cli.evaluation.metrics import Evaluation
+    from backprop_cli.sources import Dataset
 
 _MOST_COLUMNS = 20  # classes for which a confusion matrix is still readable in a terminal
 
@@ -32,9 +32,9 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
 
     Other data of the same shape: --set data.test=FILE.
     """
-    from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import DataError
-    from backprop_cli.training.run_directory import load_run
+    from backprop_cli.formats import load_dataset
+    from backprop_cli.runs.run_directory import load_run
 
     check_overrides(overrides, "eval")
     config, model = load_run(run, overrides)
@@ -62,9 +62,9 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
 
 def _verify(run: str, config: Config, dataset: Dataset, as_json: bool) -> None:
     """Print whether model file and data are those of the run; exit 1 if one is not."""
-    from backprop_cli.datasets import fingerprint
     from backprop_cli.errors import ModelFileError
-    from backprop_cli.training.run_directory import load_summary, model_digest
+    from backprop_cli.runs.run_directory import load_summary, model_digest
+    from backprop_cli.sources import fingerprint
 
     path = pathlib.Path(run)
     summary = load_summary(path)

@@ -47,7 +47,7 @@ def explain(
     """
     from backprop_cli.atomic import write_atomically
     from backprop_cli.config import load_config
-    from backprop_cli.datasets import load_dataset
+    from backprop_cli.formats import load_dataset
     from backprop_cli.reporting.explain import explain as describe
     from backprop_cli.reporting.explain import to_dot, to_html, to_text
 

@@ -51,9 +51,10 @@ def gradcheck(
     says nothing: differences across a kink of the SVM loss, a probability that underflows.
     """
     from backprop_cli.config import load_config
-    from backprop_cli.datasets import epoch_order, load_dataset
+    from backprop_cli.formats import load_dataset
     from backprop_cli.gradcheck import compare
     from backprop_cli.problem import make_problem
+    from backprop_cli.sources import epoch_order
 
     config = load_config(config_file, overrides)
     dataset = load_dataset(config.data, "float64")

@@ -11,12 +11,12 @@ from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.datasets import Dataset
+    from backprop_cli.sources import Dataset
 
 
 def note_unfinished(run: str) -> None:
     """Say so if a run was interrupted, diverged, or is still at work."""
-    from backprop_cli.training.run_directory import load_summary
+    from backprop_cli.runs.run_directory import load_summary
 
     if load_summary(pathlib.Path(run)) is None:
         click.echo(f"Note: {printable(run)}: the run has not finished", err=True)
@@ -24,7 +24,7 @@ def note_unfinished(run: str) -> None:
 
 def note_other_data(run: str, config: Config, dataset: Dataset) -> None:
     """Say so if the files that a run was trained on hold other data by now."""
-    from backprop_cli.datasets import fingerprint
+    from backprop_cli.sources import fingerprint
 
     if config.recorded is not None and fingerprint(dataset) != config.recorded.data:
         click.echo(

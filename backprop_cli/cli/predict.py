@@ -45,10 +45,10 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     import numpy as np
 
     from backprop_cli.atomic import write_atomically
-    from backprop_cli.datasets.inputs import read_inputs
     from backprop_cli.errors import DataError, OutputError, printable
-    from backprop_cli.training.calibration import load_temperature
-    from backprop_cli.training.run_directory import load_run
+    from backprop_cli.formats.inputs import read_inputs
+    from backprop_cli.runs.calibration import load_temperature
+    from backprop_cli.runs.run_directory import load_run
 
     if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
         raise OutputError(f"{output}: expected a name that ends in .csv or .npy")

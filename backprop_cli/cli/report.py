@@ -74,7 +74,7 @@ def write_report(run: str, split: str, overrides: tuple[str, ...] = ()) -> str:
     from backprop_cli.atomic import write_atomically
     from backprop_cli.reporting.report.compare import sweep_section
     from backprop_cli.reporting.report.page import pictures, run_page
-    from backprop_cli.training.run_directory import make_folder
+    from backprop_cli.runs.run_directory import make_folder
 
     view = run_view(run, split, overrides)
     folder = pathlib.Path(run)
@@ -91,11 +91,11 @@ def write_report(run: str, split: str, overrides: tuple[str, ...] = ()) -> str:
 def run_view(run: str, split: str, overrides: tuple[str, ...] = ()) -> RunView:
     """Return what there is to show of a run; of its examples, those of ``split``."""
     from backprop_cli.config import config_text
-    from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import ModelFileError
+    from backprop_cli.formats import load_dataset
     from backprop_cli.reporting.report.view import Predictions, RunView
-    from backprop_cli.training.calibration import load_temperature
-    from backprop_cli.training.run_directory import (
+    from backprop_cli.runs.calibration import load_temperature
+    from backprop_cli.runs.run_directory import (
         SWEEP_TABLE,
         load_history,
         load_run,

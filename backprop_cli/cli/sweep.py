@@ -11,7 +11,7 @@ from backprop_cli.cli.options import config_option, json_option, set_option
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.training.sweep import Candidate
+    from backprop_cli.runs.sweep import Candidate
 
 
 @click.command()
@@ -59,9 +59,9 @@ def sweep(
     from backprop_cli.config import check_config, read_config
     from backprop_cli.errors import ConfigError
     from backprop_cli.rng import Stream, generator
-    from backprop_cli.training.run import Interrupted
-    from backprop_cli.training.settings import combinations, draws
-    from backprop_cli.training.sweep import Sweep
+    from backprop_cli.runs.run import Interrupted
+    from backprop_cli.runs.settings import combinations, draws
+    from backprop_cli.runs.sweep import Sweep
 
     text = read_config(config_file)
     base = check_config(text, config_file, overrides)
@@ -110,7 +110,7 @@ def _axes(option: str, texts: tuple[str, ...]) -> dict[str, list[Any]]:
     """
     from backprop_cli.config import parse_values
     from backprop_cli.errors import ConfigError
-    from backprop_cli.training.settings import KEYS
+    from backprop_cli.runs.settings import KEYS
 
     axes: dict[str, list[Any]] = {}
     for text in texts:
@@ -134,7 +134,7 @@ def _check_axes(
     values: dict[str, list[Any]], bounds: dict[str, list[Any]], sample: int | None
 ) -> None:
     from backprop_cli.errors import ConfigError
-    from backprop_cli.training.settings import REAL_KEYS
+    from backprop_cli.runs.settings import REAL_KEYS
 
     if not values and not bounds:
         raise ConfigError(

@@ -15,8 +15,8 @@ from backprop_cli.cli.report import refuse_without_matplotlib, write_report
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.training.metrics import Evaluation
-    from backprop_cli.training.run import Interrupted, Result, Run
+    from backprop_cli.evaluation.metrics import Evaluation
+    from backprop_cli.runs.run import Interrupted, Result, Run
 
 
 @click.command()
@@ -49,9 +49,9 @@ def train(
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.config import load_config
-    from backprop_cli.training.identity import with_saved_compute
-    from backprop_cli.training.run import Interrupted, Run
-    from backprop_cli.training.run_directory import run_config_file
+    from backprop_cli.runs.identity import with_saved_compute
+    from backprop_cli.runs.run import Interrupted, Run
+    from backprop_cli.runs.run_directory import run_config_file
 
     if config_file is None:
         if not (resume and output):

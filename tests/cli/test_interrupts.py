@@ -9,9 +9,9 @@ import time
 import pytest
 
 from backprop_cli.cli.main import cli, main
-from backprop_cli.training import run_directory
-from backprop_cli.training.pace import Pace
-from backprop_cli.training.run_directory import RunDirectory
+from backprop_cli.runs import run_directory
+from backprop_cli.runs.pace import Pace
+from backprop_cli.runs.run_directory import RunDirectory
 
 COMMAND = [sys.executable, "-m", "backprop_cli"]
 

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from backprop_cli.cli.main import main
 from backprop_cli.config import check_config
-from backprop_cli.datasets import load_dataset
+from backprop_cli.formats import load_dataset
 from backprop_cli.problem import make_problem
 
 TEXT = """\

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import load_dataset
+from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import DERIVATIONS, compare
 from backprop_cli.graph import operations
 from backprop_cli.problem import make_problem

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import load_dataset
 from backprop_cli.engine import BatchEngine
+from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import compare
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.problem import Problem, make_problem

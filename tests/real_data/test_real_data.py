@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from backprop_cli.cli.main import cli
 from backprop_cli.config import load_config
-from backprop_cli.datasets import load_dataset
-from backprop_cli.training.loop import Observer, Trainer
-from backprop_cli.training.run import Run
+from backprop_cli.formats import load_dataset
+from backprop_cli.runs.run import Run
+from backprop_cli.solvers.loop import Observer, Trainer
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 

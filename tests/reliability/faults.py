@@ -79,7 +79,7 @@ def failing(disk: Disk) -> Iterator[None]:
 
 def main() -> None:
     from backprop_cli.cli.main import main as command_line
-    from backprop_cli.training.pace import Pace
+    from backprop_cli.runs.pace import Pace
 
     k, failure = int(sys.argv[1]), sys.argv[2]
     del sys.argv[1:3]

@@ -15,10 +15,10 @@ import atheris
 
 with atheris.instrument_imports(include=["backprop_cli"]):
     from backprop_cli.config import check_config
-    from backprop_cli.datasets import load_dataset
     from backprop_cli.errors import BackpropError
-    from backprop_cli.training.checkpoint import Checkpoint
-    from backprop_cli.training.model_file import load_model
+    from backprop_cli.formats import load_dataset
+    from backprop_cli.runs.checkpoint import Checkpoint
+    from backprop_cli.runs.model_file import load_model
     from tests.reliability.fuzz import cases
 
 _CIFAR = "data: {format: cifar10, path: ., train: [data_batch_1], validation: 0, test: 2}"

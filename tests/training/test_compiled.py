@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from backprop_cli.cli.main import cli
 from backprop_cli.config import check_config
-from backprop_cli.datasets.dataset import Dataset, Split
 from backprop_cli.errors import ConfigError, DivergedError
-from backprop_cli.training import compute
-from backprop_cli.training.loop import Observer, Trainer
+from backprop_cli.solvers import compute
+from backprop_cli.solvers.loop import Observer, Trainer
+from backprop_cli.sources.dataset import Dataset, Split
 
 pytest.importorskip("numba", reason="needs the extra: fast")
 LOSSES = ["softmax_cross_entropy", "multiclass_svm"]

@@ -7,12 +7,13 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import epoch_order, load_dataset
 from backprop_cli.errors import DataError, DivergedError
+from backprop_cli.formats import load_dataset
 from backprop_cli.objective import initial_parameters
-from backprop_cli.training.loop import Observer, Trainer
-from backprop_cli.training.run import Run
-from backprop_cli.training.selection import Selection
+from backprop_cli.runs.run import Run
+from backprop_cli.solvers.loop import Observer, Trainer
+from backprop_cli.solvers.selection import Selection
+from backprop_cli.sources import epoch_order
 
 DATA = "data: {format: synthetic, examples: 330, size: 6, classes: 4, validation: 50, test: 50}\n"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backprop_cli.training.metrics import Evaluation, confusion_matrix
+from backprop_cli.evaluation.metrics import Evaluation, confusion_matrix
 
 
 def test_figures_by_hand():

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import Standardization
 from backprop_cli.errors import ModelFileError, OutputError
-from backprop_cli.training.model_file import LinearModel, load_model, save_model
+from backprop_cli.runs.model_file import LinearModel, load_model, save_model
+from backprop_cli.sources import Standardization
 
 CONFIG = check_config("data: {format: synthetic}", "test")
 

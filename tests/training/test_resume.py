@@ -9,11 +9,11 @@ import pytest
 
 from backprop_cli.config import check_config, load_config
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
-from backprop_cli.training import compute, loop
-from backprop_cli.training.loop import Observer
-from backprop_cli.training.run import Interrupted, Run
-from backprop_cli.training.run_directory import load_run, locked
-from backprop_cli.training.sweep import Sweep
+from backprop_cli.runs.run import Interrupted, Run
+from backprop_cli.runs.run_directory import load_run, locked
+from backprop_cli.runs.sweep import Sweep
+from backprop_cli.solvers import compute, loop
+from backprop_cli.solvers.loop import Observer
 
 DATA = "data: {format: synthetic, examples: 400, size: 8, classes: 4, validation: 60, test: 60}\n"
 KINDS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config
-from backprop_cli.training.schedules import learning_rates
+from backprop_cli.solvers.schedules import learning_rates
 
 
 def rates(schedule, *, epochs=10, eta=0.5, steps_per_epoch=4, steps=40):

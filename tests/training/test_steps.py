@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config
-from backprop_cli.datasets import Dataset, Gatherer, Split, Standardization
-from backprop_cli.training.loop import Observer, Trainer
-from backprop_cli.training.steps import folded_standardization
+from backprop_cli.solvers.loop import Observer, Trainer
+from backprop_cli.solvers.steps import folded_standardization
+from backprop_cli.sources import Dataset, Gatherer, Split, Standardization
 
 PIXELS = Standardization(np.array([120.0, 130.0]), np.array([60.0, 65.0]))
 DARK = Standardization(np.array([0.5, 40.0]), np.array([0.6, 80.0]))

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from backprop_cli.cli.main import main
 from backprop_cli.errors import ConfigError
-from backprop_cli.training.settings import combinations, draws
+from backprop_cli.runs.settings import combinations, draws
 
 CONFIG = """\
 data: {format: synthetic, examples: 900, size: 6, validation: 200, test: 200}

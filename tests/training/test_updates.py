@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.engine import BatchEngine
-from backprop_cli.training.updates import GradientDescent
+from backprop_cli.solvers.updates import GradientDescent
 
 
 def run(momentum, nesterov, gradients, rates):

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from backprop_cli.config import Config
-from backprop_cli.datasets import Dataset
 from backprop_cli.errors import DataError
 from backprop_cli.graph import (
     BackwardPass,
@@ -29,6 +28,7 @@ from backprop_cli.reporting.explain.explanation import (
     ForwardStep,
     Outcome,
 )
+from backprop_cli.sources import Dataset
 
 _MOST_TANGENT_ENTRIES = 2_000_000  # 16 MB: forward mode runs on all coordinates up to here
 _FEW_COORDINATES = 8

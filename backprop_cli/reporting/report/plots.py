@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.reporting.report.calibration import BINS, reliability
+from backprop_cli.evaluation.reliability import BINS, reliability
 from backprop_cli.reporting.report.view import Predictions, RunView
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.errors import printable
-from backprop_cli.reporting.report.calibration import reliability
+from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.reporting.report.view import RunView
 
 WIDTH = 80

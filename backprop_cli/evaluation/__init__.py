@@ -1,0 +1,1 @@
+"""Figures of a classifier on examples that it is shown."""

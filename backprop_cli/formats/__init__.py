@@ -1,0 +1,5 @@
+"""File formats to a `Dataset`: CIFAR, IDX, NumPy's own, and images made from a seed."""
+
+from backprop_cli.formats.load import load_dataset
+
+__all__ = ["load_dataset"]

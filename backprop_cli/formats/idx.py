@@ -1,0 +1,127 @@
+"""IDX files of the MNIST family, plain or gzip.
+
+Two zero bytes, a type byte, the number of dimensions, each dimension as a big-endian 32-bit
+integer, then the array, row by row, big-endian.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import pathlib
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config.schema import IdxData
+from backprop_cli.errors import DataError
+from backprop_cli.formats.classes import configured_names
+from backprop_cli.formats.files import existing, folder, reading, refuse_bomb, training_files
+from backprop_cli.sources.dataset import Examples, Parts
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_DIMENSIONS = 8
+_MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip stream can at most unfold to
+
+TRAIN = "train-images-idx3-ubyte"
+TEST = "t10k-images-idx3-ubyte"
+
+
+def read(data: IdxData) -> Parts:
+    """Read the files that a config names."""
+    directory = folder(data.path)
+    validation = test = None
+    if isinstance(data.validation, str):
+        validation, _ = _read_files(directory, [data.validation])
+    if isinstance(data.test, str) or data.test is None:
+        test, _ = _read_files(directory, [data.test or TEST])
+    train, image_shape = _read_files(directory, training_files(data, [TRAIN], TEST))
+    return Parts(train, validation, test, configured_names(data.classes), image_shape)
+
+
+def _read_files(
+    directory: pathlib.Path, names: Sequence[str]
+) -> tuple[Examples, tuple[int, int, int]]:
+    pairs, shapes, paths = [], set(), []
+    for name in names:
+        path = existing(directory, name, f"{name}.gz")
+        images, labels = read_idx(path), read_idx(_labels_path(path))
+        if images.ndim != 3:
+            raise DataError(f"{path}: expected images, n x height x width, found {images.shape}")
+        if not len(images):
+            raise DataError(f"{path}: expected examples, found no images")
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise DataError(f"{_labels_path(path)}: expected n integers, found {labels.shape}")
+        if len(images) != len(labels):
+            raise DataError(f"{path}: {len(images)} images but {len(labels)} labels")
+        n_pixels = images.shape[1] * images.shape[2]
+        pairs.append((images.reshape(len(images), n_pixels), labels.astype(np.int64)))
+        shapes.add((1, int(images.shape[1]), int(images.shape[2])))
+        paths.append(str(path))
+    if len(shapes) > 1:
+        raise DataError(f"{', '.join(paths)}: images of different sizes")
+    features, labels = pairs[0]
+    if len(pairs) > 1:
+        features = np.concatenate([images for images, _ in pairs])
+        labels = np.concatenate([labels for _, labels in pairs])
+    return Examples(features, labels, ", ".join(paths)), shapes.pop()
+
+
+def _labels_path(images: pathlib.Path) -> pathlib.Path:
+    name = images.name.replace("images-idx3", "labels-idx1")
+    if name == images.name:
+        raise DataError(f"{images}: expected a name with 'images-idx3' in it")
+    stem = name.removesuffix(".gz")
+    return existing(images.parent, name, stem, f"{stem}.gz")
+
+
+def read_idx(path: pathlib.Path) -> NDArray[Any]:
+    """Return the array of one IDX file, in the machine's byte order.
+
+    Raises
+    ------
+    DataError
+        The header is none, or the file holds more or fewer bytes than it says.
+    """
+    with reading(path):
+        size = path.stat().st_size
+        try:
+            if path.suffix == ".gz":
+                with gzip.open(path, "rb") as stream:
+                    return _read_stream(cast("IO[bytes]", stream), path, size * _MAX_DEFLATE_RATIO)
+            with path.open("rb") as stream:
+                return _read_stream(stream, path, size)
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: not a whole gzip file: {error}") from error
+
+
+def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[Any]:
+    """Read header and array; ``most`` is what the file can hold, checked before allocating."""
+    header = stream.read(4)
+    known = len(header) == 4 and header[:2] == b"\0\0" and header[2] in _TYPES
+    if not known or not 1 <= header[3] <= _MOST_DIMENSIONS:
+        raise DataError(f"{path}: expected an IDX header, found {header.hex(' ') or 'nothing'}")
+    dimensions = stream.read(4 * header[3])
+    if len(dimensions) < 4 * header[3]:
+        raise DataError(f"{path}: cut short within its header")
+    shape = struct.unpack(f">{header[3]}I", dimensions)
+    dtype = np.dtype(_TYPES[header[2]])
+    n_bytes = math.prod(shape) * dtype.itemsize
+    sizes = " x ".join(map(str, shape))
+    if path.suffix == ".gz":
+        refuse_bomb(path, n_bytes, most // _MAX_DEFLATE_RATIO)
+    if n_bytes > most:
+        raise DataError(f"{path}: cut short: its header says {sizes}, more than the file holds")
+    raw = stream.read(n_bytes + 1)
+    if len(raw) != n_bytes:
+        word = "cut short" if len(raw) < n_bytes else "longer than its header says"
+        raise DataError(f"{path}: {word}: expected {sizes} of {dtype.itemsize} bytes")
+    try:
+        array = np.frombuffer(raw, dtype).reshape(shape)
+    except ValueError as error:  # nothing by something absurd
+        raise DataError(f"{path}: its header says {sizes}") from error
+    return array.astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,178 @@
+"""A config's data section to a checked `Dataset`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from backprop_cli.config.schema import (
+    Cifar10Data,
+    Cifar100Data,
+    DataSection,
+    IdxData,
+    NpyData,
+    SyntheticData,
+)
+from backprop_cli.config.values import MOST_CLASSES
+from backprop_cli.errors import DataError
+from backprop_cli.formats import cifar, idx, npy, synthetic
+from backprop_cli.formats.classes import numbered
+from backprop_cli.formats.splits import draw, size_of
+from backprop_cli.rng import Stream, generator
+from backprop_cli.sources.dataset import Dataset, Examples, Parts, Split
+
+_HELD_OUT = 0.2  # the test part of a format that has no test file of its own
+_CHUNK_BYTES = 4_000_000
+
+
+def load_dataset(
+    data: DataSection, dtype: DTypeLike, class_names: tuple[str, ...] | None = None
+) -> Dataset:
+    """Read, check and split the data of a config.
+
+    Parameters
+    ----------
+    data
+        The config's data section.
+    dtype
+        The type that training computes in: every feature must be finite in it.
+    class_names
+        Those of a model, whose classes need not all occur; None: those of the data.
+
+    Raises
+    ------
+    DataError
+        Names the file, what was expected and what was found.
+    """
+    parts = _read(data)
+    for examples in (parts.train, parts.validation, parts.test):
+        if examples is not None:
+            check_features(examples, np.dtype(dtype))
+    class_names = class_names or _class_names(parts)
+    for examples in (parts.train, parts.validation, parts.test):
+        if examples is not None:
+            check_labels(examples, len(class_names))
+    return _split(data, parts, class_names)
+
+
+def _read(data: DataSection) -> Parts:
+    if isinstance(data, Cifar10Data | Cifar100Data):
+        return cifar.read(data)
+    if isinstance(data, IdxData):
+        return idx.read(data)
+    if isinstance(data, NpyData):
+        return npy.read(data)
+    if isinstance(data, SyntheticData):
+        return synthetic.read(data)
+    raise TypeError(f"no reader for {type(data).__name__}")
+
+
+def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
+    """Refuse no examples, no features, and features that are not finite in ``dtype``."""
+    n, d = examples.features.shape
+    if n == 0 or d == 0:
+        raise DataError(f"{examples.name}: expected examples, found {n} x {d} features")
+    check_finite(examples.features, dtype, examples.name)
+
+
+def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse features, n x d, that are not finite in ``dtype``; ``name`` is whose they are."""
+    if features.dtype.kind != "f":
+        return
+    n, d = features.shape
+    largest = np.finfo(dtype).max
+    step = max(1, _CHUNK_BYTES // max(1, d * features.itemsize))
+    for first in range(0, n, step):
+        chunk = features[first : first + step]
+        good = np.isfinite(chunk)
+        if features.dtype.itemsize > dtype.itemsize:
+            good &= np.abs(chunk) <= largest
+        if not good.all():
+            row, column = np.argwhere(~good)[0]
+            raise DataError(
+                f"{name}: features[{first + row}, {column}] is {chunk[row, column]}, "
+                f"expected numbers that are finite in {dtype.name}"
+            )
+
+
+def _class_names(parts: Parts) -> tuple[str, ...]:
+    """Return the names of the classes that the data has; refuse data of one class."""
+    names = parts.class_names
+    if names is None:
+        names = numbered(_count_classes(parts.train))
+    if len(np.unique(parts.train.labels)) < 2:
+        raise DataError(
+            f"{parts.train.name}: expected at least two classes, "
+            f"found only class {parts.train.labels[0]}"
+        )
+    return names
+
+
+def _count_classes(train: Examples) -> int:
+    low, high = int(train.labels.min()), int(train.labels.max())
+    if low < 0 or high >= MOST_CLASSES:
+        raise DataError(
+            f"{train.name}: labels from {low} to {high}, expected class numbers "
+            f"from 0 to {MOST_CLASSES - 1} at most"
+        )
+    missing = np.flatnonzero(np.bincount(train.labels) == 0)
+    if len(missing):
+        raise DataError(
+            f"{train.name}: labels from {low} to {high} without {missing[0]}: expected every "
+            "class from 0 on; if some have no examples, say how many there are in data.classes"
+        )
+    return high + 1
+
+
+def check_labels(examples: Examples, n_classes: int) -> None:
+    """Refuse labels that are not among the classes."""
+    low, high = int(examples.labels.min()), int(examples.labels.max())
+    if low < 0 or high >= n_classes:
+        raise DataError(
+            f"{examples.name}: labels from {low} to {high}, "
+            f"expected 0 to {n_classes - 1} ({n_classes} classes)"
+        )
+
+
+def _split(data: DataSection, parts: Parts, class_names: tuple[str, ...]) -> Dataset:
+    """Hold out test, then validation; limit what remains."""
+    labels = parts.train.labels
+    rows: NDArray[np.intp] = np.arange(len(labels))
+
+    def take(part: float, name: str) -> NDArray[np.intp]:
+        nonlocal rows
+        size = size_of(part, len(labels))
+        if size == 0:
+            raise DataError(f"data.{name}: {part} of {len(labels)} examples leaves {name} empty")
+        if size >= len(rows):
+            raise DataError(
+                f"data.{name}: {size} examples of {len(rows)} there are leaves none to train on"
+            )
+        rng = generator(data.seed, Stream.SPLIT, _ORDER.index(name))
+        held, rows = draw(rows, labels, size, rng, stratified=data.stratified)
+        return held
+
+    test, validation = _whole(parts.test), _whole(parts.validation)
+    if test is None:
+        part = _HELD_OUT if data.test is None else data.test
+        if part != 0 and not isinstance(part, str):
+            test = Split(parts.train.features, labels, take(part, "test"))
+    if validation is None and data.validation != 0 and not isinstance(data.validation, str):
+        validation = Split(parts.train.features, labels, take(data.validation, "validation"))
+    if data.limit is not None and data.limit < len(rows):
+        rng = generator(data.seed, Stream.SPLIT, _ORDER.index("limit"))
+        rows, _ = draw(rows, labels, data.limit, rng, stratified=data.stratified)
+    return Dataset(
+        Split(parts.train.features, labels, rows), validation, test, class_names, parts.image_shape
+    )
+
+
+_ORDER = ("test", "validation", "limit")  # the counter of each part's random numbers
+
+
+def _whole(examples: Examples | None) -> Split | None:
+    if examples is None:
+        return None
+    return Split(examples.features, examples.labels, np.arange(len(examples)))

@@ -1,0 +1,167 @@
+"""Arrays: an .npz with x and y, or an .npy of features beside an .npy of labels."""
+
+from __future__ import annotations
+
+import lzma
+import pathlib
+import tokenize
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config.schema import NpyData
+from backprop_cli.errors import DataError, first_line
+from backprop_cli.formats.classes import configured_names
+from backprop_cli.formats.files import reading, refuse_bomb
+from backprop_cli.sources.dataset import Examples, Parts
+
+ImageShape = tuple[int, int, int] | None
+
+
+def read(data: NpyData) -> Parts:
+    """Read the files that a config names."""
+    files = [part for part in (data.path, data.validation, data.test) if isinstance(part, str)]
+    if len(set(files)) < len(files):
+        raise DataError(f"{files[-1]}: expected files of their own for training, validation, test")
+    train, image_shape = _read_pair(data.path, data.labels, "labels")
+    validation = test = None
+    if isinstance(data.validation, str):
+        validation, shape = _read_pair(data.validation, data.validation_labels, "validation_labels")
+        _same_shape(validation, shape, train, image_shape)
+    if isinstance(data.test, str):
+        test, shape = _read_pair(data.test, data.test_labels, "test_labels")
+        _same_shape(test, shape, train, image_shape)
+    return Parts(train, validation, test, configured_names(data.classes), image_shape)
+
+
+def _same_shape(other: Examples, shape: ImageShape, train: Examples, image: ImageShape) -> None:
+    if other.features.shape[1] != train.features.shape[1] or shape != image:
+        raise DataError(
+            f"{other.name}: expected examples of {shape_text(train, image)} as in {train.name}, "
+            f"found {shape_text(other, shape)}"
+        )
+
+
+def shape_text(examples: Examples, image: ImageShape) -> str:
+    """Return how large an example is, in words."""
+    if image is not None:
+        return f"{image[1]} x {image[2]} x {image[0]} pixels"
+    return f"{examples.features.shape[1]} features"
+
+
+def _read_pair(path: str, labels: str | None, key: str) -> tuple[Examples, ImageShape]:
+    x_name, y_name = path, labels or path
+    if path.endswith(".npz"):
+        if labels is not None:
+            raise DataError(f"data.{key}: {path} has labels of its own, as y")
+        x, y = read_npz(pathlib.Path(path).expanduser(), ("x", "y"))
+    elif labels is None:
+        raise DataError(f"data.{key}: expected the .npy of labels that goes with {path}")
+    else:
+        x = read_npy(pathlib.Path(path).expanduser())
+        y = read_npy(pathlib.Path(labels).expanduser())
+    if y.ndim != 1 or y.dtype.kind not in "iub":
+        raise DataError(f"{y_name}: labels: expected n integers, found {_described(y)}")
+    features, image_shape = as_features(x, x_name)
+    if len(x) != len(y):
+        raise DataError(f"{x_name}: {len(x)} examples but {len(y)} labels")
+    if y.dtype.kind == "u" and y.dtype.itemsize == 8 and len(y) and y.max() > 2**62:
+        raise DataError(f"{y_name}: labels up to {y.max()}, expected class numbers")
+    return Examples(features, y.astype(np.int64), x_name), image_shape
+
+
+def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
+    """Return n x d features in the machine's byte order; images as channel planes.
+
+    Raises
+    ------
+    DataError
+        The array, which ``name`` stands for in messages, holds no real numbers, or is no such
+        shape.
+    """
+    if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
+        raise DataError(f"{name}: features: expected real numbers, found {_described(x)}")
+    if x.ndim not in (2, 3, 4):
+        raise DataError(
+            f"{name}: features: expected n x d, or n x height x width (x channels), "
+            f"found {_described(x)}"
+        )
+    shape: ImageShape = None
+    if x.ndim == 3:
+        shape = (1, x.shape[1], x.shape[2])
+    elif x.ndim == 4:
+        shape = (x.shape[3], x.shape[1], x.shape[2])
+        x = x.transpose(0, 3, 1, 2)
+    if x.dtype.kind == "b":
+        x = x.astype(np.uint8)
+    d = int(np.prod(x.shape[1:]))
+    rows = np.ascontiguousarray(x).reshape(len(x), d)
+    return rows.astype(x.dtype.newbyteorder("="), copy=False), shape
+
+
+def _described(array: NDArray[Any]) -> str:
+    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of {array.dtype}"
+
+
+# What NumPy's readers raise on broken or hostile files, besides OSError and EOFError.
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_npy(path: pathlib.Path) -> NDArray[Any]:
+    """Map one .npy file: nothing is read before it is used, and its header cannot lie."""
+    with reading(path):
+        try:
+            with np.errstate(over="raise"):  # sizes that multiply to more than there is
+                array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        except _BROKEN as error:
+            raise DataError(f"{path}: not a whole .npy file of numbers: {_line(error)}") from error
+    return array
+
+
+def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
+    """Read the named arrays of an .npz file."""
+    with reading(path):
+        try:
+            # Opened here, because np.load forgets to close a file that is no archive.
+            with path.open("rb") as stream:
+                archive = np.load(stream, allow_pickle=False)
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise DataError(f"{path}: expected an .npz, found a single array")
+                for name in names:
+                    if name not in archive:
+                        found = ", ".join(archive.files) or "none"
+                        raise DataError(f"{path}: expected an array {name!r}, found {found}")
+                packed = zipfile.ZipFile(stream)
+                for member in packed.infolist():
+                    if member.filename.removesuffix(".npy") in names:
+                        refuse_bomb(path, member.file_size, member.compress_size)
+                arrays = [archive[name] for name in names]
+        except DataError:
+            raise
+        except _BROKEN as error:
+            raise DataError(f"{path}: not a whole .npz file of numbers: {_line(error)}") from error
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as its bytes
+            raise DataError(f"{path}: {name} is no array")
+    return arrays
+
+
+def _line(error: BaseException) -> str:
+    line = first_line(error)
+    # NumPy takes whatever it does not know for a pickle, and says how to load that.
+    return "it holds Python objects, or is another kind of file" if "pickle" in line else line

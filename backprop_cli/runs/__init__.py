@@ -1,0 +1,1 @@
+"""Run directories: what a run or a sweep leaves behind, and how it goes on after an interruption."""

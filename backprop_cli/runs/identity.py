@@ -1,0 +1,87 @@
+"""Whether a run that goes on is the run that began: its config, its data, its versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from backprop_cli import __version__
+from backprop_cli.config.schema import Compute, Config, Recorded
+from backprop_cli.sources import Dataset, fingerprint
+from backprop_cli.errors import ConfigError
+
+
+def coming_fingerprint(dataset: Dataset) -> Future[str]:
+    """Return the fingerprint that a thread is at work on, beside what else starts a run.
+
+    A daemon, so that nobody waits for it whose run is refused or interrupted meanwhile.
+    """
+    future: Future[str] = Future()
+
+    def take() -> None:
+        try:
+            future.set_result(fingerprint(dataset))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=take, daemon=True).start()
+    return future
+
+
+def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
+    """Return what a run is made with, here and now."""
+    numba = None
+    if compute.backend == "compiled":
+        from importlib.metadata import version
+
+        numba = version("numba")
+    return Recorded(backprop=__version__, numpy=np.__version__, numba=numba, data=data_fingerprint)
+
+
+def with_saved_compute(config: Config, saved: Compute) -> Config:
+    """Return the config with what a saved run computes on, where it leaves that open.
+
+    `auto` may mean something else on this machine, or by now.
+    """
+    open_keys = [key for key in ("backend", "threads") if getattr(config.compute, key) == "auto"]
+    compute = config.compute.model_copy(update={key: getattr(saved, key) for key in open_keys})
+    return config.model_copy(update={"compute": compute})
+
+
+def config_digest(config: Config) -> str:
+    """Return a SHA-256 of a config, wherever its run may lie."""
+    mapping = {**config.to_mapping(), "output": None}
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_differences(saved: Config, now: Config, what: str) -> None:
+    """Refuse to go on with another config, on other data or by other versions.
+
+    Raises
+    ------
+    ConfigError
+        A line for each key that differs; ``what`` names the run.
+    """
+    before, after = saved.to_mapping(), now.to_mapping()
+    before["output"] = after["output"]  # a run may be moved
+    lines = [
+        f"{what}: {key}: the run has {old}, now it is {new}"
+        for key, old, new in _differences(before, after)
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(before.get(name), after.get(name), inner)
+    elif before != after:
+        yield key, before, after

@@ -1,1 +1,0 @@
-"""The training loop, its update rules and schedules, and what a run leaves behind."""
