@@ -1,4 +1,4 @@
-"""The lecture's three decision functions, and SoftMax by itself.
+"""The lecture's decision functions, and SoftMax by itself.
 
 A classifier with one output stands for two classes: its score s is the pair of scores
 (-s/2, +s/2), so that p_1 = 1 / (1 + exp(-s)) and both losses apply to it unchanged.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine.losses import Array
+from backprop_cli.losses import Array
 
 
 def decide_by_sign(scores: Array) -> NDArray[np.intp]:
@@ -24,21 +24,16 @@ def decide_by_score(scores: Array) -> NDArray[np.intp]:
     return decisions
 
 
-def decide_by_probability(P: Array) -> NDArray[np.intp]:
-    """g(x) = arg max_j p_j; ... x C x n probabilities give ... x n."""
-    return decide_by_score(P)
-
-
 def decide(scores: Array) -> NDArray[np.intp]:
     """Decide by the sign of a single score, or by the largest of several.
 
-    SoftMax is increasing in every score, so `decide_by_probability` would say the same.
+    SoftMax is increasing in every score, so the largest probability would decide the same.
     """
     return decide_by_sign(scores) if scores.shape[-2] == 1 else decide_by_score(scores)
 
 
 def class_scores(scores: Array) -> Array:
-    """Return a score a class: ... x 1 x n becomes ... x 2 x n, anything else stays as it is."""
+    """Return a score per class: ... x 1 x n becomes ... x 2 x n, anything else stays as it is."""
     if scores.shape[-2] > 1:
         return scores
     half = scores * scores.dtype.type(0.5)

@@ -1,28 +1,50 @@
-"""Labels to columns of Y."""
+"""Labels to columns of Y, and class weights."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine.losses import Array
+from backprop_cli.losses import Array
 
 
-def fill_targets(labels: NDArray[np.int64], label_smoothing: Array, out: Array) -> Array:
-    """Write the targets of n labels: a label y becomes (1 - a) e_y + a / C.
+@dataclass(frozen=True)
+class Targets:
+    """What a label asks of each model: a column of Y, and how much the example counts.
 
-    Label smoothing as Szegedy et al. (2016) have it; a = 0 is the one-hot vector.
-
-    Parameters
+    Attributes
     ----------
-    labels
-        n class numbers.
+    n_classes
+        C.
     label_smoothing
-        a, one number in [0, 1) a model, M.
-    out
-        Y, M x C x n; returned.
+        a in [0, 1), one per model, or a single one for all.
+    class_weights
+        v of each class, a factor on the loss of its examples, C; None: 1.
     """
-    a = label_smoothing[:, None]
-    out[...] = (a / out.shape[1])[:, None]
-    out[:, labels, np.arange(len(labels))] += 1 - a
-    return out
+
+    n_classes: int
+    label_smoothing: Array
+    class_weights: Array | None = None
+
+    @classmethod
+    def plain(cls, n_classes: int, dtype: np.dtype[Any]) -> Targets:
+        """Return the targets of an evaluation: the labels as they are, every example counts 1."""
+        return cls(n_classes, np.zeros(1, dtype))
+
+    def columns(self, labels: NDArray[np.int64]) -> Array:
+        """Return Y, M x C x n (or 1 x C x n for all models): y = (1 - a) e_label + a / C.
+
+        Label smoothing as in Szegedy et al. (2016); with a = 0, y is one-hot.
+        """
+        a, C = self.label_smoothing[:, None], self.n_classes
+        Y = np.empty((len(a), C, len(labels)), a.dtype)
+        Y[...] = (a / C)[:, None]
+        Y[:, labels, np.arange(len(labels))] += 1 - a
+        return Y
+
+    def example_weights(self, labels: NDArray[np.int64]) -> Array | None:
+        """Return v for n labels; None if every example counts 1."""
+        return None if self.class_weights is None else self.class_weights[labels]

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine import Array, BatchEngine, decide
-from backprop_cli.objective import Objective
-from backprop_cli.sources import Gatherer, Split
-
-_BATCH_BYTES = 8_000_000
-
-
-def evaluation_batch(n_features: int, n_scores: int, itemsize: int) -> int:
-    """Return how many examples to evaluate at once: enough for the BLAS, within the caches.
-
-    ``n_features`` numbers stand in a buffer for each example, ``n_scores``, M C, in a few more.
-    """
-    return max(1, min(2048, _BATCH_BYTES // ((n_features + 4 * n_scores) * itemsize)))
+from backprop_cli.engine import Engine, Targets
+from backprop_cli.losses import Array
+from backprop_cli.sources import Split
 
 
 @dataclass(frozen=True)
@@ -31,49 +20,41 @@ class Figures:
     accuracy: NDArray[np.float64]
 
 
-def numpy_outcomes(
-    engine: BatchEngine,
-    gather: Gatherer,
-    split: Split,
-    rows: NDArray[np.intp],
-    objective: Objective,
-) -> tuple[Array, NDArray[np.intp]]:
-    """Return the losses and the decisions for some rows of a split, M x n each."""
-    S = engine.scores(gather(split.features, rows))
-    decisions = decide(S)  # before the losses, which overwrite S
-    Y = objective.targets(split.labels[rows], objective.buffer(len(rows)))
-    return engine.losses_of_scores(Y), decisions
-
-
 def evaluate(
-    outcomes: Callable[[Split, NDArray[np.intp], Objective], tuple[Array, NDArray[np.intp]]],
+    engine: Engine,
+    W: Array,
+    b: Array,
     split: Split,
-    objective: Objective,
-    n_models: int,
-    batch: int,
+    targets: Targets,
     decisions: NDArray[np.intp] | None = None,
 ) -> Figures:
-    """Return loss and accuracy of M models on all examples of a split.
+    """Return the figures of M models on all examples of a split.
 
-    ``outcomes`` is asked for ``batch`` rows at once; what the models decide goes to ``decisions``,
-    M x n, if there is such an array.
+    Parameters
+    ----------
+    engine
+        What computes.
+    W, b
+        M x O x d and M x O, features in the order in which the split stores them.
+    split
+        The examples.
+    targets
+        What the loss is taken against; its class weights are factors on the losses.
+    decisions
+        If given, M x n: the models' decisions are written there.
     """
-    n = len(split)
-    total, right = np.zeros(n_models), np.zeros(n_models)
-    for examples in _slices(n, batch):
-        rows = split.rows[examples]
-        losses, decided = outcomes(split, rows, objective)
-        labels = split.labels[rows]
-        weights = objective.example_weights(labels)
+    n, M = len(split), len(W)
+    total, right = np.zeros(M), np.zeros(M)
+    for first in range(0, n, engine.examples_at_once):
+        last = min(first + engine.examples_at_once, n)
+        block = split.block(first, last)
+        losses, decided = engine.outcomes(W, b, block, targets)
+        labels = block.labels[block.rows]
+        weights = targets.example_weights(labels)
         if weights is not None:
             losses *= weights
         total += losses.sum(axis=1, dtype=np.float64)
         right += (decided == labels).sum(axis=1)
         if decisions is not None:
-            decisions[:, examples] = decided
+            decisions[:, first:last] = decided
     return Figures(total / n, right / n)
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    for first in range(0, n, size):
-        yield slice(first, min(first + size, n))

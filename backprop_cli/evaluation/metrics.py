@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.engine import Targets
+from backprop_cli.errors import DataError
+from backprop_cli.evaluation.evaluate import evaluate
+from backprop_cli.model import LinearModel
+from backprop_cli.sources import Split
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -18,7 +24,7 @@ class Evaluation:
     loss
         Mean loss against the labels as they are: no label smoothing, no class weights, no l2.
     confusion
-        C x C counts: row the true class, column the decision.
+        C x C counts: rows are true classes, columns decisions.
     class_names
         C names.
     """
@@ -61,6 +67,31 @@ class Evaluation:
         }
 
 
+def evaluate_model(model: LinearModel, split: Split, name: str) -> Evaluation:
+    """Evaluate a model on a split; ``name`` stands for it in messages.
+
+    Raises
+    ------
+    DataError
+        The examples are of another size, or have other labels.
+    """
+    d, C = model.n_features, model.n_classes
+    found = split.features.shape[1]
+    if found != d:
+        raise DataError(f"{name}: expected {d} features as the model has, found {found}")
+    labels = split.own_labels()
+    if labels.max() >= C or labels.min() < 0:
+        raise DataError(f"{name}: expected labels 0 to {C - 1}, found {labels.max()}")
+    image = split.source.image
+    decisions = np.empty((1, len(split)), np.intp)
+    plain = Targets.plain(C, model.weights.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        W, b = model.parameters(image)
+        figures = evaluate(model.engine(image), W, b, split, plain, decisions)
+    confusion = confusion_matrix(labels, decisions[0], C)
+    return Evaluation(float(figures.loss[0]), confusion, model.class_names)
+
+
 def _shares(confusion: NDArray[np.int64], totals: NDArray[np.int64]) -> list[float | None]:
     right = np.diagonal(confusion)
     return [float(r / t) if t else None for r, t in zip(right, totals, strict=True)]
@@ -69,6 +100,6 @@ def _shares(confusion: NDArray[np.int64], totals: NDArray[np.int64]) -> list[flo
 def confusion_matrix(
     labels: NDArray[np.int64], decisions: NDArray[np.intp], n_classes: int
 ) -> NDArray[np.int64]:
-    """Count label-decision pairs: C x C, row the label, column the decision."""
+    """Count pairs of label and decision: C x C, rows are labels, columns decisions."""
     pairs = np.bincount(labels * n_classes + decisions, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes).astype(np.int64)

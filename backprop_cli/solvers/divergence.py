@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine import Array, BatchEngine
+from backprop_cli.losses import Array, Loss
 
 _RUNAWAY = 1e6
 _LARGE = 1e12  # mean |x|^2, or lambda: beyond, the learning rate is not what is wrong
 
 
-def largest_losses(losses: tuple[str, ...], n_classes: int) -> NDArray[np.float64]:
+def max_losses(losses: Sequence[Loss], n_classes: int) -> NDArray[np.float64]:
     """Return for each model the loss beyond which it is taken to run away.
 
-    A million times that of equal scores, which is log C for softmax and C - 1 for the SVM: far
-    above any loss that a usable rate gives, far below the largest float32.
+    A million times that of equal scores (log C for softmax, C - 1 for the SVM): far above any loss
+    that a usable rate gives, far below the largest float32.
     """
-    equal = {"softmax_cross_entropy": math.log(n_classes), "multiclass_svm": n_classes - 1.0}
-    return np.array([_RUNAWAY * equal[loss] for loss in losses])
+    return np.array([_RUNAWAY * loss.at_equal_scores(n_classes) for loss in losses])
 
 
 def describe_divergence(
-    engine: BatchEngine, m: int, rows: Array, Y: Array, example_weights: Array | None, rate: float
+    W: Array, dW: Array, squares: float, *, l2: float, learning_rate: float
 ) -> str:
-    """Return what a user needs to know of model m, whose loss ran away on ``rows`` (n x d).
+    """Return what a user needs to know of a model whose loss ran away.
 
-    ``Y`` are its targets, C x n; ``rate`` is its learning rate.
+    Parameters
+    ----------
+    W, dW
+        Its weights, and the gradient on the mini-batch in question.
+    squares
+        Mean |x|^2 of the standardized examples of that mini-batch.
+    l2, learning_rate
+        lambda and eta.
     """
-    alone = BatchEngine(
-        engine.W[m : m + 1].copy(),
-        engine.b[m : m + 1].copy(),
-        losses=engine.losses[m : m + 1],
-        l2=[float(engine.l2[m])],
-        n_classes=engine.n_classes,
-        batch_size=len(rows),
-    )
-    alone.loss_gradient(rows, Y[None], example_weights)
-    told = f"learning rate {rate:.4g}, |W| {_norm(alone.W):.4g}, |dW| {_norm(alone.dW):.4g}"
-    l2 = float(engine.l2[m])
-    squares = _norm(rows) ** 2 / len(rows)
+    told = f"learning rate {learning_rate:.4g}, |W| {_norm(W):.4g}, |dW| {_norm(dW):.4g}"
     if squares > _LARGE:
         return f"{told}; the features are large: set data.standardize, or scale them"
     if l2 > _LARGE:
         return f"{told}; l2 is {l2:.4g}: try a lower one"
-    return f"{told}; try a learning rate of {_suggested_rate(squares, l2, rate):.0e} or less"
+    return f"{told}; try a learning rate of {_suggested_rate(squares, l2, learning_rate):.0e} or less"
 
 
 def _norm(values: Array) -> float:

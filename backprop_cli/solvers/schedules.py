@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import (
-    ConstantSchedule,
-    CosineSchedule,
-    CyclicalSchedule,
-    StepSchedule,
-    Training,
-)
+Rates = NDArray[np.float64]
 
 
-def learning_rates(
-    training: Training, steps: NDArray[np.int64], steps_per_epoch: int
-) -> NDArray[np.float64]:
-    """Return the learning rate of each step.
+class Schedule(Protocol):
+    """How the learning rate moves."""
 
-    Parameters
-    ----------
-    training
-        Its ``learning_rate`` (eta) and ``schedule``.
-    steps
-        Step numbers from the start of the run, from 0.
-    steps_per_epoch
-        How many steps an epoch has.
+    def rates(self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int) -> Rates:
+        """Return the learning rate of each step.
 
-    Notes
-    -----
-    - constant: eta.
-    - step: eta * factor^floor(epoch / every).
-    - cosine: minimum + (eta - minimum) (1 + cos(pi t / T)) / 2 at step t of T; Loshchilov and
-      Hutter, 2017, without restarts.
-    - cyclical: triangles between minimum and eta; Smith, 2017: from minimum at step 0 to eta at
-      step ``half_cycle`` and back.
-    """
-    eta, schedule = training.learning_rate, training.schedule
-    if isinstance(schedule, ConstantSchedule):
+        Parameters
+        ----------
+        eta
+            The learning rate; the highest of the schedule.
+        steps
+            Step numbers from the start of the run, from 0.
+        steps_per_epoch, total
+            How many steps an epoch and the run have.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Keep eta."""
+
+    def rates(self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int) -> Rates:
+        """Return eta for every step."""
         return np.full(len(steps), eta)
-    if isinstance(schedule, StepSchedule):
-        drops = steps // steps_per_epoch // schedule.every
-        return np.asarray(eta * schedule.factor ** drops.astype(np.float64))
-    if isinstance(schedule, CosineSchedule):
-        progress = steps / (training.epochs * steps_per_epoch)
-        fall = (1.0 + np.cos(np.pi * progress)) / 2.0
-        return np.asarray(schedule.minimum + (eta - schedule.minimum) * fall)
-    if isinstance(schedule, CyclicalSchedule):
-        position = steps % (2 * schedule.half_cycle) / schedule.half_cycle  # 0 to 2
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """Multiply eta by ``factor`` after every ``every`` epochs."""
+
+    every: int
+    factor: float
+
+    def rates(self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int) -> Rates:
+        """Return eta factor^floor(epoch / every)."""
+        drops = steps // steps_per_epoch // self.every
+        return np.asarray(eta * self.factor ** drops.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Fall from eta to ``minimum`` along half a cosine; Loshchilov and Hutter (2017), no restarts."""
+
+    minimum: float
+
+    def rates(self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int) -> Rates:
+        """Return minimum + (eta - minimum) (1 + cos(pi t / T)) / 2 at step t of T."""
+        fall = (1.0 + np.cos(np.pi * (steps / total))) / 2.0
+        return np.asarray(self.minimum + (eta - self.minimum) * fall)
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    """Go from ``minimum`` up to eta in ``half_cycle`` steps and back; Smith (2017)."""
+
+    minimum: float
+    half_cycle: int
+
+    def rates(self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int) -> Rates:
+        """Return triangles between minimum and eta."""
+        position = steps % (2 * self.half_cycle) / self.half_cycle  # 0 to 2
         rise = 1.0 - np.abs(position - 1.0)
-        return np.asarray(schedule.minimum + (eta - schedule.minimum) * rise)
-    raise TypeError(f"no such schedule: {type(schedule).__name__}")
+        return np.asarray(self.minimum + (eta - self.minimum) * rise)

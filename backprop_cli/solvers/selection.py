@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.engine import Array
+from backprop_cli.losses import Array
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Selection:
         best: the epoch with the best validation figure, of equal ones the first; last.
     patience
         Stop after so many epochs without a better figure; None: never.
+
+    Attributes
+    ----------
+    kept
+        The weights that are the model so far; None before the first epoch has ended.
+    best_epoch, best_figure
+        The best epoch so far, from 1, and its validation figure.
+    stopped
+        Whether the model is out of training: it stopped early, or diverged.
     """
 
     def __init__(self, keep: str, patience: int | None) -> None:

@@ -1,23 +1,21 @@
-"""Where examples come from: splits, their statistics, their fingerprint."""
+"""Where examples come from: sources and their splits, and what one pass over them finds."""
 
-from backprop_cli.sources.batches import MIDDLE, Gatherer, epoch_flips, epoch_order
-from backprop_cli.sources.dataset import Dataset, Split
-from backprop_cli.sources.fingerprint import fingerprint
-from backprop_cli.sources.statistics import (
-    LEAST_STD,
-    Standardization,
-    fit_standardization,
-)
+from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
+from backprop_cli.sources.source import Block, Dataset, Source, Split
+from backprop_cli.sources.statistics import MIN_STD, Standardization
+from backprop_cli.sources.survey import Survey, check_finite, survey
 
 __all__ = [
-    "LEAST_STD",
-    "MIDDLE",
+    "MIN_STD",
+    "Block",
     "Dataset",
-    "Gatherer",
+    "ImageLayout",
+    "Source",
     "Split",
     "Standardization",
-    "epoch_flips",
-    "epoch_order",
-    "fingerprint",
-    "fit_standardization",
+    "Survey",
+    "check_finite",
+    "from_planes",
+    "survey",
+    "to_planes",
 ]

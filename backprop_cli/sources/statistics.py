@@ -1,4 +1,4 @@
-"""Standardization: statistics of the training split, kept with the model."""
+"""Statistics of features: mean, spread, and whether a feature is constant, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
-from backprop_cli.sources.dataset import Dataset, Split
+from backprop_cli.sources.image import ImageLayout
 
-LEAST_STD = 1e-300
-"""A smaller spread, of which 1 / std would overflow, is taken for none."""
+MIN_STD = 1e-300
+"""A smaller spread, whose reciprocal would overflow, counts as none."""
 
+_MAX_BYTES_EXACT = 10_000_000  # rows of bytes: n^2 times a squared byte stays below 2^63
+_BYTE_ROWS = 256  # at most at once: sums of their squares are exact in float32
+_BYTE_NUMBERS = 1_000_000  # at most at once, except for a single row
 _CHUNK_BYTES = 2_000_000
-_BYTE_ROWS = 256  # at most, so that sums are exact
-_BYTE_NUMBERS = 1_000_000  # at most at once, but for one row
-_MOST_BYTE_ROWS = 10_000_000  # n^2 times a square of a byte is below 2^63
-_MOST_SHIFT = 6e-6  # spreads: what rounding a mean to float32 may move x by
-_LEAST_STD, _LARGEST_MEAN = 1e-30, 1e30  # with room to spare in float32
+_MAX_SHIFT = 6e-6  # in spreads: what rounding a mean to float32 may move x by
+_MIN_STD_FLOAT32, _MAX_MEAN_FLOAT32 = 1e-30, 1e30  # with room to spare
 
 
 @dataclass(frozen=True)
@@ -39,108 +39,125 @@ class Standardization:
         """Say whether float32 keeps the digits of (x - mean) / std for features of ``dtype``.
 
         It must hold the features exactly, and the means closely enough for their spread. Then
-        x - mean is as good as exact, as numbers that are near each other subtract exactly.
+        x - mean is as good as exact, since numbers that are close to each other subtract exactly.
         """
         return (
             np.can_cast(dtype, np.float32)
-            and bool((self.std > _LEAST_STD).all())
-            and bool((np.abs(self.mean) < _LARGEST_MEAN).all())
+            and bool((self.std > _MIN_STD_FLOAT32).all())
+            and bool((np.abs(self.mean) < _MAX_MEAN_FLOAT32).all())
             and bool(
-                (np.abs(self.mean.astype(np.float32) - self.mean) <= _MOST_SHIFT * self.std).all()
+                (np.abs(self.mean.astype(np.float32) - self.mean) <= _MAX_SHIFT * self.std).all()
             )
         )
 
 
-def fit_standardization(dataset: Dataset, kind: str) -> Standardization:
-    """Return the statistics of the training split.
+class Moments:
+    """Mean and variance of d features, from chunks of rows in any number.
+
+    Bytes are summed exactly. Other types are merged by the formula of Chan, Golub and LeVeque
+    (1983), which loses no digits where a feature's mean is large against its spread.
+    """
+
+    def __init__(self, n_rows: int, d: int, dtype: np.dtype[Any]) -> None:
+        self._d, self._n = d, 0
+        self._exact = dtype == np.uint8 and n_rows <= _MAX_BYTES_EXACT
+        if self._exact:
+            self._total, self._squares = np.zeros(d, np.int64), np.zeros(d, np.int64)
+            self._step = max(1, min(_BYTE_ROWS, _BYTE_NUMBERS // d))
+            self._x = np.empty((self._step, d), np.float32)
+        else:
+            self._mean, self._deviations = np.zeros(d), np.zeros(d)
+            self._first: NDArray[Any] = np.empty(0, dtype)
+            self._constant = np.ones(d, bool)
+            self._step = max(1, _CHUNK_BYTES // (8 * d))
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Take some more rows, m x d."""
+        for start in range(0, len(rows), self._step):
+            (self._add_bytes if self._exact else self._add)(rows[start : start + self._step])
+
+    def _add_bytes(self, rows: NDArray[Any]) -> None:
+        from threadpoolctl import threadpool_limits
+
+        # Sums of 256 squares of bytes are below 2^24, so float32, and the BLAS, add them exactly.
+        x, ones = self._x[: len(rows)], np.ones(len(rows), np.float32)
+        np.copyto(x, rows)
+        with threadpool_limits(1):  # two threads are slower at so small a product, and vary
+            self._total += (ones @ x).astype(np.int64)
+            x *= x
+            self._squares += (ones @ x).astype(np.int64)
+        self._n += len(rows)
+
+    def _add(self, rows: NDArray[Any]) -> None:
+        if not self._n:
+            self._first = rows[0].copy()
+        self._constant &= (rows == self._first).all(axis=0)
+        chunk = rows.astype(np.float64)
+        m = len(chunk)
+        chunk_mean = chunk.mean(axis=0)
+        chunk -= chunk_mean
+        delta = chunk_mean - self._mean
+        self._n += m
+        self._mean += delta * (m / self._n)
+        self._deviations += np.einsum("ij,ij->j", chunk, chunk)
+        self._deviations += delta**2 * (m * (self._n - m) / self._n)
+
+    def result(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return mean, variance, and whether it is constant, of each feature."""
+        n = self._n
+        if self._exact:
+            deviations = n * self._squares - self._total * self._total
+            return self._total / n, deviations / n**2, deviations == 0
+        self._mean[self._constant] = self._first[self._constant]
+        return self._mean, self._deviations / n, self._constant
+
+
+def standardization(moments: Moments, kind: str, image: ImageLayout | None) -> Standardization:
+    """Return what to subtract from features and what to divide them by.
 
     Parameters
     ----------
-    dataset
-        Only its training split is looked at.
+    moments
+        Of the training split.
     kind
-        none, per_feature, or per_channel (one mean and one std for all pixels of a channel).
+        per_feature, or per_channel: one mean and one std for all pixels of a channel.
+    image
+        How features are an image.
+
+    Raises
+    ------
+    DataError
+        The features are no images, for per_channel; a standard deviation is not finite.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for at the end
-        return _fit(dataset, kind)
-
-
-def _fit(dataset: Dataset, kind: str) -> Standardization:
-    d = dataset.n_features
-    if kind == "none":
-        return Standardization(np.zeros(d), np.ones(d))
-    bytes_ = dataset.train.features.dtype == np.uint8 and len(dataset.train) <= _MOST_BYTE_ROWS
-    mean, variance, constant = (_byte_moments if bytes_ else _moments)(dataset.train)
+    mean, variance, constant = moments.result()
     if kind == "per_channel":
-        if dataset.image_shape is None:
+        if image is None:
             raise DataError("data.standardize: per_channel needs images, found plain features")
-        channels = dataset.image_shape[0]
-        by_channel = mean.reshape(channels, -1)
-        channel_mean = by_channel.mean(axis=1, keepdims=True)
-        # Variance over pixels and images: mean of the variances plus variance of the means.
-        total = variance.reshape(channels, -1) + (by_channel - channel_mean) ** 2
-        constant = np.repeat(constant.reshape(channels, -1).all(axis=1), d // channels)
-        constant &= np.repeat(np.ptp(by_channel, axis=1) == 0, d // channels)
-        mean = np.repeat(channel_mean[:, 0], d // channels)
-        variance = np.repeat(total.mean(axis=1), d // channels)
+        mean, variance, constant = _by_channel(mean, variance, constant, image)
     std = np.sqrt(variance)
-    std[constant | (std < LEAST_STD)] = 1.0
+    std[constant | (std < MIN_STD)] = 1.0
     if not np.isfinite(std).all():
         column = int(np.flatnonzero(~np.isfinite(std))[0])
         raise DataError(f"feature {column}: its standard deviation is not finite in float64")
     return Standardization(mean, std)
 
 
-def _byte_moments(
-    split: Split,
+def _by_channel(
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    constant: NDArray[np.bool_],
+    image: ImageLayout,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the same as `_moments` for uint8 features, from exact sums, in a third of the time.
-
-    Sums of 256 squares of bytes are below 2^24, so that float32, and the BLAS, add them exactly.
-    """
-    from threadpoolctl import threadpool_limits
-
-    d = split.features.shape[1]
-    total, squares = np.zeros(d, np.int64), np.zeros(d, np.int64)
-    step = max(1, min(_BYTE_ROWS, _BYTE_NUMBERS // d))
-    x, ones = np.empty((step, d), np.float32), np.ones(step, np.float32)
-    n = len(split)
-    with threadpool_limits(1):  # two threads are slower at so small a product, and vary
-        for first in range(0, n, step):
-            rows = split.rows[first : first + step]
-            chunk, one = x[: len(rows)], ones[: len(rows)]
-            np.copyto(chunk, split.features[rows])
-            total += (one @ chunk).astype(np.int64)
-            chunk *= chunk
-            squares += (one @ chunk).astype(np.int64)
-    deviations = n * squares - total * total  # exact
-    return total / n, deviations / n**2, deviations == 0
-
-
-def _moments(
-    split: Split,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return mean, variance, and whether it is constant, of each feature; chunk by chunk.
-
-    Chunks are merged by Chan, Golub and LeVeque's formula (1983), which loses no digits where a
-    feature's mean is large against its spread.
-    """
-    d = split.features.shape[1]
-    mean, squares = np.zeros(d), np.zeros(d)
-    first_row: NDArray[Any] = split.features[split.rows[0]]
-    constant = np.ones(d, bool)
-    n = 0
-    step = max(1, _CHUNK_BYTES // (8 * d))
-    for first in range(0, len(split), step):
-        rows = split.features[split.rows[first : first + step]]
-        constant &= (rows == first_row).all(axis=0)
-        chunk = rows.astype(np.float64)
-        m = len(chunk)
-        chunk_mean = chunk.mean(axis=0)
-        chunk -= chunk_mean
-        delta = chunk_mean - mean
-        n += m
-        mean += delta * (m / n)
-        squares += np.einsum("ij,ij->j", chunk, chunk) + delta**2 * (m * (n - m) / n)
-    mean[constant] = first_row[constant]
-    return mean, squares / n, constant
+    """Return the moments of each channel, for each of its features."""
+    channels, pixels = image.channels, image.height * image.width
+    means = image.to_planes(mean).reshape(channels, pixels)
+    channel_mean = means.mean(axis=1, keepdims=True)
+    # Variance over pixels and images: mean of the variances plus variance of the means.
+    total = image.to_planes(variance).reshape(channels, pixels) + (means - channel_mean) ** 2
+    alike = image.to_planes(constant).reshape(channels, pixels).all(axis=1)
+    alike &= np.ptp(means, axis=1) == 0
+    return (
+        image.from_planes(np.repeat(channel_mean[:, 0], pixels)),
+        image.from_planes(np.repeat(total.mean(axis=1), pixels)),
+        image.from_planes(np.repeat(alike, pixels)),
+    )

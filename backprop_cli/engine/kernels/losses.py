@@ -1,48 +1,40 @@
-"""The losses of one example, with G = dl/dS; the same functions as ``engine.losses``."""
+"""The losses that have a kernel, as one function."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 from numba import njit
 
+import backprop_cli.losses.kernels
+from backprop_cli.losses import LOSSES
 
-@njit(nogil=True, _nrt=False)
-def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
-    """Return l = -y^T log(SoftMax(s)) with y = (1 - a) e_label + a / C; s becomes p - y."""
-    C = len(s)
-    largest = s[0]
-    for k in range(1, C):
-        if not s[k] <= largest:  # also where it is NaN, so that the loss shows it
-            largest = s[k]
-    share = smoothing / np.float32(C)
-    total = expected = np.float32(0)
-    for k in range(C):
-        z = s[k] - largest
-        expected += share * z
-        if k == label:
-            expected += (np.float32(1) - smoothing) * z
-        s[k] = math.exp(z)
-        total += s[k]
-    for k in range(C):
-        s[k] = s[k] / total - share
-    s[label] -= np.float32(1) - smoothing
-    return float(math.log(total)) - float(expected)
+COMPILED = tuple(name for name, loss in LOSSES.items() if loss.kernel is not None)
+"""Names of the losses that the kernels know. A loss's number is its place here."""
 
 
-@njit(nogil=True, _nrt=False)
-def multiclass_svm(s: Any, label: int) -> float:
-    """Return l = sum over j != label of max(0, s_j - s_label + 1); s becomes G."""
-    own = s[label]
-    loss, violations = np.float32(0), np.float32(0)
-    for k in range(len(s)):
-        margin = s[k] - own + np.float32(1)
-        s[k] = 0
-        if k != label and not margin <= 0:  # also where it is NaN
-            loss += margin
-            violations += np.float32(1)
-            s[k] = 1
-    s[label] = -violations
-    return float(loss)
+def _chain(functions: list[Any]) -> Any:
+    """Return a function that calls the one of a number."""
+    first, *others = functions
+    if not others:
+
+        @njit(nogil=True, _nrt=False)
+        def last(number: int, s: Any, label: int, smoothing: float) -> float:
+            return first(s, label, smoothing)  # type: ignore[no-any-return]
+
+        return last
+    rest = _chain(others)
+
+    @njit(nogil=True, _nrt=False)
+    def choose(number: int, s: Any, label: int, smoothing: float) -> float:
+        if number == 0:
+            return first(s, label, smoothing)  # type: ignore[no-any-return]
+        return rest(number - 1, s, label, smoothing)  # type: ignore[no-any-return]
+
+    return choose
+
+
+loss_gradient = _chain(
+    [getattr(backprop_cli.losses.kernels, LOSSES[name].kernel or "") for name in COMPILED]
+)
+"""``l = loss_gradient(number, s, label, smoothing)``; s becomes g = dl/ds."""

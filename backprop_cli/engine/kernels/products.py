@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from backprop_cli.engine.kernels.memory import prefetch
+from backprop_cli.engine.kernels.structures import Examples
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS, gradient_tile
 
 _SUMS = {"reassoc", "contract", "nsz"}  # sums may be taken in any order; NaN stays NaN
@@ -23,22 +24,23 @@ _LINE = 64  # bytes that memory hands over at once
 
 @njit(nogil=True, _nrt=False)
 def gather(
-    features: Any, rows: Any, mirrored: Any, image_width: int, first: int, last: int, x: Any
+    examples: Examples, rows: Any, mirrored: Any, first: int, last: int, x: Any
 ) -> None:
     """Copy features first to last of some examples into ``x``.
 
-    ``mirrored`` says of each example whether its images' rows are read backwards, or is empty;
-    then a block is made of whole rows.
+    ``mirrored`` says of each example whether its lines are read backwards, pixel by pixel, or is
+    empty; a block is made of whole lines then.
     """
     m = last - first
     for i in range(len(rows)):
-        source, target = features[rows[i], first:last], x[i]
+        source, target = examples.features[rows[i], first:last], x[i]
         if len(mirrored) > 0 and mirrored[i]:
-            for start in range(0, m, image_width):
-                line, into = source[start : start + image_width], target[start:]
-                final = np.uintp(image_width - 1)
-                for j in range(np.uintp(image_width)):  # unsigned: no index counts from the end
-                    into[j] = line[final - j]
+            length, pixel = np.uintp(examples.line), np.uintp(examples.pixel)
+            for start in range(0, m, examples.line):
+                line, into = source[start : start + examples.line], target[start:]
+                for j in range(np.uintp(0), length, pixel):  # unsigned: no index from the end
+                    for k in range(pixel):
+                        into[j + k] = line[length - pixel - j + k]
         else:
             for j in range(m):
                 target[j] = source[j]

@@ -1,0 +1,101 @@
+"""The gradient dW = G X^T of a block of features, and the update that follows it at once.
+
+    V <- rho V + dJ/dW
+    W <- W - eta V                    or, after Nesterov,    W <- W - eta (dJ/dW + rho V)
+
+with dJ/dW = dL/dW + 2 lambda W. The update is the same function for W and for b.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from backprop_cli.engine.kernels.products import gradient_rows
+from backprop_cli.engine.kernels.structures import Models
+from backprop_cli.engine.kernels.tile import ROWS
+
+
+def _update(theta: Any, velocity: Any, gradient: Any, rate: Any, rho: Any, ahead: Any) -> None:
+    """Move parameters against their gradient; ``velocity`` may be empty: no momentum."""
+    if len(velocity) == 0:
+        for j in range(len(theta)):
+            theta[j] -= rate * gradient[j]
+        return
+    gradient_share = np.float32(1 if ahead else 0)
+    velocity_share = rho if ahead else np.float32(1)
+    for j in range(len(theta)):
+        velocity[j] = rho * velocity[j] + gradient[j]
+        theta[j] -= rate * (gradient_share * gradient[j] + velocity_share * velocity[j])
+
+
+_update_weights = njit(nogil=True, _nrt=False, fastmath={"contract"})(_update)
+_update_bias = njit(nogil=True, _nrt=False)(_update)
+
+
+@njit(nogil=True, _nrt=False, fastmath={"contract"})
+def add_or_descend(
+    G: Any,
+    x: Any,
+    mean: Any,
+    scale: Any,
+    n: int,
+    first: int,
+    last: int,
+    tile: Any,
+    models: Models,
+    rates: Any,
+    more: bool,
+    moves: bool,
+) -> None:
+    """Compute a block of dW, on top of an earlier piece's if ``more``; then keep it, or move W."""
+    K, M = len(models.W), len(models.kinds)
+    C = K // M
+    m = last - first
+    own_scale = scale[first:last]
+    for c in range(0, K, ROWS):
+        gradient_rows(G, x, mean, n, c, m, tile)
+        for k in range(c, min(c + ROWS, K)):
+            g, total, W = tile[k - c][:m], models.dW[k, first:last], models.W[k, first:last]
+            if more:
+                for j in range(m):
+                    g[j] += total[j]
+            if not moves:
+                for j in range(m):
+                    total[j] = g[j]
+                continue
+            model = k // C
+            decay = models.two_l2[model]
+            for j in range(m):
+                g[j] = g[j] * own_scale[j] * own_scale[j] + decay * W[j]
+            V = W[:0]
+            if len(models.velocity_W) > 0:
+                V = models.velocity_W[k, first:last]
+            _update_weights(W, V, g, rates[model], models.rho[model], models.ahead[model])
+
+
+@njit(nogil=True, _nrt=False)
+def add_or_descend_bias(
+    G: Any, n: int, models: Models, rates: Any, more: bool, moves: bool
+) -> None:
+    """Compute db = G 1 likewise; then keep it, or move b."""
+    K, M = len(models.W), len(models.kinds)
+    C = K // M
+    db = models.db
+    if not more:
+        for k in range(K):
+            db[k] = 0
+    for i in range(n):
+        for k in range(K):
+            db[k] += G[i, k]
+    if not moves:
+        return
+    for model in range(M):
+        first, last = model * C, (model + 1) * C
+        V = models.b[:0]
+        if len(models.velocity_b) > 0:
+            V = models.velocity_b[first:last]
+        b = models.b[first:last]
+        _update_bias(b, V, db[first:last], rates[model], models.rho[model], models.ahead[model])

@@ -1,0 +1,240 @@
+"""The engine whose arithmetic is compiled: it hands arrays to the kernels, on several threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine.contract import DescentState, Outcomes, Sums, Task
+from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
+from backprop_cli.engine.kernels.evaluation import evaluate
+from backprop_cli.engine.kernels.losses import COMPILED
+from backprop_cli.engine.kernels.minibatch import descend, sums
+from backprop_cli.engine.kernels.pool import started_pool
+from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
+from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.engine.targets import Targets
+from backprop_cli.errors import ConfigError, first_line
+from backprop_cli.losses import Array
+from backprop_cli.plan import Batches
+from backprop_cli.sources import Block
+
+_WIDTH = 1536  # features of a block, and
+_WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
+_MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
+_PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
+_PATIENCE = 1.0  # seconds of compiling in silence
+
+
+class CompiledEngine:
+    """Engine by the kernels of this package, in float32, with a score per class.
+
+    The standardization is folded into W by its scale, and subtracted from examples in registers:
+    W (x - mean) / std = (W / std) (x - mean).
+    """
+
+    examples_at_once = 8192  # the kernels take them in parts of their own
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        M, C, d = task.n_models, task.targets.n_classes, task.n_features
+        K, features = M * C, task.splits[0].features
+        line = 1 if task.image is None else task.image.line
+        threads = task.threads
+        if 4 * task.batch_size * K * d < _MIN_SHARED:
+            threads = 1
+        width = min(_WIDTH, _WIDTH_BYTES // features.itemsize)
+        blocks = threads * math.ceil(d / (width * threads))
+        # Whole lines of images, so that a block can be mirrored by itself.
+        self._width = math.ceil(d / blocks / line) * line
+        blocks = math.ceil(d / self._width)
+        self._threads = min(threads, blocks)
+        padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
+        padded_K = math.ceil(K / ROWS) * ROWS
+        single = task.dtype
+        self._mean = np.zeros((blocks, padded_width), single)
+        for block in range(blocks):
+            own = task.standardization.mean[block * self._width : (block + 1) * self._width]
+            self._mean[block, : len(own)] = own
+        self._std = task.standardization.std.astype(single)
+        self._scale = (1.0 / task.standardization.std).astype(single)
+        weights, smoothing = task.targets.class_weights, task.targets.label_smoothing
+        none = np.empty(0, single)
+        # What belongs to a state of descent is put in its place by `_with_state`.
+        self._models = Models(
+            W=np.empty((K, d), single),
+            dW=np.empty((K, d), single),
+            velocity_W=np.empty((0, d), single),
+            b=np.empty(K, single),
+            db=np.empty(K, single),
+            velocity_b=none,
+            kinds=np.array([COMPILED.index(loss.name) for loss in task.losses]),
+            smoothing=np.broadcast_to(smoothing, M).copy(),
+            class_weights=none if weights is None else weights,
+            two_l2=np.zeros(M, single),
+            rho=np.zeros(M, single),
+            ahead=np.zeros(M, np.bool_),
+        )
+        self._scaled_V: Array = self._models.velocity_W
+        self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
+        piece = min(task.batch_size, PIECE)
+        self._work = Work(
+            x=np.zeros((blocks, piece, padded_width), features.dtype),
+            places=np.arange(piece),
+            parts=np.zeros((blocks, piece, padded_K), single),
+            G=np.zeros((piece, padded_K), single),
+            tiles=np.zeros((self._threads, ROWS, padded_width), single),
+            sums=np.zeros((self._threads, M)),
+            counter=np.zeros(1, np.int64),
+        )
+        self._part = np.zeros((self._threads, SCORED, padded_K), single)
+        self._scores = np.zeros((self._threads, SCORED, padded_K), single)
+        self._pool = started_pool(max(1, self._threads - 1))
+        self._loading: Future[None] | None = None
+
+    def prepare(self) -> bool:
+        """Compile, or load what was compiled before; see `Engine.prepare`."""
+        self._loading = self._pool.submit(self._load)
+        try:
+            self._loading.result(_PATIENCE)
+        except TimeoutError:
+            return False
+        except Exception as error:
+            raise _cannot_compile(error) from error
+        return True
+
+    def wait(self) -> None:
+        """Wait until all is compiled; see `Engine.wait`."""
+        try:
+            if self._loading is not None:
+                self._loading.result()
+        except Exception as error:
+            raise _cannot_compile(error) from error
+
+    def steps(
+        self, state: DescentState, batches: Batches, rates: Array, max_losses: NDArray[np.float64]
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Make a step per mini-batch; see `FusedEngine.steps`."""
+        losses = np.empty(rates.shape)
+        models = self._with_state(state)
+        W, V = state.W, state.velocity_W
+        scaled_W, scaled_V = models.W.reshape(W.shape), models.velocity_W.reshape(V.shape)
+        if self._before.shape != W.shape:
+            self._before = np.empty_like(W)
+        np.copyto(self._before, scaled_W)
+        np.multiply(V, self._scale, out=scaled_V)
+        made: int = self._on_all_threads(
+            descend, self._examples(batches.block), models, self._work, self._width,
+            *_rows(batches.block), rates, self._task.batch_size, max_losses, losses,
+        )  # fmt: skip
+        # Only by how far it moved: W scaled and back, call after call, would lose digits.
+        moved = np.subtract(scaled_W, self._before, out=self._before)
+        moved *= self._std
+        W += moved
+        np.multiply(scaled_V, self._std, out=V)
+        return made, losses[: made + 1]
+
+    def sums(self, W: Array, b: Array, block: Block) -> Sums:
+        """Return the sums of loss and gradient; see `Engine.sums`."""
+        _check_size(len(block.rows), self._task.batch_size)
+        models = self._with_parameters(W, b)
+        losses = np.zeros(len(W))
+        self._on_all_threads(
+            sums, self._examples(block), models, self._work, self._width, *_rows(block),
+            np.full(len(W), np.inf), losses,
+        )  # fmt: skip
+        dW = models.dW.reshape(W.shape) * self._scale  # the chain rule, from W scaled to W
+        return Sums(losses, dW, models.db.reshape(b.shape), len(block.rows))
+
+    def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
+        """Return losses and decisions of a block's examples; see `Engine.outcomes`."""
+        M, n = len(W), len(block.rows)
+        losses, decisions = np.empty((M, n), W.dtype), np.empty((M, n), np.intp)
+        models = self._with_parameters(W, b)
+        smoothing = np.broadcast_to(targets.label_smoothing, M).copy()
+        self._on_all_threads(
+            evaluate, self._examples(block), models, smoothing, self._width, self._part,
+            self._scores, block.rows, losses, decisions,
+        )  # fmt: skip
+        return Outcomes(losses, decisions)
+
+    def _load(self) -> None:
+        """Call every kernel with arguments of the types to come, and no examples."""
+        keep_compiled([descend, sums, evaluate])
+        M = self._task.n_models
+        rates = np.zeros((0, M), self._task.dtype)
+        nothing = np.zeros(0, np.intp), np.zeros(0, np.bool_)
+        for k, split in enumerate({s.features.dtype: s for s in self._task.splits}.values()):
+            examples = self._examples(split.block(0, 0))
+            common = (0, 1, examples, self._models)
+            if k == 0:
+                made = (*common, self._work, self._width, *nothing)
+                limits = np.zeros(M)
+                load_or_compile(descend, (*made, rates, 1, limits, np.zeros((0, M))))
+                load_or_compile(sums, (*made, limits, np.zeros(M)))
+            evaluated = (
+                self._models.smoothing, self._width, self._part, self._scores, nothing[0],
+                np.zeros((M, 0), self._task.dtype), np.zeros((M, 0), np.intp),
+            )  # fmt: skip
+            load_or_compile(evaluate, (*common, *evaluated))
+
+    def _with_parameters(self, W: Array, b: Array) -> Models:
+        """Return the models at W, scaled, and b."""
+        np.multiply(W, self._scale, out=self._models.W.reshape(W.shape))
+        return self._models._replace(b=np.ascontiguousarray(b).reshape(-1))
+
+    def _with_state(self, state: DescentState) -> Models:
+        """Return the models with all that gradient descent needs."""
+        if self._scaled_V.size != state.velocity_W.size:
+            self._scaled_V = np.empty_like(state.velocity_W).reshape(-1, self._task.n_features)
+        return self._with_parameters(state.W, state.b)._replace(
+            velocity_W=self._scaled_V,
+            velocity_b=state.velocity_b.reshape(-1),
+            two_l2=2 * state.l2,
+            rho=state.momentum,
+            ahead=state.nesterov,
+        )
+
+    def _examples(self, block: Block) -> Examples:
+        # One type for what is read, whether it is an array in memory or a mapped file.
+        features = block.features.view(np.ndarray)
+        features.flags.writeable = False
+        image = self._task.image
+        line, pixel = (1, 1) if image is None else (image.line, image.pixel)
+        return Examples(features, block.labels, self._mean, self._scale, line, pixel)
+
+    def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a kernel on every thread; return what it returns, which is the same on each."""
+        self._work.counter[0] = 0
+        others = [
+            self._pool.submit(kernel, thread, self._threads, *arguments)
+            for thread in range(1, self._threads)
+        ]
+        result = kernel(0, self._threads, *arguments)
+        for other in others:
+            other.result()
+        return result
+
+
+def _check_size(examples: int, limit: int) -> None:
+    """Refuse more examples than there is memory for: the kernels do not check."""
+    if examples > limit:
+        raise ValueError(f"expected at most {limit} examples per step, found {examples}")
+
+
+def _rows(block: Block) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which rows to take, and which of them are mirrored (none: empty)."""
+    mirrored = np.zeros(0, np.bool_) if block.mirrored is None else block.mirrored
+    return block.rows, mirrored
+
+
+def _cannot_compile(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"compute.backend: numba cannot compile the kernels: {first_line(error)}; "
+        "set it to numpy, which needs none"
+    )

@@ -1,0 +1,60 @@
+"""One thread's part of evaluating examples: their losses and decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from backprop_cli.engine.kernels.losses import loss_gradient
+from backprop_cli.engine.kernels.products import fetch, scores
+from backprop_cli.engine.kernels.structures import SCORED, Examples, Models
+
+
+@njit(nogil=True, _nrt=False)
+def evaluate(
+    thread: int,
+    threads: int,
+    examples: Examples,
+    models: Models,
+    smoothing: Any,
+    width: int,
+    part: Any,
+    S: Any,
+    rows: Any,
+    losses: Any,
+    decisions: Any,
+) -> None:
+    """Compute losses and decisions, M x n, for one thread's share of ``rows``.
+
+    ``smoothing`` has a number per model; ``part`` and ``S``, threads x SCORED x K, are scratch
+    memory.
+    """
+    d = examples.features.shape[1]
+    K, M = len(models.W), len(models.kinds)
+    C = K // M
+    part, S = part[thread], S[thread]
+    start, end = thread * len(rows) // threads, (thread + 1) * len(rows) // threads
+    for first in range(start, end, SCORED):
+        own = rows[first : min(first + SCORED, end)]
+        following = rows[min(first + SCORED, end) : min(first + 2 * SCORED, end)]
+        for i in range(len(own)):
+            for k in range(K):
+                S[i, k] = models.b[k]
+        for block in range(len(examples.mean)):
+            low, high = block * width, min((block + 1) * width, d)
+            fetch(examples.features, following, low, high)
+            scores(examples.features, own, low, examples.mean[block], models.W, low, high, part)
+            for i in range(len(own)):
+                for k in range(K):
+                    S[i, k] += part[i, k]
+        for i in range(len(own)):
+            label = examples.labels[own[i]]
+            for m in range(M):
+                s = S[i, m * C : (m + 1) * C]
+                decision = 0
+                for k in range(1, C):
+                    if s[k] > s[decision]:
+                        decision = k
+                decisions[m, first + i] = decision
+                losses[m, first + i] = loss_gradient(models.kinds[m], s, label, smoothing[m])

@@ -1,0 +1,177 @@
+"""One thread's part of mini-batches: the gradient of one, or a run of descent steps.
+
+The features are cut into blocks, and each thread has its own ones: it gathers them, multiplies them
+by W, and later moves the same columns of W, so its share of X and W stays in its cache. The threads
+meet twice per mini-batch: when all blocks' parts of S are there, each thread turns its share of the
+examples into losses and G; when G is there, each goes back to its blocks. Sums over blocks are
+taken in the order of the blocks, so the same blocks give the same bits, whichever thread is faster.
+
+A large mini-batch is taken in pieces that fit the caches; W moves after the last of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from backprop_cli.engine.kernels.descent import add_or_descend, add_or_descend_bias
+from backprop_cli.engine.kernels.losses import loss_gradient
+from backprop_cli.engine.kernels.memory import meet
+from backprop_cli.engine.kernels.products import fetch, gather, scores
+from backprop_cli.engine.kernels.structures import PIECE, Examples, Models, Work
+
+
+@njit(nogil=True, _nrt=False)
+def descend(
+    thread: int,
+    threads: int,
+    examples: Examples,
+    models: Models,
+    work: Work,
+    width: int,
+    rows: Any,
+    mirrored: Any,
+    rates: Any,
+    batch: int,
+    max_losses: Any,
+    losses: Any,
+) -> int:
+    """Make a step per mini-batch of ``batch`` rows; return how many were made.
+
+    Fewer than there are, if a model's mean loss is NaN or above its number in ``max_losses``: that
+    step's losses are there, and nothing has moved in it. ``rates`` has a row of M per step,
+    ``losses`` gets the same.
+    """
+    met = 0
+    for step in range(len(rates)):
+        start, end = step * batch, min((step + 1) * batch, len(rows))
+        pieces = (end - start + PIECE - 1) // PIECE
+        stopped = _mini_batch(
+            thread, threads, met, examples, models, work, width, rows, mirrored, start, end,
+            np.float32(end - start), True, rates[step], max_losses, losses[step],
+        )  # fmt: skip
+        if stopped:
+            return step
+        met += 2 * threads * pieces
+    return len(rates)
+
+
+@njit(nogil=True, _nrt=False)
+def sums(
+    thread: int,
+    threads: int,
+    examples: Examples,
+    models: Models,
+    work: Work,
+    width: int,
+    rows: Any,
+    mirrored: Any,
+    no_limits: Any,
+    losses: Any,
+) -> None:
+    """Sum losses and gradients over one mini-batch, into ``losses``, ``dW`` and ``db``.
+
+    The gradient is that by the scaled W. Nothing is divided, and nothing moves.
+    """
+    if len(rows) > 0:
+        _mini_batch(
+            thread, threads, 0, examples, models, work, width, rows, mirrored, 0, len(rows),
+            np.float32(1), False, models.two_l2, no_limits, losses,
+        )  # fmt: skip
+
+
+@njit(nogil=True, _nrt=False)
+def _mini_batch(
+    thread: int,
+    threads: int,
+    met: int,
+    examples: Examples,
+    models: Models,
+    work: Work,
+    width: int,
+    rows: Any,
+    mirrored: Any,
+    start: int,
+    end: int,
+    divisor: float,
+    moving: bool,
+    rates: Any,
+    max_losses: Any,
+    losses: Any,
+) -> bool:
+    """Take examples start to end; return whether a loss ran away, and nothing moved.
+
+    Losses and G are divided by ``divisor``: n for the mean of a descent step, 1 for sums.
+    """
+    d = examples.features.shape[1]
+    blocks, M, n = len(work.x), len(models.kinds), end - start
+    pieces = (n + PIECE - 1) // PIECE
+    for piece in range(pieces):
+        first, last = start + piece * n // pieces, start + (piece + 1) * n // pieces
+        own = rows[first:last]
+        following = rows[last : min(2 * last - first, len(rows))]
+        flags = mirrored[first:last]
+        for block in range(thread, blocks, threads):
+            low, high = block * width, min((block + 1) * width, d)
+            x, mean = work.x[block], examples.mean[block]
+            gather(examples, own, flags, low, high, x)
+            fetch(examples.features, following, low, high)
+            scores(x, work.places[: last - first], 0, mean, models.W, low, high, work.parts[block])
+        met += threads
+        meet(work.counter, met)
+        if piece == 0:  # only now has every thread read the last step's sums
+            for m in range(M):
+                work.sums[thread, m] = 0
+        share, rest = divmod(last - first, threads)
+        mine = thread * share + min(thread, rest)
+        for i in range(mine, mine + share + (thread < rest)):
+            _losses(examples.labels[own[i]], i, divisor, models, work, work.sums[thread])
+        met += threads
+        meet(work.counter, met)
+        final = piece == pieces - 1
+        if final:
+            going = True
+            for m in range(M):
+                total = 0.0
+                for other in range(threads):
+                    total += work.sums[other, m]
+                if thread == 0:
+                    losses[m] = total
+                going = going and total <= max_losses[m]
+            if moving and not going:
+                return True
+        for block in range(thread, blocks, threads):
+            low, high = block * width, min((block + 1) * width, d)
+            add_or_descend(
+                work.G, work.x[block], examples.mean[block], examples.scale, last - first,
+                low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
+            )  # fmt: skip
+        if thread == 0:
+            add_or_descend_bias(work.G, last - first, models, rates, piece > 0, moving and final)
+    return False
+
+
+@njit(nogil=True, _nrt=False)
+def _losses(label: int, i: int, divisor: float, models: Models, work: Work, total: Any) -> None:
+    """Turn the parts of one example's S into G / divisor; add its losses / divisor to ``total``."""
+    M = len(models.kinds)
+    K = len(models.W)
+    C = K // M
+    s = work.G[i]
+    for k in range(K):
+        s[k] = models.b[k]
+    for block in range(len(work.parts)):
+        part = work.parts[block, i]
+        for k in range(K):
+            s[k] += part[k]
+    weight = np.float32(1)
+    if len(models.class_weights) > 0:
+        weight = models.class_weights[label]
+    for m in range(M):
+        own = s[m * C : (m + 1) * C]
+        loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
+        total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
+        for k in range(C):
+            own[k] = own[k] * weight / divisor

@@ -1,0 +1,66 @@
+"""What the kernels take: arrays that belong together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+PIECE = 128
+"""The largest number of examples that are taken at once."""
+SCORED = 32
+"""The largest number of examples that are evaluated at once."""
+
+
+class Examples(NamedTuple):
+    """Where examples come from.
+
+    ``features`` is N x d, ``labels`` N; ``mean``, blocks x a block's width, and ``scale``, d, are
+    those of the standardization (x - mean) scale. Mirroring reverses lines of ``line`` numbers,
+    pixel by pixel of ``pixel`` numbers each.
+    """
+
+    features: Any
+    labels: Any
+    mean: Any
+    scale: Any
+    line: int
+    pixel: int
+
+
+class Models(NamedTuple):
+    """M models of C classes, K = M C rows.
+
+    W, its gradient and its velocity (or nothing) are K x d, those of b K numbers. W and its
+    velocity have the examples' scale folded into them: with s the scale, W s stands for W, and
+    moves by s^2 times its gradient. ``kinds`` (which loss), ``smoothing``, ``two_l2``, ``rho`` and
+    ``ahead`` (Nesterov) have a number per model, ``class_weights`` one per class, or none.
+    """
+
+    W: Any
+    dW: Any
+    velocity_W: Any
+    b: Any
+    db: Any
+    velocity_b: Any
+    kinds: Any
+    smoothing: Any
+    class_weights: Any
+    two_l2: Any
+    rho: Any
+    ahead: Any
+
+
+class Work(NamedTuple):
+    """Memory for intermediate results.
+
+    ``x`` is blocks x PIECE x a block's width, ``places`` 0 to PIECE, ``parts`` of S are blocks x
+    PIECE x K, ``G`` is PIECE x K, ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M
+    losses; widths and K are padded to whole tiles. ``counter`` is where the threads meet.
+    """
+
+    x: Any
+    places: Any
+    parts: Any
+    G: Any
+    tiles: Any
+    sums: Any
+    counter: Any

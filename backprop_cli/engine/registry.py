@@ -1,0 +1,136 @@
+"""The engines by name, and which of them does a task.
+
+To add an engine: a class that keeps the contract, and an entry here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine.contract import Engine, Task
+from backprop_cli.errors import ConfigError, first_line
+from backprop_cli.sources import Standardization
+
+_MAX_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast as the kernels
+_MIN_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
+# kernels takes longer than they save
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """An engine that can be chosen.
+
+    Attributes
+    ----------
+    make
+        Returns the engine for a task; imports what it needs.
+    obstacle
+        Returns why it cannot do a task, or None: the end of a sentence that begins with its name.
+    pays
+        ``pays(task, work)``: whether `auto` should take it for so many floating-point operations.
+    versions
+        Packages, besides NumPy, whose versions its results depend on.
+    """
+
+    make: Callable[[Task], Engine]
+    obstacle: Callable[[Task], str | None]
+    pays: Callable[[Task, float], bool]
+    versions: tuple[str, ...] = ()
+
+
+def _make_compiled(task: Task) -> Engine:
+    from backprop_cli.engine.kernels.engine import CompiledEngine
+
+    return CompiledEngine(task)
+
+
+def _compiled_pays(task: Task, work: float) -> bool:
+    return task.n_models * task.targets.n_classes <= _MAX_ROWS and work >= _MIN_WORK
+
+
+def _compiled_obstacle(task: Task) -> str | None:
+    if task.dtype != np.float32:
+        return f"needs model.dtype: float32, found {task.dtype}"
+    if task.n_outputs == 1:
+        return "needs model.outputs: per_class, found 1"
+    for name, split in zip(("train", "validation"), task.splits, strict=False):
+        obstacle = _unreadable(split.features, task.standardization)
+        if obstacle is not None:
+            return f"{obstacle} (the {name} split)"
+    if importlib.util.find_spec("numba") is None:
+        return "needs numba, found none: install backprop-cli[fast]"
+    try:
+        import numba
+
+        from backprop_cli.engine.kernels.losses import COMPILED
+    except Exception as error:  # a numba that does not fit this NumPy can raise nearly anything
+        return f"needs a numba that can be imported: {first_line(error)}"
+    if numba.config.DISABLE_JIT:
+        return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
+    for loss in task.losses:
+        if loss.name not in COMPILED:
+            return f"has no kernel for loss: {loss.name}; it has {', '.join(COMPILED)}"
+    return None
+
+
+def _unreadable(features: NDArray[Any], standardization: Standardization) -> str | None:
+    """Return why the kernels cannot read some features, or None."""
+    dtype = features.dtype
+    if dtype == np.float16:
+        return "cannot read float16"
+    if not dtype.isnative or not features.flags.c_contiguous:
+        return "needs features in this machine's byte order, row by row, found others"
+    if not np.can_cast(dtype, np.float32):
+        return f"needs features that float32 holds exactly, found {dtype}"
+    if not standardization.fits_float32(dtype):
+        return "needs means that float32 holds closely for their spread, found larger ones"
+    return None
+
+
+def _make_numpy(task: Task) -> Engine:
+    from backprop_cli.engine.numpy_engine import NumpyEngine
+
+    return NumpyEngine(task)
+
+
+ENGINES: dict[str, EngineKind] = {
+    "numpy": EngineKind(_make_numpy, lambda task: None, lambda task, work: True),
+    "compiled": EngineKind(_make_compiled, _compiled_obstacle, _compiled_pays, ("numba",)),
+}
+"""The engines by the names that configs have for them; of those that pay, `auto` takes the last."""
+
+
+def choose(task: Task, wanted: str, work: float) -> str:
+    """Return the name of the engine that is to do a task.
+
+    Parameters
+    ----------
+    task
+        What is to be computed.
+    wanted
+        A name of `ENGINES`, or auto.
+    work
+        The floating-point operations that are ahead.
+
+    Raises
+    ------
+    ConfigError
+        The engine that is asked for cannot do the task.
+    """
+    if wanted != "auto":
+        obstacle = ENGINES[wanted].obstacle(task)
+        if obstacle is not None:
+            raise ConfigError(f"compute.backend: {wanted} {obstacle}")
+        return wanted
+    able = (
+        name
+        for name, kind in reversed(ENGINES.items())
+        if kind.pays(task, work) and kind.obstacle(task) is None
+    )
+    return next(able)

@@ -1,0 +1,47 @@
+"""How many threads may work, in the kernels and in NumPy's BLAS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from contextlib import AbstractContextManager
+
+from backprop_cli.errors import ConfigError
+
+_CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Return how many cores this process may use: its affinity, and its container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = _CGROUP.read_text().split()
+        if quota != "max":
+            return max(1, min(count or 1, int(quota) // int(period)))
+    return count or 1
+
+
+def resolved_threads(threads: int | None) -> int:
+    """Return a number of threads; None means as many as there are cores.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer cores.
+    """
+    found = cores()
+    if threads is not None and threads > found:
+        raise ConfigError(
+            f"compute.threads: expected at most {found}, the number of cores, found {threads}; "
+            "auto takes all cores"
+        )
+    return threads or found
+
+
+def blas_threads(number: int) -> AbstractContextManager[object]:
+    """Limit NumPy's BLAS to a number of threads while the context lasts; at most one per core."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(min(number, cores()))
+    return limits

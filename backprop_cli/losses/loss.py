@@ -1,0 +1,64 @@
+"""What a loss consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+"""float32 or float64."""
+
+Vector: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss l(s, y) of scores s and a target y, in the forms in which it is needed.
+
+    `loss_gradient` and the kernel are what training runs. `by_example`, `values` and the steps in
+    the graph are derivations of their own, which `backprop gradcheck` holds training against.
+
+    Attributes
+    ----------
+    name : str
+        The name in configs and model files.
+    loss_gradient : callable
+        ``losses, G = loss_gradient(S, Y)``: the loss of every example, M x n, and G = dl/dS,
+        M x C x n, for scores S, M x C x n, and targets Y, M x C x n or 1 x C x n. S is scratch
+        memory: its content is lost.
+    by_example : callable
+        ``l, g = by_example(s, y)``: the loss and its gradient for one example of C scores.
+    values : callable
+        ``losses = values(S, Y)``: the losses of n examples, by the definition, for scores and
+        targets C x n. A smooth loss takes complex scores too.
+    at_equal_scores : callable
+        ``at_equal_scores(C)``: the loss of an example whose C scores are all equal.
+    graph : tuple of (str, operation)
+        The steps from scores to loss in the computational graph: the name of each node, and an
+        operation of the graph (its name, or an `Operation`). Each step takes the node before it,
+        the first one the scores; the last step takes the target as well.
+    smooth : bool
+        Whether l is analytic in s, so that the complex step applies.
+    takes_soft_targets : bool
+        Whether y may be any probability vector; otherwise it must be one-hot.
+    kinks : callable or None
+        ``kinks(S, Y)``: on which side of each kink every example lies, as an array of truth values;
+        None if the gradient has no jumps.
+    kernel : str or None
+        The name of the loss in `backprop_cli.losses.kernels`; None if only NumPy has it.
+    """
+
+    name: str
+    loss_gradient: Callable[[Array, Array], tuple[Array, Array]]
+    by_example: Callable[[Vector, Vector], tuple[float, Vector]]
+    values: Callable[[NDArray[Any], Vector], NDArray[Any]]
+    at_equal_scores: Callable[[int], float]
+    graph: tuple[tuple[str, Any], ...]
+    smooth: bool
+    takes_soft_targets: bool
+    kinks: Callable[[Vector, Vector], NDArray[np.bool_]] | None = None
+    kernel: str | None = None

@@ -1,0 +1,125 @@
+"""A trained linear classifier: arrays in, scores, probabilities and decisions out. No files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine import Targets, Task, decide, probabilities
+from backprop_cli.engine.numpy_engine import NumpyEngine
+from backprop_cli.errors import DataError
+from backprop_cli.losses import LOSSES, Array
+from backprop_cli.sources import ImageLayout, Source, Standardization, from_planes
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """A linear classifier with all that it needs to classify raw features.
+
+    Attributes
+    ----------
+    weights, bias
+        O x d and O, O = C or 1, float32 or float64; on standardized features.
+    standardization
+        Of the features.
+    class_names
+        C names.
+    image_shape
+        (channels, height, width), or None. The features of an image are its channel planes, one
+        after the other.
+    loss
+        The loss it was trained with: a name of `LOSSES`.
+    """
+
+    weights: Array
+    bias: Array
+    standardization: Standardization
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int] | None
+    loss: str
+
+    @property
+    def n_features(self) -> int:
+        """The number of features, d."""
+        return int(self.weights.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.class_names)
+
+    def predict(
+        self, source: Source, rows: NDArray[np.intp], temperature: float = 1.0
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Return probabilities and decisions for some rows of a source.
+
+        Parameters
+        ----------
+        source
+            Raw features, N x d.
+        rows
+            n of the N.
+        temperature
+            What the scores are divided by before SoftMax.
+
+        Returns
+        -------
+        P
+            n x C. An SVM's scores were not trained to be logarithms of probabilities.
+        decisions
+            n classes; the temperature does not change them.
+
+        Raises
+        ------
+        DataError
+            The examples are of another size.
+        """
+        S = self.scores(source, rows)
+        return probabilities(S / S.dtype.type(temperature)).T, decide(S)
+
+    def scores(self, source: Source, rows: NDArray[np.intp]) -> Array:
+        """Return the scores of some rows of a source, O x n.
+
+        Raises
+        ------
+        DataError
+            The examples are of another size.
+        """
+        found = source.features.shape[1]
+        if found != self.n_features:
+            raise DataError(f"expected {self.n_features} features as the model has, found {found}")
+        engine = self.engine(source.image)
+        W, b = self.parameters(source.image)
+        S = np.empty((len(self.bias), len(rows)), self.weights.dtype)
+        for first in range(0, len(rows), engine.examples_at_once):
+            some = slice(first, first + engine.examples_at_once)
+            with np.errstate(over="ignore", invalid="ignore"):
+                S[:, some] = engine.scores(W, b, source.block(rows[some]))[0]
+        return S
+
+    def parameters(self, image: ImageLayout | None) -> tuple[Array, Array]:
+        """Return W and b as a stack of one model, for examples that are stored in some order."""
+        W = np.ascontiguousarray(from_planes(image, self.weights))
+        return W[None], np.ascontiguousarray(self.bias)[None]
+
+    def engine(self, image: ImageLayout | None) -> NumpyEngine:
+        """Return an engine that evaluates the model on examples stored in some order."""
+        standardization = Standardization(
+            from_planes(image, self.standardization.mean),
+            from_planes(image, self.standardization.std),
+        )
+        return NumpyEngine(
+            Task(
+                losses=(LOSSES[self.loss],),
+                targets=Targets.plain(self.n_classes, self.weights.dtype),
+                n_outputs=len(self.bias),
+                standardization=standardization,
+                splits=(),
+                dtype=self.weights.dtype,
+                batch_size=1,
+                threads=1,
+            )
+        )

@@ -1,0 +1,68 @@
+"""What training starts from: weights, targets, and whether the data has what is asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.engine import Targets
+from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.losses import Array
+from backprop_cli.rng import Stream, generator
+from backprop_cli.settings import Settings
+from backprop_cli.sources import Dataset, from_planes
+
+
+def initial_parameters(settings: Settings, dataset: Dataset) -> tuple[Array, Array]:
+    """Return W ~ N(0, initial_std^2), M x O x d, and b = 0, M x O, each model from its seed.
+
+    Raises
+    ------
+    ConfigError
+        The number type cannot hold such weights.
+    """
+    O = 1 if settings.single_output else dataset.n_classes  # noqa: E741 - the number of outputs
+    W = np.empty((len(settings.models), O, dataset.n_features), settings.dtype)
+    for m, model in enumerate(settings.models):
+        rng = generator(model.seed, Stream.INITIAL_WEIGHTS)
+        with np.errstate(over="ignore"):
+            drawn = model.initial_std * rng.standard_normal(W.shape[1:])
+            W[m] = from_planes(dataset.image, drawn)
+    if not np.isfinite(W).all():
+        raise ConfigError(f"model.initial_std: too large for {settings.dtype}")
+    return W, np.zeros(W.shape[:2], W.dtype)
+
+
+def training_targets(settings: Settings, dataset: Dataset) -> Targets:
+    """Return the targets and class weights that the models are trained on."""
+    dtype: np.dtype[Any] = np.dtype(settings.dtype)
+    C = dataset.n_classes
+    smoothing = np.array([model.label_smoothing for model in settings.models], dtype)
+    if (smoothing == smoothing[0]).all():
+        smoothing = smoothing[:1]  # one Y serves all models
+    weights = settings.class_weights
+    if weights is None:
+        return Targets(C, smoothing)
+    if isinstance(weights, str):  # balanced
+        labels = dataset.train.own_labels()
+        counts = np.bincount(labels, minlength=C)
+        weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return Targets(C, smoothing, np.asarray(weights).astype(dtype))
+
+
+def check_against_data(settings: Settings, dataset: Dataset) -> None:
+    """Refuse settings that ask of the data what it does not have.
+
+    Raises
+    ------
+    DataError
+        Names the setting, what was expected and what was found.
+    """
+    C, weights = dataset.n_classes, settings.class_weights
+    if settings.single_output and C != 2:
+        raise DataError(f"model.outputs: 1 is for two classes, the data has {C}")
+    if weights is not None and not isinstance(weights, str) and len(weights) != C:
+        raise DataError(
+            f"training.class_weights: expected {C} numbers, one per class, found {len(weights)}"
+        )
