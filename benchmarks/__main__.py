@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _classes(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 
 def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
-    base = {"n": 20_000, "d": 1024, "n_classes": 10, "n_models": 1}
+    base: dict[str, Any] = {"n": 20_000, "d": 1024, "n_classes": 10, "n_models": 1}
     rows, times = [], {}
     for key, values in {
         "n": (10_000, 20_000, 40_000),

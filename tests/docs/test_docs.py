@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_the_snippets_of_the_equations_run():
     text = (ROOT / "docs" / "equations.md").read_text("utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert len(snippets) > 10
-    session = {}
+    session: dict[str, Any] = {}
     for number, snippet in enumerate(snippets, 1):
         exec(compile(snippet, f"equations.md, snippet {number}", "exec"), session)  # noqa: S102 - the point of the test
 
