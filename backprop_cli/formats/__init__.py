@@ -1,4 +1,4 @@
-"""File formats to a `Dataset`: CIFAR, IDX, NumPy's own, and images made from a seed."""
+"""Readers of data: CIFAR, IDX, NumPy's own formats, and images made from a seed."""
 
 from backprop_cli.formats.load import load_dataset
 

@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 in the two layouts their authors publish.
 
-Python layout: a Python-2 pickle a file, with ``data`` (n x 3072, uint8) and lists of labels.
-Binary layout: a record an image, one label byte (CIFAR-100: two, coarse then fine), then 3072
-pixels. In both, pixels are the red, green and blue planes, each row by row.
+Python layout: one Python 2 pickle per file, with ``data`` (n x 3072, uint8) and lists of labels.
+Binary layout: one record per image, which is a label byte (CIFAR-100: two, coarse then fine) and
+3072 pixels. In both layouts the pixels are the red, green and blue planes, each row by row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from backprop_cli.formats.files import existing, folder, reading, training_files
 from backprop_cli.sources.dataset import Examples, Parts
 
 N_PIXELS = 3072
-_RECORDS = 1000  # of the binary layout, to be read at once
+_RECORDS = 1000  # of the binary layout, read at once
 IMAGE_SHAPE = (3, 32, 32)
 
 
@@ -109,21 +109,21 @@ def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
 
 
 def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:
-    """Read batch files into one array, each straight to its place.
+    """Read batch files into one array, each directly into its place.
 
-    Touching fresh memory takes longer than reading what is cached, so no file has its own.
+    Touching fresh memory takes longer than reading a cached file, so no file gets its own buffer.
     """
     paths = [existing(directory, name, f"{name}.bin") for name in names]
     with reading(directory):
         most = sum(path.stat().st_size for path in paths) // N_PIXELS
-        features = np.empty((most, N_PIXELS), np.uint8)  # memory is used only where it is written
+        features = np.empty((most, N_PIXELS), np.uint8)  # a page is allocated when it is written
         labels = np.empty(most, np.int64)
     n = 0
     for path in paths:
         pixels, own = _read_file(path, kind, features[n:].reshape(-1))
         end = n + len(own)
         if end > most:
-            raise DataError(f"{path}: became longer while it was read")
+            raise DataError(f"{path}: grew while it was being read")
         if _address(pixels) != _address(features[n:end]):
             features[n:end] = pixels
         labels[n:end] = own
@@ -139,7 +139,7 @@ def _address(array: NDArray[np.uint8]) -> int:
 def _read_file(
     path: pathlib.Path, kind: _Kind, room: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the pixels of a file, from the beginning of ``room`` if they could be read there."""
+    """Return the pixels of a file, in the beginning of ``room`` if they fit there."""
     read = _read_binary if path.suffix == ".bin" else _read_pickle
     pixels, labels = read(path, kind, room)
     if not len(labels):
@@ -173,7 +173,7 @@ def _label_list(
     try:
         return np.array(labels, np.int64)
     except OverflowError as error:
-        raise DataError(f"{path}: a label of more than 64 bits") from error
+        raise DataError(f"{path}: a label does not fit in 64 bits") from error
 
 
 def _read_binary(
@@ -184,25 +184,25 @@ def _read_binary(
         size = path.stat().st_size
         if size % record:
             raise DataError(
-                f"{path}: expected a multiple of {record} bytes (an image each), found {size}: "
-                "cut short, or of another data set"
+                f"{path}: expected a multiple of {record} bytes (one record per image), "
+                f"found {size}: cut short, or from another data set"
             )
         n = size // record
-        if n * N_PIXELS > len(room):  # it became longer meanwhile
+        if n * N_PIXELS > len(room):  # it has grown meanwhile
             room = np.empty(n * N_PIXELS, np.uint8)
         pixels, labels = room[: n * N_PIXELS].reshape(n, N_PIXELS), np.empty(n, np.int64)
         for first in range(0, n, _RECORDS):
             some = slice(first, min(first + _RECORDS, n))
             records = np.fromfile(file, np.uint8, (some.stop - first) * record)
             if len(records) < (some.stop - first) * record:
-                raise EOFError  # it became shorter meanwhile
+                raise EOFError  # it has shrunk meanwhile
             records = records.reshape(-1, record)
             pixels[some], labels[some] = records[:, kind.label_bytes :], records[:, kind.label_byte]
     return pixels, labels
 
 
 def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...]:
-    """Return the names that the folder has; numbers if it has none."""
+    """Return the class names found in the folder, or numbers if there are none."""
     text, meta = directory / kind.meta_text, directory / kind.meta
     if meta.is_file():
         names = python2_pickle.names(python2_pickle.load(meta).get(kind.meta_key), meta)

@@ -1,4 +1,4 @@
-"""How many classes there are, and their names."""
+"""The names of the classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def configured_names(classes: int | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names that a config gives: its own, or numbers where it gives a count."""
+    """Return the class names of a config, which may give names or only their count."""
     if classes is None:
         return None
     if isinstance(classes, int):

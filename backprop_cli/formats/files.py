@@ -1,4 +1,4 @@
-"""Opening data files: what can go wrong with any of them is said here, once."""
+"""Opening data files, and the errors that are common to all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_cli.errors import DataError
 
 
 def folder(path: str) -> pathlib.Path:
-    """Return ``path`` as a folder that exists."""
+    """Return the folder at ``path``; refuse one that does not exist."""
     found = pathlib.Path(path).expanduser()
     with reading(path):
         if not found.exists():
@@ -23,7 +23,7 @@ def folder(path: str) -> pathlib.Path:
 
 
 def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
-    """Return the first of ``names`` that is a file of ``directory``."""
+    """Return the first of ``names`` that is a file in ``directory``."""
     for name in names:
         candidate = directory / name
         with reading(candidate):
@@ -39,17 +39,17 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
 def training_files(
     data: Cifar10Data | Cifar100Data | IdxData, default: Sequence[str], default_test: str
 ) -> list[str]:
-    """Return the files to train on: none of those that validation or test are named to be.
+    """Return the files to train on, without those named for validation or test.
 
     Raises
     ------
     DataError
-        A file is asked for twice, or none is left.
+        If a file is named twice, or none is left.
     """
     test = default_test if data.test is None else data.test
     held = [part for part in (data.validation, test) if isinstance(part, str)]
     if len(set(held)) < len(held):
-        raise DataError(f"data.validation: {held[0]} is the test file too")
+        raise DataError(f"data.validation: {held[0]} is also the test file")
     if data.train is None:
         left = [name for name in default if name not in held]
         if not left:
@@ -57,31 +57,31 @@ def training_files(
         return left
     for name in data.train:
         if name in held or data.train.count(name) > 1:
-            raise DataError(f"data.train: {name} is asked for twice")
+            raise DataError(f"data.train: {name} is named twice")
     return data.train
 
 
-_MOST_EXPANSION, _MOST_EXPANDED = 200, 2**28
+_MAX_EXPANSION, _MAX_EXPANDED = 200, 2**28
 
 
 def refuse_bomb(path: pathlib.Path, unpacked: int, packed: int) -> None:
-    """Refuse what is small on the disk and would be huge in memory.
+    """Refuse a file that is small on disk and would be huge in memory.
 
     Raises
     ------
     DataError
-        More than 200 times the size, and more than 256 MB.
+        If it unpacks to more than 256 MiB and to more than 200 times its size.
     """
-    if unpacked > _MOST_EXPANDED and unpacked > _MOST_EXPANSION * packed:
+    if unpacked > _MAX_EXPANDED and unpacked > _MAX_EXPANSION * packed:
         raise DataError(
-            f"{path}: {packed} bytes that unpack to {unpacked}: refused; if that is meant, "
+            f"{path}: {packed} bytes would unpack to {unpacked}; if this is intended, "
             "unpack the file first"
         )
 
 
 @contextmanager
 def reading(path: pathlib.Path | str) -> Iterator[None]:
-    """Turn the system's errors while reading ``path`` into a DataError."""
+    """Turn the system's errors in reading ``path`` into a DataError."""
     try:
         yield
     except (EOFError, MemoryError) as error:

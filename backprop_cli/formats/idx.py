@@ -24,8 +24,8 @@ from backprop_cli.formats.files import existing, folder, reading, refuse_bomb, t
 from backprop_cli.sources.dataset import Examples, Parts
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_MOST_DIMENSIONS = 8
-_MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip stream can at most unfold to
+_MAX_DIMENSIONS = 8
+_MAX_DEFLATE_RATIO = 1032  # the most bytes that one byte of a gzip stream unpacks to
 
 TRAIN = "train-images-idx3-ubyte"
 TEST = "t10k-images-idx3-ubyte"
@@ -85,7 +85,7 @@ def read_idx(path: pathlib.Path) -> NDArray[Any]:
     Raises
     ------
     DataError
-        The header is none, or the file holds more or fewer bytes than it says.
+        If there is no valid header, or the file holds more or fewer bytes than it says.
     """
     with reading(path):
         size = path.stat().st_size
@@ -100,17 +100,17 @@ def read_idx(path: pathlib.Path) -> NDArray[Any]:
 
 
 def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[Any]:
-    """Read header and array; ``most`` is what the file can hold, checked before allocating."""
+    """Read header and array of a file that holds at most ``most`` bytes, unpacked."""
     header = stream.read(4)
     known = len(header) == 4 and header[:2] == b"\0\0" and header[2] in _TYPES
-    if not known or not 1 <= header[3] <= _MOST_DIMENSIONS:
+    if not known or not 1 <= header[3] <= _MAX_DIMENSIONS:
         raise DataError(f"{path}: expected an IDX header, found {header.hex(' ') or 'nothing'}")
     dimensions = stream.read(4 * header[3])
     if len(dimensions) < 4 * header[3]:
         raise DataError(f"{path}: cut short within its header")
     shape = struct.unpack(f">{header[3]}I", dimensions)
     dtype = np.dtype(_TYPES[header[2]])
-    n_bytes = math.prod(shape) * dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize  # checked before anything is allocated
     sizes = " x ".join(map(str, shape))
     if path.suffix == ".gz":
         refuse_bomb(path, n_bytes, most // _MAX_DEFLATE_RATIO)
@@ -122,6 +122,8 @@ def _read_stream(stream: IO[bytes], path: pathlib.Path, most: int) -> NDArray[An
         raise DataError(f"{path}: {word}: expected {sizes} of {dtype.itemsize} bytes")
     try:
         array = np.frombuffer(raw, dtype).reshape(shape)
-    except ValueError as error:  # nothing by something absurd
-        raise DataError(f"{path}: its header says {sizes}") from error
+    except ValueError as error:  # one size is zero, another absurdly large
+        raise DataError(
+            f"{path}: its header says {sizes}, which is not a possible array"
+        ) from error
     return array.astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""Examples without labels, to be classified: images, arrays, or a data file."""
+"""Reading examples to classify, without labels: images, arrays or data files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def read_inputs(
     Parameters
     ----------
     paths
-        PNG or JPEG, .npy, .npz (its x), IDX, or CIFAR batches: one or more files.
+        One or more files: PNG or JPEG, .npy, .npz (its x), IDX, or CIFAR batches.
     data
-        The data section of the model's run: what a file without a telling name is.
+        The data section of the model's run, for files whose name does not tell their format.
     image_shape
-        The model's, (channels, height, width), or None.
+        The model's (channels, height, width); None if it takes plain features.
     dtype
-        The model's: every feature must be finite in it.
+        The model's number type, in which every feature must be finite.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def read_inputs(
     Raises
     ------
     DataError
-        Names the file, what was expected and what was found.
+        If a file cannot be used. The message names it, what was expected and what was found.
     ConfigError
-        Pillow is needed and not installed.
+        If Pillow is needed and not installed.
     """
     names: list[str] = []
     parts = []
@@ -95,7 +95,7 @@ def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise ConfigError(
-            f"{path}: an image needs Pillow, found none: install backprop-cli[images]"
+            f"{path}: reading an image needs Pillow: install backprop-cli[images]"
         ) from error
     if image_shape is None:
         raise DataError(f"{path}: the model takes plain features, not images")
@@ -104,7 +104,7 @@ def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 if image.mode not in _MODES:
-                    raise DataError(f"{path}: expected 8 bits a channel, found mode {image.mode}")
+                    raise DataError(f"{path}: expected 8 bits per channel, found mode {image.mode}")
                 if image.size != (width, height):
                     raise DataError(
                         f"{path}: expected an image of {width} x {height} pixels as the model has, "

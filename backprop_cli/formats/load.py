@@ -1,4 +1,4 @@
-"""A config's data section to a checked `Dataset`."""
+"""Turning a config's data section into a checked `Dataset`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ def load_dataset(
     data
         The config's data section.
     dtype
-        The type that training computes in: every feature must be finite in it.
+        The number type of the training, in which every feature must be finite.
     class_names
-        Those of a model, whose classes need not all occur; None: those of the data.
+        A model's class names, not all of which need to occur; by default the data's own.
 
     Raises
     ------
     DataError
-        Names the file, what was expected and what was found.
+        If the data cannot be used. The message names the file, what was expected and what was
+        found.
     """
     parts = _read(data)
     for examples in (parts.train, parts.validation, parts.test):
@@ -70,7 +71,7 @@ def _read(data: DataSection) -> Parts:
 
 
 def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
-    """Refuse no examples, no features, and features that are not finite in ``dtype``."""
+    """Refuse data without examples or features, and features not finite in ``dtype``."""
     n, d = examples.features.shape
     if n == 0 or d == 0:
         raise DataError(f"{examples.name}: expected examples, found {n} x {d} features")
@@ -78,7 +79,7 @@ def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
 
 
 def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
-    """Refuse features, n x d, that are not finite in ``dtype``; ``name`` is whose they are."""
+    """Refuse features, n x d, that are not finite in ``dtype``; ``name`` begins the message."""
     if features.dtype.kind != "f":
         return
     n, d = features.shape
@@ -98,7 +99,7 @@ def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> Non
 
 
 def _class_names(parts: Parts) -> tuple[str, ...]:
-    """Return the names of the classes that the data has; refuse data of one class."""
+    """Return the names of the data's classes; refuse data with a single class."""
     names = parts.class_names
     if names is None:
         names = numbered(_count_classes(parts.train))
@@ -115,19 +116,19 @@ def _count_classes(train: Examples) -> int:
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(
             f"{train.name}: labels from {low} to {high}, expected class numbers "
-            f"from 0 to {MOST_CLASSES - 1} at most"
+            f"from 0 to {MOST_CLASSES - 1}"
         )
     missing = np.flatnonzero(np.bincount(train.labels) == 0)
     if len(missing):
         raise DataError(
             f"{train.name}: labels from {low} to {high} without {missing[0]}: expected every "
-            "class from 0 on; if some have no examples, say how many there are in data.classes"
+            "class from 0 on; if a class has no examples, set data.classes to the number of classes"
         )
     return high + 1
 
 
 def check_labels(examples: Examples, n_classes: int) -> None:
-    """Refuse labels that are not among the classes."""
+    """Refuse labels outside the range of the classes."""
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= n_classes:
         raise DataError(
@@ -148,7 +149,7 @@ def _split(data: DataSection, parts: Parts, class_names: tuple[str, ...]) -> Dat
             raise DataError(f"data.{name}: {part} of {len(labels)} examples leaves {name} empty")
         if size >= len(rows):
             raise DataError(
-                f"data.{name}: {size} examples of {len(rows)} there are leaves none to train on"
+                f"data.{name}: taking {size} of {len(rows)} examples leaves none to train on"
             )
         rng = generator(data.seed, Stream.SPLIT, _ORDER.index(name))
         held, rows = draw(rows, labels, size, rng, stratified=data.stratified)
@@ -169,7 +170,7 @@ def _split(data: DataSection, parts: Parts, class_names: tuple[str, ...]) -> Dat
     )
 
 
-_ORDER = ("test", "validation", "limit")  # the counter of each part's random numbers
+_ORDER = ("test", "validation", "limit")  # each part has its own stream of random numbers
 
 
 def _whole(examples: Examples | None) -> Split | None:

@@ -25,7 +25,7 @@ def read(data: NpyData) -> Parts:
     """Read the files that a config names."""
     files = [part for part in (data.path, data.validation, data.test) if isinstance(part, str)]
     if len(set(files)) < len(files):
-        raise DataError(f"{files[-1]}: expected files of their own for training, validation, test")
+        raise DataError(f"{files[-1]}: training, validation and test need files of their own")
     train, image_shape = _read_pair(data.path, data.labels, "labels")
     validation = test = None
     if isinstance(data.validation, str):
@@ -46,7 +46,7 @@ def _same_shape(other: Examples, shape: ImageShape, train: Examples, image: Imag
 
 
 def shape_text(examples: Examples, image: ImageShape) -> str:
-    """Return how large an example is, in words."""
+    """Describe the size of one example."""
     if image is not None:
         return f"{image[1]} x {image[2]} x {image[0]} pixels"
     return f"{examples.features.shape[1]} features"
@@ -56,7 +56,7 @@ def _read_pair(path: str, labels: str | None, key: str) -> tuple[Examples, Image
     x_name, y_name = path, labels or path
     if path.endswith(".npz"):
         if labels is not None:
-            raise DataError(f"data.{key}: {path} has labels of its own, as y")
+            raise DataError(f"data.{key}: {path} already holds the labels, as y")
         x, y = read_npz(pathlib.Path(path).expanduser(), ("x", "y"))
     elif labels is None:
         raise DataError(f"data.{key}: expected the .npy of labels that goes with {path}")
@@ -79,8 +79,8 @@ def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
     Raises
     ------
     DataError
-        The array, which ``name`` stands for in messages, holds no real numbers, or is no such
-        shape.
+        If the array, called ``name`` in the message, does not hold real numbers, or has neither
+        of these shapes.
     """
     if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
         raise DataError(f"{name}: features: expected real numbers, found {_described(x)}")
@@ -123,10 +123,10 @@ _BROKEN = (
 
 
 def read_npy(path: pathlib.Path) -> NDArray[Any]:
-    """Map one .npy file: nothing is read before it is used, and its header cannot lie."""
+    """Memory-map one .npy file: data is read when it is used; a header that is too large fails."""
     with reading(path):
         try:
-            with np.errstate(over="raise"):  # sizes that multiply to more than there is
+            with np.errstate(over="raise"):  # sizes whose product overflows
                 array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         except _BROKEN as error:
             raise DataError(f"{path}: not a whole .npy file of numbers: {_line(error)}") from error
@@ -137,7 +137,7 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
     """Read the named arrays of an .npz file."""
     with reading(path):
         try:
-            # Opened here, because np.load forgets to close a file that is no archive.
+            # Opened here, because np.load does not close a file that is not an archive.
             with path.open("rb") as stream:
                 archive = np.load(stream, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -156,12 +156,12 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
         except _BROKEN as error:
             raise DataError(f"{path}: not a whole .npz file of numbers: {_line(error)}") from error
     for name, array in zip(names, arrays, strict=True):
-        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as its bytes
-            raise DataError(f"{path}: {name} is no array")
+        if not isinstance(array, np.ndarray):  # NumPy returns a member that is not an .npy as bytes
+            raise DataError(f"{path}: {name} is not an array")
     return arrays
 
 
 def _line(error: BaseException) -> str:
     line = first_line(error)
-    # NumPy takes whatever it does not know for a pickle, and says how to load that.
+    # NumPy takes any content it does not know for a pickle, and says how to load one.
     return "it holds Python objects, or is another kind of file" if "pickle" in line else line

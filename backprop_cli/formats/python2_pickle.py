@@ -1,8 +1,8 @@
-"""Reads the pickles that CIFAR is published as, and runs nothing that stands in them.
+"""Reading the pickles in which CIFAR is published, without running anything they name.
 
 A pickle names the functions that rebuild its objects. The published files need three of NumPy's
-to rebuild one array, and Python-3 copies of them one more for byte strings. Each of these names
-is answered with a stand-in of our own; every other name is refused.
+to rebuild an array; copies written by Python 3 need one more, for byte strings. Each of these names
+is replaced by a stand-in defined here, and every other name is refused.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class _Array:
         if isinstance(raw, str):
             raw = raw.encode("latin-1")
         if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | memoryview) or column_major:
-            raise pickle.UnpicklingError("an array that is no block of bytes, row by row")
+            raise pickle.UnpicklingError("an array that is not a block of bytes in row-major order")
         rows, columns = shape
         if type(rows) is not int or type(columns) is not int or rows < 0 or columns < 0:
-            raise pickle.UnpicklingError("an array whose shape is not two sizes")
+            raise pickle.UnpicklingError("an array that does not have two dimensions")
         if rows * columns != len(raw):
             raise pickle.UnpicklingError(f"an array of shape {shape} in {len(raw)} bytes")
         self.value = np.frombuffer(raw, np.uint8).reshape(rows, columns)
@@ -71,9 +71,9 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-_LARGE = 65_536
+_LARGE = 65_536  # bytes; pieces of this size or more are read into the caller's buffer
 
-# What the published files are made of, and copies of them in any protocol. Nothing else is read.
+# The opcodes of the published files, and of copies in any protocol. No other is accepted.
 _OPCODES = """
 PROTO FRAME STOP MARK EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE
 TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE INT LONG LONG1 BININT BININT1 BININT2 STRING
@@ -83,7 +83,7 @@ LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
 
 
 class _Content:
-    """What the unpickler reads from: a file, of which large pieces go to a room of the caller's."""
+    """The file that the unpickler reads; large pieces are read into a buffer of the caller's."""
 
     def __init__(self, file: io.BufferedReader, size: int, room: NDArray[np.uint8]) -> None:
         self._file, self._size, self._room = file, size, room
@@ -101,10 +101,10 @@ class _Content:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler in Python, cut down.
+    """The standard library's pure Python unpickler, with fewer opcodes.
 
-    The one in C would let a file of a few bytes ask for gigabytes of room for its memo, and crash
-    the interpreter by a dictionary key that is nested too deep to be hashed.
+    The one in C lets a file of a few bytes allocate gigabytes for its memo, and crashes the
+    interpreter on a dictionary key that is nested too deeply to be hashed.
     """
 
     stack: list[Any]
@@ -135,7 +135,7 @@ class _Unpickler(pickle._Unpickler):
         dictionary = self.stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, bytes | str):
-                raise pickle.UnpicklingError("a dictionary whose keys are no text")
+                raise pickle.UnpicklingError("a dictionary with a key that is not text")
             dictionary[key] = value
 
     def _make_dictionary(self) -> None:
@@ -156,16 +156,16 @@ def load(path: pathlib.Path, room: NDArray[np.uint8] | None = None) -> dict[str,
     path
         The file.
     room
-        Bytes to which large pieces are read, one after the other, as far as they fit.
+        A buffer for large pieces, which are read into it one after the other while they fit.
 
     Raises
     ------
     DataError
-        The file is cut short, is no pickle, or is not such a dictionary.
+        If the file is cut short, is not a pickle, or does not hold such a dictionary.
     """
     with reading(path), path.open("rb") as file:
         room = np.empty(0, np.uint8) if room is None else room
-        # A large piece comes as a memoryview, for which the stubs of pickle have no room.
+        # A large piece is a memoryview, which the type stubs of pickle do not allow.
         source: Any = _Content(file, os.fstat(file.fileno()).st_size, room)
         value = _unpickled(source, path)
     if not isinstance(value, dict):
@@ -179,7 +179,7 @@ def _unpickled(source: Any, path: pathlib.Path) -> Any:
     except OSError:
         raise
     except Exception as error:
-        # A broken pickle can raise nearly anything; only what is ours to say goes to the user.
+        # A broken pickle can raise almost anything; only our own messages are meant for the user.
         what = error if isinstance(error, pickle.UnpicklingError) else "cut short or damaged"
         raise DataError(f"{path}: not a CIFAR file of the python layout: {what}") from error
 

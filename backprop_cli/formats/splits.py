@@ -1,4 +1,4 @@
-"""Holding examples out, and drawing some of them."""
+"""Drawing examples at random, to hold them out or to train on fewer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Rows = NDArray[np.intp]
 
 
 def size_of(part: int | float, n: int) -> int:
-    """Return how many of n examples a count or a fraction means."""
+    """Return the number of examples, out of n, that a count or a fraction stands for."""
     return part if isinstance(part, int) else round(part * n)
 
 
@@ -23,7 +23,7 @@ def draw(
     rows
         Row numbers, ascending.
     labels
-        The label of every row number that may stand in ``rows``.
+        The labels, indexed by row number.
     size
         How many to draw, at most ``len(rows)``.
     stratified
@@ -48,7 +48,7 @@ def draw(
 
 
 def _quotas(counts: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    """Share ``size`` among classes of ``counts`` examples by the largest remainders."""
+    """Divide ``size`` among the classes in proportion to ``counts``, by largest remainders."""
     shares = counts * (size / counts.sum())
     quotas: NDArray[np.intp] = np.floor(shares).astype(np.intp)
     missing = size - int(quotas.sum())

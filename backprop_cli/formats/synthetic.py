@@ -2,7 +2,7 @@
 
 Each class has a smooth template. An image is its class's template with a random strength, on
 smooth clutter shared by no two images, under random light, with noise on every pixel. A linear
-classifier does far better than chance on it and far from perfectly, as on real images.
+classifier does far better than chance on them and far from perfectly, as on real images.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _CHUNK = 1000
 
 
 def read(data: SyntheticData) -> Parts:
-    """Make the images that a config describes: the same for the same seed."""
+    """Make the images that a config describes; the same seed gives the same images."""
     for key, part in (("validation", data.validation), ("test", data.test)):
         if isinstance(part, str):
             raise DataError(
-                f"data.{key}: expected a count or a fraction of synthetic data, found {part!r}"
+                f"data.{key}: expected a count or a fraction, as synthetic data has no files; "
+                f"found {part!r}"
             )
     shape = (data.channels, data.size, data.size)
     rng = generator(data.seed, Stream.SYNTHETIC)

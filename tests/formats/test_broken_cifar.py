@@ -104,7 +104,7 @@ def test_a_file_that_grows_while_it_is_read_is_one_line(cifar10, layout, monkeyp
 
     monkeypatch.setattr(cifar, "existing", lambda directory, *names: directory / name)
     monkeypatch.setattr(pathlib.Path, "stat", earlier)
-    with pytest.raises(DataError, match=f"{name}: became longer while it was read"):
+    with pytest.raises(DataError, match=f"{name}: grew while it was being read"):
         cifar._read_files(folder / layout, ["data_batch_1"], cifar.CIFAR10)
 
 
