@@ -79,8 +79,8 @@ def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
     Raises
     ------
     DataError
-        If the array, called ``name`` in the message, does not hold real numbers, or has neither
-        of these shapes.
+        If the array does not hold real numbers or has another number of dimensions. The message
+        begins with ``name``.
     """
     if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
         raise DataError(f"{name}: features: expected real numbers, found {_described(x)}")
