@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +74,7 @@ class LinearModel:
         Raises
         ------
         DataError
-            The examples are of another size.
+            The examples are of another size, or images of another shape.
         """
         S = self.scores(source, rows)
         return probabilities(S / S.dtype.type(temperature)).T, decide(S)
@@ -88,9 +87,7 @@ class LinearModel:
         DataError
             The examples are of another size.
         """
-        found = source.features.shape[1]
-        if found != self.n_features:
-            raise DataError(f"expected {self.n_features} features as the model has, found {found}")
+        self.check(source)
         engine = self.engine(source.image)
         W, b = self.parameters(source.image)
         S = np.empty((len(self.bias), len(rows)), self.weights.dtype)
@@ -99,6 +96,27 @@ class LinearModel:
             with np.errstate(over="ignore", invalid="ignore"):
                 S[:, some] = engine.scores(W, b, source.block(rows[some]))[0]
         return S
+
+    def check(self, source: Source) -> None:
+        """Refuse examples of another size or another image shape than the model was trained on.
+
+        An image may come as plain features, its channel planes one after the other.
+
+        Raises
+        ------
+        DataError
+            The message begins with the source's name.
+        """
+        d, found = self.n_features, source.features.shape[1]
+        if source.image is not None and source.image.shape != self.image_shape:
+            raise DataError(
+                f"{source.name}: expected {_size(self.image_shape, d)} as the model has, "
+                f"found {_size(source.image.shape, found)}"
+            )
+        if found != d:
+            raise DataError(
+                f"{source.name}: expected examples of {d} features as the model has, found {found}"
+            )
 
     def parameters(self, image: ImageLayout | None) -> tuple[Array, Array]:
         """Return W and b as a stack of one model, for examples that are stored in some order."""
@@ -123,3 +141,11 @@ class LinearModel:
                 threads=1,
             )
         )
+
+
+def _size(image_shape: tuple[int, int, int] | None, n_features: int) -> str:
+    """Describe the size of one example."""
+    if image_shape is None:
+        return f"examples of {n_features} plain features"
+    channels, height, width = image_shape
+    return f"images of {height} x {width} pixels and {channels} channels"

@@ -69,7 +69,8 @@ def test_no_file_is_stray():
             return folder in FILES_AT_THE_ROOT
         return path.suffix in SUFFIXES.get(folder, ())
 
-    assert names(path for path in files() if not belongs(path)) == []
+    stray = names(path for path in files() if not belongs(path))
+    assert not stray, stray
 
 
 def test_no_module_is_ignored():
@@ -79,15 +80,18 @@ def test_no_module_is_ignored():
         for folder in ("backprop_cli", "benchmarks", "tests")
         for path in (ROOT / folder).rglob("*.py")
     }
-    assert names(modules - set(files())) == []
+    missing = names(modules - set(files()))
+    assert not missing, missing
 
 
 def test_modules_are_short():
     modules = [path for path in files() if path.suffix == ".py"]
     assert len(modules) > 100
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in modules}
-    assert names(path for path, length in lengths.items() if length > MAX_LINES) == []
+    long = names(path for path, length in lengths.items() if length > MAX_LINES)
+    assert not long, long
 
 
 def test_files_are_small():
-    assert names(path for path in files() if path.stat().st_size > MAX_BYTES) == []
+    large = names(path for path in files() if path.stat().st_size > MAX_BYTES)
+    assert not large, large

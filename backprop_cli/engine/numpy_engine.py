@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+
 import numpy as np
 
 from backprop_cli.engine.contract import Outcomes, Sums, Task

@@ -67,21 +67,19 @@ class Evaluation:
         }
 
 
-def evaluate_model(model: LinearModel, split: Split, name: str) -> Evaluation:
-    """Evaluate a model on a split; ``name`` stands for it in messages.
+def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
+    """Evaluate a model on a split.
 
     Raises
     ------
     DataError
         The examples are of another size, or have other labels.
     """
-    d, C = model.n_features, model.n_classes
-    found = split.features.shape[1]
-    if found != d:
-        raise DataError(f"{name}: expected {d} features as the model has, found {found}")
+    model.check(split.source)
+    C = model.n_classes
     labels = split.own_labels()
     if labels.max() >= C or labels.min() < 0:
-        raise DataError(f"{name}: expected labels 0 to {C - 1}, found {labels.max()}")
+        raise DataError(f"{split.source.name}: expected labels 0 to {C - 1}, found {labels.max()}")
     image = split.source.image
     decisions = np.empty((1, len(split)), np.intp)
     plain = Targets.plain(C, model.weights.dtype)

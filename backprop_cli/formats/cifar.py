@@ -20,11 +20,12 @@ from backprop_cli.errors import DataError
 from backprop_cli.formats import python2_pickle
 from backprop_cli.formats.classes import numbered
 from backprop_cli.formats.files import existing, folder, reading, training_files
-from backprop_cli.sources.dataset import Examples, Parts
+from backprop_cli.formats.parts import Parts
+from backprop_cli.sources import ImageLayout, Source
 
 N_PIXELS = 3072
 _RECORDS = 1000  # of the binary layout, read at once
-IMAGE_SHAPE = (3, 32, 32)
+IMAGE = ImageLayout(channels=3, height=32, width=32)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,6 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
         validation=validation,
         test=test,
         class_names=_class_names(directory, kind),
-        image_shape=IMAGE_SHAPE,
     )
 
 
@@ -108,7 +108,7 @@ def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
     return CIFAR100_FINE if data.labels == "fine" else CIFAR100_COARSE
 
 
-def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Examples:
+def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Source:
     """Read batch files into one array, each directly into its place.
 
     Touching fresh memory takes longer than reading a cached file, so no file gets its own buffer.
@@ -129,7 +129,7 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> E
         labels[n:end] = own
         n = end
     name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
-    return Examples(features[:n], labels[:n], name)
+    return Source(features[:n], labels[:n], name, IMAGE)
 
 
 def _address(array: NDArray[np.uint8]) -> int:

@@ -21,7 +21,8 @@ from backprop_cli.config.schema import IdxData
 from backprop_cli.errors import DataError
 from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.files import existing, folder, reading, refuse_bomb, training_files
-from backprop_cli.sources.dataset import Examples, Parts
+from backprop_cli.formats.parts import Parts
+from backprop_cli.sources import ImageLayout, Source
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 8
@@ -36,17 +37,15 @@ def read(data: IdxData) -> Parts:
     directory = folder(data.path)
     validation = test = None
     if isinstance(data.validation, str):
-        validation, _ = _read_files(directory, [data.validation])
+        validation = _read_files(directory, [data.validation])
     if isinstance(data.test, str) or data.test is None:
-        test, _ = _read_files(directory, [data.test or TEST])
-    train, image_shape = _read_files(directory, training_files(data, [TRAIN], TEST))
-    return Parts(train, validation, test, configured_names(data.classes), image_shape)
+        test = _read_files(directory, [data.test or TEST])
+    train = _read_files(directory, training_files(data, [TRAIN], TEST))
+    return Parts(train, validation, test, configured_names(data.classes))
 
 
-def _read_files(
-    directory: pathlib.Path, names: Sequence[str]
-) -> tuple[Examples, tuple[int, int, int]]:
-    pairs, shapes, paths = [], set(), []
+def _read_files(directory: pathlib.Path, names: Sequence[str]) -> Source:
+    pairs, layouts, paths = [], set(), []
     for name in names:
         path = existing(directory, name, f"{name}.gz")
         images, labels = read_idx(path), read_idx(_labels_path(path))
@@ -60,15 +59,15 @@ def _read_files(
             raise DataError(f"{path}: {len(images)} images but {len(labels)} labels")
         n_pixels = images.shape[1] * images.shape[2]
         pairs.append((images.reshape(len(images), n_pixels), labels.astype(np.int64)))
-        shapes.add((1, int(images.shape[1]), int(images.shape[2])))
+        layouts.add(ImageLayout(1, int(images.shape[1]), int(images.shape[2])))
         paths.append(str(path))
-    if len(shapes) > 1:
+    if len(layouts) > 1:
         raise DataError(f"{', '.join(paths)}: images of different sizes")
     features, labels = pairs[0]
     if len(pairs) > 1:
         features = np.concatenate([images for images, _ in pairs])
         labels = np.concatenate([labels for _, labels in pairs])
-    return Examples(features, labels, ", ".join(paths)), shapes.pop()
+    return Source(features, labels, ", ".join(paths), layouts.pop())
 
 
 def _labels_path(images: pathlib.Path) -> pathlib.Path:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from backprop_cli.config.schema import Cifar10Data, Cifar100Data, DataSection
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.formats import cifar
 from backprop_cli.formats.files import reading
 from backprop_cli.formats.idx import read_idx
-from backprop_cli.formats.load import check_finite
 from backprop_cli.formats.npy import as_features, read_npy, read_npz
+from backprop_cli.model import LinearModel
+from backprop_cli.sources import ImageLayout, Source, check_finite, to_planes
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES = (".png", ".jpg", ".jpeg")
@@ -23,8 +24,8 @@ ImageShape = tuple[int, int, int] | None
 
 
 def read_inputs(
-    paths: Sequence[str], data: DataSection, image_shape: ImageShape, dtype: DTypeLike
-) -> tuple[list[str], NDArray[Any]]:
+    paths: Sequence[str], data: DataSection, model: LinearModel
+) -> tuple[list[str], Source]:
     """Read files to classify.
 
     Parameters
@@ -33,17 +34,15 @@ def read_inputs(
         One or more files: PNG or JPEG, .npy, .npz (its x), IDX, or CIFAR batches.
     data
         The data section of the model's run, for files whose name does not tell their format.
-    image_shape
-        The model's (channels, height, width); None if it takes plain features.
-    dtype
-        The model's number type, in which every feature must be finite.
+    model
+        Says how large examples are, and in which number type they must be finite.
 
     Returns
     -------
     names
         What to call each of the n examples.
-    features
-        n x d.
+    source
+        The examples, without labels.
 
     Raises
     ------
@@ -62,32 +61,37 @@ def read_inputs(
         with reading(text):
             if not path.is_file():
                 raise DataError(f"{text}: expected a file, found none")
-        found = _read(path, data, image_shape)
-        check_finite(found, np.dtype(dtype), text)
-        parts.append(found)
-        names += [text] if len(found) == 1 else [f"{text}[{k}]" for k in range(len(found))]
-        if found.shape[1] != parts[0].shape[1]:
-            raise DataError(
-                f"{text}: expected {parts[0].shape[1]} features as in {paths[0]}, "
-                f"found {found.shape[1]}"
-            )
-    return names, parts[0] if len(parts) == 1 else np.concatenate(parts)
+        features, image = _read(path, data, model.image_shape)
+        if not len(features):
+            raise DataError(f"{text}: expected examples, found none")
+        part = Source(features, np.empty(0, np.int64), text, image)
+        model.check(part)
+        check_finite(features, model.weights.dtype, text)
+        parts.append(part)
+        names += [text] if len(part) == 1 else [f"{text}[{k}]" for k in range(len(part))]
+    if len(parts) == 1:
+        return names, parts[0]
+    planes = [to_planes(part.image, part.features) for part in parts]
+    return names, Source(np.concatenate(planes), np.empty(0, np.int64), ", ".join(paths))
 
 
-def _read(path: pathlib.Path, data: DataSection, image_shape: ImageShape) -> NDArray[Any]:
+def _read(
+    path: pathlib.Path, data: DataSection, image_shape: ImageShape
+) -> tuple[NDArray[Any], ImageLayout | None]:
+    """Return n x d features, and how they are images."""
     suffix = path.suffix.lower()
     if suffix in _IMAGES:
-        return _image(path, image_shape)
+        return _image(path, image_shape), None
     if suffix == ".npz":
-        return as_features(read_npz(path, ("x",))[0], str(path))[0]
+        return as_features(read_npz(path, ("x",))[0], str(path))
     if suffix == ".npy":
-        return as_features(read_npy(path), str(path))[0]
+        return as_features(read_npy(path), str(path))
     if isinstance(data, Cifar10Data | Cifar100Data):
-        return cifar.read_images(path, data)
+        return cifar.read_images(path, data), cifar.IMAGE
     array = read_idx(path)
     if array.ndim != 3:
         raise DataError(f"{path}: expected images, found an array of {array.ndim} dimensions")
-    return array.reshape(len(array), -1)
+    return as_features(array, str(path))
 
 
 def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:

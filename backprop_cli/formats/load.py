@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from backprop_cli.config.schema import (
     Cifar10Data,
@@ -19,25 +17,23 @@ from backprop_cli.config.values import MOST_CLASSES
 from backprop_cli.errors import DataError
 from backprop_cli.formats import cifar, idx, npy, synthetic
 from backprop_cli.formats.classes import numbered
+from backprop_cli.formats.parts import Parts
 from backprop_cli.formats.splits import draw, size_of
 from backprop_cli.rng import Stream, generator
-from backprop_cli.sources.dataset import Dataset, Examples, Parts, Split
+from backprop_cli.sources import Dataset, Source, Split
 
 _HELD_OUT = 0.2  # the test part of a format that has no test file of its own
-_CHUNK_BYTES = 4_000_000
 
 
-def load_dataset(
-    data: DataSection, dtype: DTypeLike, class_names: tuple[str, ...] | None = None
-) -> Dataset:
-    """Read, check and split the data of a config.
+def load_dataset(data: DataSection, class_names: tuple[str, ...] | None = None) -> Dataset:
+    """Read and split the data of a config.
+
+    Labels are checked here; features, which may be large, when they are read: `survey`.
 
     Parameters
     ----------
     data
         The config's data section.
-    dtype
-        The number type of the training, in which every feature must be finite.
     class_names
         A model's class names, not all of which need to occur; by default the data's own.
 
@@ -50,11 +46,11 @@ def load_dataset(
     parts = _read(data)
     for examples in (parts.train, parts.validation, parts.test):
         if examples is not None:
-            check_features(examples, np.dtype(dtype))
+            _check_size(examples)
     class_names = class_names or _class_names(parts)
     for examples in (parts.train, parts.validation, parts.test):
         if examples is not None:
-            check_labels(examples, len(class_names))
+            _check_labels(examples, len(class_names))
     return _split(data, parts, class_names)
 
 
@@ -70,32 +66,11 @@ def _read(data: DataSection) -> Parts:
     raise TypeError(f"no reader for {type(data).__name__}")
 
 
-def check_features(examples: Examples, dtype: np.dtype[Any]) -> None:
-    """Refuse data without examples or features, and features not finite in ``dtype``."""
-    n, d = examples.features.shape
+def _check_size(source: Source) -> None:
+    """Refuse data without examples or features."""
+    n, d = source.features.shape
     if n == 0 or d == 0:
-        raise DataError(f"{examples.name}: expected examples, found {n} x {d} features")
-    check_finite(examples.features, dtype, examples.name)
-
-
-def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
-    """Refuse features, n x d, that are not finite in ``dtype``; ``name`` begins the message."""
-    if features.dtype.kind != "f":
-        return
-    n, d = features.shape
-    largest = np.finfo(dtype).max
-    step = max(1, _CHUNK_BYTES // max(1, d * features.itemsize))
-    for first in range(0, n, step):
-        chunk = features[first : first + step]
-        good = np.isfinite(chunk)
-        if features.dtype.itemsize > dtype.itemsize:
-            good &= np.abs(chunk) <= largest
-        if not good.all():
-            row, column = np.argwhere(~good)[0]
-            raise DataError(
-                f"{name}: features[{first + row}, {column}] is {chunk[row, column]}, "
-                f"expected numbers that are finite in {dtype.name}"
-            )
+        raise DataError(f"{source.name}: expected examples, found {n} x {d} features")
 
 
 def _class_names(parts: Parts) -> tuple[str, ...]:
@@ -111,7 +86,7 @@ def _class_names(parts: Parts) -> tuple[str, ...]:
     return names
 
 
-def _count_classes(train: Examples) -> int:
+def _count_classes(train: Source) -> int:
     low, high = int(train.labels.min()), int(train.labels.max())
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(
@@ -127,7 +102,7 @@ def _count_classes(train: Examples) -> int:
     return high + 1
 
 
-def check_labels(examples: Examples, n_classes: int) -> None:
+def _check_labels(examples: Source, n_classes: int) -> None:
     """Refuse labels outside the range of the classes."""
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= n_classes:
@@ -159,21 +134,19 @@ def _split(data: DataSection, parts: Parts, class_names: tuple[str, ...]) -> Dat
     if test is None:
         part = _HELD_OUT if data.test is None else data.test
         if part != 0 and not isinstance(part, str):
-            test = Split(parts.train.features, labels, take(part, "test"))
+            test = Split(parts.train, take(part, "test"))
     if validation is None and data.validation != 0 and not isinstance(data.validation, str):
-        validation = Split(parts.train.features, labels, take(data.validation, "validation"))
+        validation = Split(parts.train, take(data.validation, "validation"))
     if data.limit is not None and data.limit < len(rows):
         rng = generator(data.seed, Stream.SPLIT, _ORDER.index("limit"))
         rows, _ = draw(rows, labels, data.limit, rng, stratified=data.stratified)
-    return Dataset(
-        Split(parts.train.features, labels, rows), validation, test, class_names, parts.image_shape
-    )
+    return Dataset(Split(parts.train, rows), validation, test, class_names)
 
 
 _ORDER = ("test", "validation", "limit")  # each part has its own stream of random numbers
 
 
-def _whole(examples: Examples | None) -> Split | None:
+def _whole(examples: Source | None) -> Split | None:
     if examples is None:
         return None
-    return Split(examples.features, examples.labels, np.arange(len(examples)))
+    return Split(examples, np.arange(len(examples)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import pathlib
 import tokenize
 import zipfile
@@ -16,9 +17,8 @@ from backprop_cli.config.schema import NpyData
 from backprop_cli.errors import DataError, first_line
 from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.files import reading, refuse_bomb
-from backprop_cli.sources.dataset import Examples, Parts
-
-ImageShape = tuple[int, int, int] | None
+from backprop_cli.formats.parts import Parts
+from backprop_cli.sources import ImageLayout, Source
 
 
 def read(data: NpyData) -> Parts:
@@ -26,33 +26,34 @@ def read(data: NpyData) -> Parts:
     files = [part for part in (data.path, data.validation, data.test) if isinstance(part, str)]
     if len(set(files)) < len(files):
         raise DataError(f"{files[-1]}: training, validation and test need files of their own")
-    train, image_shape = _read_pair(data.path, data.labels, "labels")
+    train = _read_pair(data.path, data.labels, "labels")
     validation = test = None
     if isinstance(data.validation, str):
-        validation, shape = _read_pair(data.validation, data.validation_labels, "validation_labels")
-        _same_shape(validation, shape, train, image_shape)
+        validation = _read_pair(data.validation, data.validation_labels, "validation_labels")
+        _same_shape(validation, train)
     if isinstance(data.test, str):
-        test, shape = _read_pair(data.test, data.test_labels, "test_labels")
-        _same_shape(test, shape, train, image_shape)
-    return Parts(train, validation, test, configured_names(data.classes), image_shape)
+        test = _read_pair(data.test, data.test_labels, "test_labels")
+        _same_shape(test, train)
+    return Parts(train, validation, test, configured_names(data.classes))
 
 
-def _same_shape(other: Examples, shape: ImageShape, train: Examples, image: ImageShape) -> None:
-    if other.features.shape[1] != train.features.shape[1] or shape != image:
+def _same_shape(other: Source, train: Source) -> None:
+    if other.features.shape[1] != train.features.shape[1] or other.image != train.image:
         raise DataError(
-            f"{other.name}: expected examples of {shape_text(train, image)} as in {train.name}, "
-            f"found {shape_text(other, shape)}"
+            f"{other.name}: expected examples of {_shape_text(train)} as in {train.name}, "
+            f"found {_shape_text(other)}"
         )
 
 
-def shape_text(examples: Examples, image: ImageShape) -> str:
+def _shape_text(source: Source) -> str:
     """Describe the size of one example."""
-    if image is not None:
-        return f"{image[1]} x {image[2]} x {image[0]} pixels"
-    return f"{examples.features.shape[1]} features"
+    if source.image is not None:
+        channels, height, width = source.image.shape
+        return f"{height} x {width} x {channels} pixels"
+    return f"{source.features.shape[1]} features"
 
 
-def _read_pair(path: str, labels: str | None, key: str) -> tuple[Examples, ImageShape]:
+def _read_pair(path: str, labels: str | None, key: str) -> Source:
     x_name, y_name = path, labels or path
     if path.endswith(".npz"):
         if labels is not None:
@@ -65,16 +66,18 @@ def _read_pair(path: str, labels: str | None, key: str) -> tuple[Examples, Image
         y = read_npy(pathlib.Path(labels).expanduser())
     if y.ndim != 1 or y.dtype.kind not in "iub":
         raise DataError(f"{y_name}: labels: expected n integers, found {_described(y)}")
-    features, image_shape = as_features(x, x_name)
+    features, image = as_features(x, x_name)
     if len(x) != len(y):
         raise DataError(f"{x_name}: {len(x)} examples but {len(y)} labels")
     if y.dtype.kind == "u" and y.dtype.itemsize == 8 and len(y) and y.max() > 2**62:
         raise DataError(f"{y_name}: labels up to {y.max()}, expected class numbers")
-    return Examples(features, y.astype(np.int64), x_name), image_shape
+    return Source(features, y.astype(np.int64), x_name, image)
 
 
-def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
-    """Return n x d features in the machine's byte order; images as channel planes.
+def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout | None]:
+    """Return n x d features in the machine's byte order, and how they are images.
+
+    An array in this machine's byte order, row by row, is returned as a view.
 
     Raises
     ------
@@ -89,17 +92,14 @@ def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageShape]:
             f"{name}: features: expected n x d, or n x height x width (x channels), "
             f"found {_described(x)}"
         )
-    shape: ImageShape = None
-    if x.ndim == 3:
-        shape = (1, x.shape[1], x.shape[2])
-    elif x.ndim == 4:
-        shape = (x.shape[3], x.shape[1], x.shape[2])
-        x = x.transpose(0, 3, 1, 2)
+    image = None
+    if x.ndim > 2:
+        height, width, channels = (int(size) for size in (*x.shape[1:], 1)[:3])
+        image = ImageLayout(channels, height, width, interleaved=channels > 1)
     if x.dtype.kind == "b":
-        x = x.astype(np.uint8)
-    d = int(np.prod(x.shape[1:]))
-    rows = np.ascontiguousarray(x).reshape(len(x), d)
-    return rows.astype(x.dtype.newbyteorder("="), copy=False), shape
+        x = np.ascontiguousarray(x).view(np.uint8)
+    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
+    return rows.astype(x.dtype.newbyteorder("="), copy=False), image
 
 
 def _described(array: NDArray[Any]) -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from backprop_cli.config.schema import SyntheticData
 from backprop_cli.errors import DataError
 from backprop_cli.formats.classes import numbered
+from backprop_cli.formats.parts import Parts
 from backprop_cli.rng import Stream, generator
-from backprop_cli.sources.dataset import Examples, Parts
+from backprop_cli.sources import ImageLayout, Source
 
 _GRID = 4  # templates and clutter are drawn on 4 x 4 points and interpolated in between
 _TEMPLATE, _CLUTTER, _LIGHT, _NOISE = 14.0, 28.0, 20.0, 24.0  # grey levels
@@ -29,7 +30,7 @@ def read(data: SyntheticData) -> Parts:
                 f"data.{key}: expected a count or a fraction, as synthetic data has no files; "
                 f"found {part!r}"
             )
-    shape = (data.channels, data.size, data.size)
+    image = ImageLayout(data.channels, data.size, data.size)
     rng = generator(data.seed, Stream.SYNTHETIC)
     smooth = _interpolation(data.size)
     templates = np.float32(_TEMPLATE) * _smooth_images(rng, data.classes, data.channels, smooth)
@@ -47,11 +48,10 @@ def read(data: SyntheticData) -> Parts:
         np.clip(images, 0.0, 255.0, out=images)
         features[first : first + n] = images.reshape(n, -1)
     return Parts(
-        train=Examples(features, labels, "synthetic data"),
+        train=Source(features, labels, "synthetic data", image),
         validation=None,
         test=None,
         class_names=numbered(data.classes),
-        image_shape=shape,
     )
 
 

@@ -1,4 +1,4 @@
-"""All that a trainer is in the middle of, as a file: what `--resume` goes on from.
+"""The state of training as a file: what `--resume` goes on from.
 
 The order of examples, the flips and the learning rates are not in it: they follow from the seed,
 the epoch and the step. What is in it goes through the file without losing a bit.
@@ -18,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
-from backprop_cli.engine import Array
+from backprop_cli.engine import DescentState
 from backprop_cli.errors import ModelFileError
-from backprop_cli.solvers.loop import EpochRecord, Trainer
+from backprop_cli.losses import Array
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.solvers.observer import EpochRecord
 from backprop_cli.solvers.selection import Kept
 
 FILE_NAME = "checkpoint.safetensors"
@@ -29,37 +31,39 @@ _KEY, _DIGEST, _FORMAT = "backprop-checkpoint", "sha256", 1
 
 def save_checkpoint(
     path: pathlib.Path,
-    trainer: Trainer,
+    descent: Descent,
     about: Mapping[str, Any],
     more: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write where a trainer stands.
+    """Write the state of training.
 
     Parameters
     ----------
     path
         The file; replaced whole.
-    trainer
+    descent
         Between two steps.
     about, more
         What else is to be there at the resumption: plain values, and arrays by names of their own.
     """
-    engine, update = trainer.engine, trainer.update
+    state = descent.state
+    # Before an epoch has ended there is nothing kept; the shapes are the same.
+    kept = [
+        selection.kept or Kept(0, state.W[m], state.b[m])
+        for m, selection in enumerate(descent.selections)
+    ]
     tensors = {
-        "W": engine.W,
-        "b": engine.b,
-        "velocity_W": update.velocity_W,
-        "velocity_b": update.velocity_b,
-        "kept_W": np.stack([_kept(trainer, m).W for m in range(engine.n_models)]),
-        "kept_b": np.stack([_kept(trainer, m).b for m in range(engine.n_models)]),
+        **_arrays(state),
+        "kept_W": np.stack([own.W for own in kept]),
+        "kept_b": np.stack([own.b for own in kept]),
         **(more or {}),
     }
-    state = {
-        "epochs_finished": trainer.epochs_finished,
-        "step": trainer.step,
-        "seconds": trainer.seconds,
-        "diverged": trainer.diverged,
-        "history": [[record.to_mapping() for record in own] for own in trainer.history],
+    progress = {
+        "epochs_finished": descent.epochs_finished,
+        "step": descent.step,
+        "seconds": descent.seconds,
+        "diverged": descent.diverged,
+        "history": [[record.to_mapping() for record in own] for own in descent.history],
         "selections": [
             {
                 "kept_epoch": selection.kept.epoch if selection.kept else None,
@@ -67,10 +71,10 @@ def save_checkpoint(
                 "best_figure": _finite(selection.best_figure),
                 "stopped": selection.stopped,
             }
-            for selection in trainer.selections
+            for selection in descent.selections
         ],
     }
-    text = json.dumps({"format": _FORMAT, "trainer": state, "about": about})
+    text = json.dumps({"format": _FORMAT, "descent": progress, "about": about})
     write_atomically(path, save(tensors, {_KEY: text, _DIGEST: _digest(text, tensors)}))
 
 
@@ -80,7 +84,7 @@ class Checkpoint:
     Attributes
     ----------
     about
-        What was saved beside the trainer.
+        What was saved beside the state of training.
     arrays
         All arrays, by name.
     """
@@ -108,35 +112,30 @@ class Checkpoint:
             if metadata.get(_DIGEST) != _digest(text, self.arrays):
                 raise ModelFileError(f"{path}: damaged: it is not as it was written")
             self.about: dict[str, Any] = content["about"]
-            self._state: dict[str, Any] = content["trainer"]
+            self._progress: dict[str, Any] = content["descent"]
         except ModelFileError:
             raise
         except (SafetensorError, OSError, TypeError, ValueError, KeyError, RecursionError) as error:
             raise ModelFileError(f"{path}: not a whole checkpoint: {error}") from error
 
-    def restore(self, trainer: Trainer) -> None:
-        """Put a new trainer where the saved one stood.
+    def restore(self, descent: Descent) -> None:
+        """Bring training that has not begun to the state that was saved.
 
         Raises
         ------
         ModelFileError
             The checkpoint is of another model.
         """
-        engine, update, state = trainer.engine, trainer.update, self._state
-        for name, place in {
-            "W": engine.W,
-            "b": engine.b,
-            "velocity_W": update.velocity_W,
-            "velocity_b": update.velocity_b,
-        }.items():
+        state, progress = descent.state, self._progress
+        for name, place in _arrays(state).items():
             place[...] = self._array(name, place)
-        kept_W, kept_b = self._array("kept_W", engine.W), self._array("kept_b", engine.b)
+        kept_W, kept_b = self._array("kept_W", state.W), self._array("kept_b", state.b)
         try:
-            trainer.epochs_finished, trainer.step = state["epochs_finished"], state["step"]
-            trainer.seconds = state["seconds"]
-            trainer.diverged[:] = state["diverged"]
-            trainer.history = [[EpochRecord(**line) for line in own] for own in state["history"]]
-            selections = zip(trainer.selections, state["selections"], strict=True)
+            descent.epochs_finished, descent.step = progress["epochs_finished"], progress["step"]
+            descent.seconds = progress["seconds"]
+            descent.diverged[:] = progress["diverged"]
+            descent.history = [[EpochRecord(**line) for line in own] for own in progress["history"]]
+            selections = zip(descent.selections, progress["selections"], strict=True)
             for m, (selection, saved) in enumerate(selections):
                 if saved["kept_epoch"] is not None:
                     selection.kept = Kept(saved["kept_epoch"], kept_W[m], kept_b[m])
@@ -144,7 +143,7 @@ class Checkpoint:
                 figure = saved["best_figure"]
                 selection.best_figure = -np.inf if figure is None else figure
         except (TypeError, ValueError, KeyError) as error:
-            raise self._broken(f"the state of a trainer: {error}") from error
+            raise self._broken(f"the state of training: {error}") from error
 
     def _array(self, name: str, like: Array) -> Array:
         found: Array | None = self.arrays.get(name)
@@ -165,8 +164,14 @@ def _digest(text: str, tensors: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def _kept(trainer: Trainer, m: int) -> Kept:
-    return trainer.selections[m].kept or Kept(0, trainer.engine.W[m], trainer.engine.b[m])
+def _arrays(state: DescentState) -> dict[str, Array]:
+    """Return the arrays of a state of descent by name."""
+    return {
+        "W": state.W,
+        "b": state.b,
+        "velocity_W": state.velocity_W,
+        "velocity_b": state.velocity_b,
+    }
 
 
 def _finite(value: float) -> float | None:

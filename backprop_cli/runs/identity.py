@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from backprop_cli import __version__
 from backprop_cli.config.schema import Compute, Config, Recorded
-from backprop_cli.sources import Dataset, fingerprint
+from backprop_cli.engine import ENGINES
 from backprop_cli.errors import ConfigError
-
-
-def coming_fingerprint(dataset: Dataset) -> Future[str]:
-    """Return the fingerprint that a thread is at work on, beside what else starts a run.
-
-    A daemon, so that nobody waits for it whose run is refused or interrupted meanwhile.
-    """
-    future: Future[str] = Future()
-
-    def take() -> None:
-        try:
-            future.set_result(fingerprint(dataset))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=take, daemon=True).start()
-    return future
 
 
 def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
     """Return what a run is made with, here and now."""
-    numba = None
-    if compute.backend == "compiled":
-        from importlib.metadata import version
-
-        numba = version("numba")
-    return Recorded(backprop=__version__, numpy=np.__version__, numba=numba, data=data_fingerprint)
+    versions = {name: version(name) for name in ENGINES[compute.backend].versions}
+    return Recorded(backprop=__version__, numpy=np.__version__, data=data_fingerprint, **versions)
 
 
 def with_saved_compute(config: Config, saved: Compute) -> Config:

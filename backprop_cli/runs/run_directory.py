@@ -14,9 +14,10 @@ from typing import Any
 from backprop_cli.atomic import remove_leftovers, write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.errors import ModelFileError, OutputError
+from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
-from backprop_cli.solvers.loop import EpochRecord
-from backprop_cli.runs.model_file import FILE_NAME, LinearModel, load_model, save_model
+from backprop_cli.runs.model_file import FILE_NAME, load_model, save_model
+from backprop_cli.solvers.observer import EpochRecord
 
 _ALWAYS = ("epoch", "seconds", "learning_rate")  # numbers, of every epoch
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"

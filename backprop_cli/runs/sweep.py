@@ -1,73 +1,42 @@
-"""Many settings, one pass over the data: a stacked model each, the winner picked on validation."""
+"""Many settings in one pass over the data: one stacked model each, the winner by validation."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.formats import load_dataset
-from backprop_cli.sources import Dataset, fit_standardization
-from backprop_cli.engine import Array
+from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.schema import Compute
+from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
-from backprop_cli.objective import initial_parameters
+from backprop_cli.fit import prepare
+from backprop_cli.formats import load_dataset
+from backprop_cli.losses import Array
+from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
+from backprop_cli.runs.candidate import Candidate
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
-from backprop_cli.solvers.compute import blas_threads
-from backprop_cli.runs.identity import (
-    coming_fingerprint,
-    recorded,
-    refuse_differences,
-    with_saved_compute,
-)
-from backprop_cli.solvers.loop import EpochRecord, Observer, Trainer
-from backprop_cli.runs.model_file import LinearModel
-from backprop_cli.runs.pace import Pace
-from backprop_cli.runs.run import Interrupted, Result
+from backprop_cli.runs.identity import recorded, refuse_differences, with_saved_compute
+from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
     SWEEP_HISTORY,
     SWEEP_TABLE,
     RunDirectory,
     load_summary,
-    locked,
-    make_folder,
     refuse_run,
 )
+from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One model of a sweep.
-
-    ``best_epoch`` and the validation figures are those of the epoch that would be kept; None if
-    the model diverged before its first epoch was over. ``figure`` is what models are ranked by,
-    larger is better.
-    """
-
-    index: int
-    settings: Settings
-    best_epoch: int | None
-    validation_accuracy: float | None
-    validation_loss: float | None
-    diverged: str | None
-    figure: float | None
-    history: list[EpochRecord]
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the candidate as plain Python objects, but for its history."""
-        hidden = ("index", "figure", "history")
-        return {key: value for key, value in self.__dict__.items() if key not in hidden}
-
-    def rank(self) -> tuple[bool, float, int]:
-        """Return what to sort by, best first; of equal ones the first that was asked for."""
-        figure = -math.inf if self.figure is None else self.figure
-        return self.diverged is not None, -figure, self.index
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.selection import Kept
+from backprop_cli.solvers.start import initial_parameters
+from backprop_cli.sources import Dataset, survey
 
 
 @dataclass(frozen=True)
@@ -79,31 +48,13 @@ class _Winner:
     b: Array
 
 
-class _Recorder(Observer):
-    """Passes everything on, and saves the sweep when that is due."""
-
-    def __init__(self, sweep: Sweep, trainer: Trainer, observer: Observer) -> None:
-        self._sweep, self._trainer, self._observer = sweep, trainer, observer
-
-    def compiling(self) -> None:
-        self._observer.compiling()
-
-    def steps(self, number: int, loss: float, learning_rate: float) -> None:
-        self._observer.steps(number, loss, learning_rate)
-        self._sweep.save_if_due(self._trainer)
-
-    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
-        self._observer.epoch(records)
-        self._sweep.save_if_due(self._trainer)
-
-
 class Sweep:
     """Trains a model for each config; those of one seed in one pass.
 
     Parameters
     ----------
     configs
-        They differ in the keys that can be swept alone, `settings.KEYS`.
+        They differ only in the keys that can be swept, `settings.KEYS`.
     settings
         What each config has of its own, for the table.
     dataset
@@ -118,17 +69,16 @@ class Sweep:
     ) -> None:
         self._configs, self._settings = list(configs), settings
         first = configs[0]
-        self.dataset = dataset or load_dataset(first.data, first.model.dtype)
+        self.dataset = dataset or load_dataset(first.data)
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
-        self._fingerprint = coming_fingerprint(self.dataset)
-        self._standardization = fit_standardization(self.dataset, first.data.standardize)
+        self._survey = survey(self.dataset, first.data.standardize, first.model.dtype)
         self.path = pathlib.Path(first.output)
         self._passes = self._make_passes()
         self._finished: list[Candidate] = []
         self._winner: _Winner | None = None
         self._pass = 0
-        self._pace = Pace()
+        self._descent: Descent
 
     def run(self, observer: Observer, *, resume: bool = False) -> tuple[list[Candidate], Result]:
         """Train all, write the winner's run directory, and evaluate it once on test.
@@ -154,30 +104,27 @@ class Sweep:
         Interrupted
             On KeyboardInterrupt; the checkpoint is on disk.
         OutputError, ConfigError, ModelFileError
-            As `Run.train` has them.
+            As for `Run.train`.
         """
-        if not resume:
-            make_folder(self.path)
-        with locked(self.path):
+        with entered(self.path, resume=resume):
             saved = self._saved() if resume else None
             if not resume:
                 refuse_run(self.path)
-            trainer = self._trainer(saved)
-            epochs, steps = trainer.training.epochs, trainer.steps_per_epoch
-            finished = self._pass * epochs + trainer.epochs_finished
-            observer.begin(epochs * len(self._passes), steps, finished * steps + trainer.step)
+            self._begin_pass(saved)
+            descent = self._descent
+            epochs, steps = descent.solver.epochs, descent.plan.steps_per_epoch
+            finished = self._pass * epochs + descent.epochs_finished
+            observer.begin(epochs * len(self._passes), steps, finished * steps + descent.step)
+            session = Session(self.path, self._save, observer, begun=True)
             while True:
-                self._run_pass(trainer, observer)
-                self._pass += 1
+                try:
+                    session.train(self._descent, self._pass * epochs)
+                except DivergedError:
+                    pass  # this pass has no model left; its messages are in the table
+                self._end_pass()
                 if self._pass == len(self._passes):
                     return self._finish()
-                trainer = self._trainer(None)
-
-    def save_if_due(self, trainer: Trainer) -> None:
-        """Write a checkpoint, if the last one is long enough ago."""
-        if self._pace.due():
-            self._save(trainer)
-            self._pace.written()
+                self._begin_pass(None)
 
     def _make_passes(self) -> list[list[int]]:
         """Return the indices of the configs of each seed.
@@ -191,8 +138,8 @@ class Sweep:
             passes.append(sorted(indices, key=lambda k: self._configs[k].loss))
         return passes
 
-    def _trainer(self, saved: Checkpoint | None) -> Trainer:
-        """Return the trainer of the pass that is next, or goes on; its configs become complete."""
+    def _begin_pass(self, saved: Checkpoint | None) -> None:
+        """Prepare the pass that is next, or goes on; its configs become complete."""
         before = []
         if saved is not None:
             before = self._configs_of(saved)
@@ -204,68 +151,39 @@ class Sweep:
                 threads = before[indices[0]].compute.threads
                 compute = compute.model_copy(update={"threads": threads})
             self._configs[index] = with_saved_compute(self._configs[index], compute)
-        trainer = Trainer(self.dataset, [self._configs[k] for k in indices], self._standardization)
+        own = [self._configs[k] for k in indices]
+        self._descent = prepare(
+            self.dataset, settings_of(own), solver_of(own),
+            standardization=self._survey.standardization,
+        )  # fmt: skip
+        compute = Compute(backend=self._descent.engine_name, threads=self._descent.threads)
         update = {
-            "compute": trainer.compute,
-            "recorded": recorded(self._fingerprint.result(), trainer.compute),
+            "compute": compute,
+            "recorded": recorded(self._survey.fingerprint, compute),
         }
         for k in indices:
             self._configs[k] = self._configs[k].model_copy(update=update)
         if saved is not None:
-            self._restore(saved, before, trainer)
-        return trainer
+            self._restore(saved, before)
 
-    def _run_pass(self, trainer: Trainer, observer: Observer) -> None:
-        try:
-            self.save_if_due(trainer)
-            trainer.run(_Recorder(self, trainer, observer))
-        except KeyboardInterrupt:
-            self._save(trainer)
-            finished = self._pass * trainer.training.epochs + trainer.epochs_finished
-            raise Interrupted(self.path, finished) from None
-        except DivergedError:
-            pass  # this pass has no model left; its messages are in the table
+    def _end_pass(self) -> None:
+        """Take note of what the models of a pass have become."""
         for m, index in enumerate(self._passes[self._pass]):
-            candidate = self._candidate(index, trainer, m)
+            candidate = Candidate.of(index, self._settings[index], self._descent, m)
             self._finished.append(candidate)
-            kept = trainer.selections[m].kept
+            kept = self._descent.selections[m].kept
             best = self._winner
             if kept is None or candidate.diverged:
                 continue
             if best is None or candidate.rank() < best.candidate.rank():
                 self._winner = _Winner(candidate, kept.W, kept.b)
-
-    def _candidate(self, index: int, trainer: Trainer, m: int) -> Candidate:
-        kept, history = trainer.selections[m].kept, trainer.history[m]
-        record = history[kept.epoch - 1] if kept and kept.epoch <= len(history) else None
-        return Candidate(
-            index=index,
-            settings=self._settings[index],
-            best_epoch=record.epoch if record else None,
-            validation_accuracy=record.validation_accuracy if record else None,
-            validation_loss=record.validation_loss if record else None,
-            diverged=trainer.diverged[m],
-            figure=record.figure(trainer.training.select_by) if record else None,
-            history=history,
-        )
+        self._pass += 1
 
     def _finish(self) -> tuple[list[Candidate], Result]:
         ranked = sorted(self._finished, key=Candidate.rank)
         best = ranked[0] if self._winner is None else self._winner.candidate
-        config, dataset = self._configs[best.index], self.dataset
-        if self._winner is None:  # the weights that its best model started from, to be looked at
-            W, b = initial_parameters([config], dataset.n_classes, dataset.n_features)
-            weights, bias = W[0], b[0]
-        else:
-            weights, bias = self._winner.W, self._winner.b
-        model = LinearModel(
-            weights,
-            bias,
-            self._standardization,
-            dataset.class_names,
-            dataset.image_shape,
-            config.loss,
-        )
+        config = self._configs[best.index]
+        model = self._model(config)
         self._write_tables(ranked)
         directory = RunDirectory(self.path, config)
         directory.write_config()
@@ -273,11 +191,25 @@ class Sweep:
         directory.save([record.to_mapping() for record in history], model)
         if self._winner is None:
             raise DivergedError(f"every model of the sweep diverged; {best.diverged}")
-        epochs = len(best.history)
-        with blas_threads(int(config.compute.threads)):
-            result = Result.of(self.path, epochs, best.best_epoch or 0, model, dataset)
+        with blas_threads(self._descent.threads):
+            result = Result.of(
+                self.path,
+                model,
+                self.dataset,
+                epochs=len(best.history),
+                kept_epoch=best.best_epoch or 0,
+            )
         directory.finish(result.to_mapping())
         return ranked, result
+
+    def _model(self, config: Config) -> LinearModel:
+        """Return the winner; without one, what the best model started from, to be looked at."""
+        if self._winner is None:
+            W, b = initial_parameters(settings_of([config]), self.dataset)
+            kept = Kept(0, W[0], b[0])
+        else:
+            kept = Kept(0, self._winner.W, self._winner.b)
+        return dataclasses.replace(self._descent.model_with(0, kept), loss=config.loss)
 
     def _write_tables(self, ranked: Sequence[Candidate]) -> None:
         table = [candidate.to_mapping() for candidate in ranked]
@@ -289,7 +221,7 @@ class Sweep:
         ]
         write_atomically(self.path / SWEEP_HISTORY, "".join(lines).encode())
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self) -> None:
         best = self._winner
         about = {
             "sweep": [config.to_mapping() for config in self._configs],
@@ -301,10 +233,10 @@ class Sweep:
             ],
         }
         more = {} if best is None else {"winner_W": best.W, "winner_b": best.b}
-        save_checkpoint(self.path / checkpoint.FILE_NAME, trainer, about, more)
+        save_checkpoint(self.path / checkpoint.FILE_NAME, self._descent, about, more)
 
-    def _saved(self) -> Checkpoint | None:
-        """Return the checkpoint to go on from; None if there is none yet."""
+    def _saved(self) -> Checkpoint:
+        """Return the checkpoint to go on from."""
         if load_summary(self.path) is not None:
             raise ModelFileError(f"{self.path}: this sweep has finished; backprop eval shows it")
         file = self.path / checkpoint.FILE_NAME
@@ -330,7 +262,7 @@ class Sweep:
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
 
-    def _restore(self, saved: Checkpoint, before: list[Config], trainer: Trainer) -> None:
+    def _restore(self, saved: Checkpoint, before: list[Config]) -> None:
         """Take up what was saved.
 
         Raises
@@ -357,7 +289,7 @@ class Sweep:
                 if saved_config.recorded is not None:  # its pass is over
                     self._configs[index] = own
             refuse_differences(saved_config, own, f"{self.path}: model {index}")
-        saved.restore(trainer)
+        saved.restore(self._descent)
         self._finished = finished
         if best:
             self._winner = _Winner(best[0], saved.arrays["winner_W"], saved.arrays["winner_b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -283,4 +284,3 @@ class Descent:
 
     def _evaluate(self, split: Split, targets: Targets) -> Figures:
         return evaluate(self.engine, self.state.W, self.state.b, split, targets)
-

@@ -42,7 +42,9 @@ def describe_divergence(
         return f"{told}; the features are large: set data.standardize, or scale them"
     if l2 > _LARGE:
         return f"{told}; l2 is {l2:.4g}: try a lower one"
-    return f"{told}; try a learning rate of {_suggested_rate(squares, l2, learning_rate):.0e} or less"
+    return (
+        f"{told}; try a learning rate of {_suggested_rate(squares, l2, learning_rate):.0e} or less"
+    )
 
 
 def _norm(values: Array) -> float:

@@ -14,9 +14,7 @@ from backprop_cli.engine import DescentState
 from backprop_cli.losses import Array
 
 
-def new_state(
-    W: Array, b: Array, momentum: Array, nesterov: Array, l2: Array
-) -> DescentState:
+def new_state(W: Array, b: Array, momentum: Array, nesterov: Array, l2: Array) -> DescentState:
     """Return the state before the first step; ``momentum``, ``nesterov`` and ``l2`` are per model.
 
     W and b are changed in place from then on.

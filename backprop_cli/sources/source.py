@@ -48,7 +48,7 @@ class Source:
     features
         N x d, any real dtype.
     labels
-        N integers, int64.
+        N integers, int64; none where examples are to be classified.
     name
         The file, or files, they come from, for messages.
     image
@@ -61,7 +61,7 @@ class Source:
     image: ImageLayout | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.features)
 
     def block(self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None) -> Block:
         """Return some rows of the source, in this order."""

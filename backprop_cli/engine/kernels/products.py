@@ -23,9 +23,7 @@ _LINE = 64  # bytes that memory hands over at once
 
 
 @njit(nogil=True, _nrt=False)
-def gather(
-    examples: Examples, rows: Any, mirrored: Any, first: int, last: int, x: Any
-) -> None:
+def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, x: Any) -> None:
     """Copy features first to last of some examples into ``x``.
 
     ``mirrored`` says of each example whether its lines are read backwards, pixel by pixel, or is

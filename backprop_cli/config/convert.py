@@ -1,0 +1,73 @@
+"""A checked config to what training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backprop_cli.config.schema import (
+    Config,
+    ConstantSchedule,
+    CosineSchedule,
+    CyclicalSchedule,
+    StepSchedule,
+)
+from backprop_cli.losses import LOSSES
+from backprop_cli.settings import ModelSettings, Settings
+from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+from backprop_cli.solvers.schedules import Constant, Cosine, Cyclical, Schedule, StepDecay
+
+
+def settings_of(configs: Sequence[Config]) -> Settings:
+    """Return the models of some configs, which share everything but what a sweep may vary."""
+    first = configs[0]
+    return Settings(
+        models=tuple(
+            ModelSettings(
+                loss=LOSSES[config.loss],
+                l2=config.l2,
+                label_smoothing=config.label_smoothing,
+                seed=config.training.seed,
+                initial_std=config.model.initial_std,
+            )
+            for config in configs
+        ),
+        dtype=first.model.dtype,
+        single_output=first.model.outputs == 1,
+        standardize=first.data.standardize,
+        class_weights=first.training.class_weights,
+        engine=first.compute.backend,
+        threads=None if first.compute.threads == "auto" else int(first.compute.threads),
+    )
+
+
+def solver_of(configs: Sequence[Config]) -> MiniBatchDescent:
+    """Return how the models of some configs are trained."""
+    training = configs[0].training
+    return MiniBatchDescent(
+        rules=tuple(_rule(config) for config in configs),
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        horizontal_flips=training.horizontal_flips,
+        select_by=training.select_by,
+        keep=training.keep,
+        patience=None if training.early_stopping is None else training.early_stopping.patience,
+    )
+
+
+def _rule(config: Config) -> Rule:
+    training = config.training
+    return Rule(training.learning_rate, _schedule(config), training.momentum, training.nesterov)
+
+
+def _schedule(config: Config) -> Schedule:
+    section = config.training.schedule
+    if isinstance(section, ConstantSchedule):
+        return Constant()
+    if isinstance(section, StepSchedule):
+        return StepDecay(section.every, section.factor)
+    if isinstance(section, CosineSchedule):
+        return Cosine(section.minimum)
+    if isinstance(section, CyclicalSchedule):
+        return Cyclical(section.minimum, section.half_cycle)
+    raise TypeError(f"no such schedule: {type(section).__name__}")

@@ -1,0 +1,140 @@
+"""The safetensors file that a model is kept in."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from backprop_cli.atomic import write_atomically
+from backprop_cli.config import Config
+from backprop_cli.errors import ModelFileError
+from backprop_cli.losses import LOSSES
+from backprop_cli.model import LinearModel
+from backprop_cli.sources import MIN_STD, Standardization
+
+FILE_NAME = "model.safetensors"
+_KEY = "backprop"  # one key: safetensors does not promise an order to several
+_WHERE = ("output", "path", "labels", "validation_labels", "test_labels")
+_TENSORS = ("weights", "bias", "feature_mean", "feature_std")
+
+
+def save_model(path: pathlib.Path, model: LinearModel, config: Config) -> None:
+    """Write a model; the same model and config give the same bytes.
+
+    The config goes along without the keys that say where files are: they do not shape the model.
+    """
+    from backprop_cli import __version__
+
+    settings = config.to_mapping()
+    data = {key: value for key, value in settings["data"].items() if key not in _WHERE}
+    for key in ("validation", "test"):
+        if isinstance(data[key], str):
+            data[key] = pathlib.PurePath(data[key]).name
+    about = {
+        "classes": model.class_names,
+        "image_shape": model.image_shape,
+        "loss": model.loss,
+        "config": {**settings, "data": data, "output": None},
+        "versions": {"backprop": __version__, "numpy": np.__version__},
+    }
+    tensors = {
+        "weights": model.weights,
+        "bias": model.bias,
+        "feature_mean": model.standardization.mean,
+        "feature_std": model.standardization.std,
+    }
+    write_atomically(path, save(tensors, {_KEY: json.dumps(about, sort_keys=True)}))
+
+
+def load_model(path: pathlib.Path) -> LinearModel:
+    """Read a model and check that its parts fit together.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, broken, or not one of ours.
+    """
+    try:
+        path.open("rb").close()  # safetensors calls a file that may not be read missing
+        with safe_open(path, framework="numpy") as file:
+            about = _about((file.metadata() or {}).get(_KEY), path)
+            missing = sorted(set(_TENSORS) - set(file.keys()))
+            if missing:
+                raise ModelFileError(f"{path}: expected a tensor {missing[0]!r}, found none")
+            tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path}: no such file; is it a run's folder?") from error
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{path}: not a whole model file: {error}") from error
+    model = LinearModel(
+        tensors["weights"],
+        tensors["bias"],
+        Standardization(tensors["feature_mean"], tensors["feature_std"]),
+        tuple(about["classes"]),
+        tuple(about["image_shape"]) if about["image_shape"] else None,
+        about["loss"],
+    )
+    _check(model, path)
+    return model
+
+
+def _about(text: str | None, path: pathlib.Path) -> dict[str, Any]:
+    """Return what the file's metadata says, checked."""
+    try:
+        about = json.loads(text or "")
+        classes, shape = about["classes"], about["image_shape"]
+        good = (
+            all(isinstance(name, str) for name in classes)
+            and len(classes) >= 2
+            and (shape is None or (len(shape) == 3 and all(type(s) is int for s in shape)))
+            and about["loss"] in LOSSES
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        good = False
+    if not good:
+        raise ModelFileError(f"{path}: expected a model trained by backprop, found another file")
+    return dict(about)
+
+
+def _check(model: LinearModel, path: pathlib.Path) -> None:
+    weights, C = model.weights, len(model.class_names)
+
+    def expect(good: bool, what: str, array: NDArray[Any]) -> None:
+        if not good:
+            sizes = " x ".join(map(str, array.shape))
+            raise ModelFileError(f"{path}: expected {what}, found {sizes} of {array.dtype}")
+
+    floats = (np.float32, np.float64)
+    expect(
+        weights.ndim == 2
+        and weights.dtype in floats
+        and weights.shape[1] > 0
+        and weights.shape[0] in ((1, C) if C == 2 else (C,)),
+        f"weights of {C} classes x features",
+        weights,
+    )
+    O, d = weights.shape  # noqa: E741 - the number of outputs, beside d and C
+    expect(
+        model.bias.shape == (O,) and model.bias.dtype == weights.dtype, f"{O} biases", model.bias
+    )
+    for name, array in vars(model.standardization).items():
+        expect(array.shape == (d,) and array.dtype == np.float64, f"{d} of feature_{name}", array)
+        expect(bool(np.isfinite(array).all()), f"finite numbers in feature_{name}", array)
+    if model.image_shape is not None:
+        fits = math.prod(model.image_shape) == d and min(model.image_shape) > 0
+        expect(fits, f"images of {d} pixels", np.empty(model.image_shape if fits else 0))
+    least = float(model.standardization.std.min())
+    expect(least >= MIN_STD, f"feature_std of at least {MIN_STD}", model.standardization.std)
+    expect(bool(np.isfinite(weights).all()), "finite weights", weights)
+    expect(bool(np.isfinite(model.bias).all()), "finite biases", model.bias)

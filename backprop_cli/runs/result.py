@@ -1,0 +1,74 @@
+"""What a finished run says."""
+
+from __future__ import annotations
+
+import pathlib
+from dataclasses import dataclass
+from typing import Any
+
+from backprop_cli.evaluation.metrics import Evaluation, evaluate_model
+from backprop_cli.model import LinearModel
+from backprop_cli.runs.run_directory import model_digest
+from backprop_cli.sources import Dataset
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of a finished run.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+    epochs, kept_epoch
+        How many epochs were trained, and which one's weights are the model.
+    validation, test
+        None where there are no such examples.
+    model_sha256
+        Of the model file.
+    """
+
+    path: pathlib.Path
+    epochs: int
+    kept_epoch: int
+    validation: Evaluation | None
+    test: Evaluation | None
+    model_sha256: str
+
+    @classmethod
+    def of(
+        cls,
+        path: pathlib.Path,
+        model: LinearModel,
+        dataset: Dataset,
+        *,
+        epochs: int,
+        kept_epoch: int,
+    ) -> Result:
+        """Evaluate the model whose file is in a run directory."""
+        validation, test = (
+            None if split is None else evaluate_model(model, split)
+            for split in (dataset.validation, dataset.test)
+        )
+        return cls(path, epochs, kept_epoch, validation, test, model_digest(path))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the summary as plain Python objects."""
+
+        def figures(evaluation: Evaluation | None) -> dict[str, Any] | None:
+            if evaluation is None:
+                return None
+            return {
+                "examples": evaluation.n_examples,
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+            }
+
+        return {
+            "run": str(self.path),
+            "epochs": self.epochs,
+            "kept_epoch": self.kept_epoch,
+            "validation": figures(self.validation),
+            "test": figures(self.test),
+            "model_sha256": self.model_sha256,
+        }
