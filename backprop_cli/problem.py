@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 
 from backprop_cli.config import Config
 from backprop_cli.engine import BatchEngine
-from backprop_cli.graph import Graph, classifier_graph
+from backprop_cli.graph import Graph, LossSteps, classifier_graph
 from backprop_cli.objective import check_against_data, initial_parameters, training_objective
 from backprop_cli.sources import Dataset, Gatherer, fit_standardization
 
 Vector = NDArray[np.float64]
+
+_LOSS_STEPS: dict[str, LossSteps] = {
+    "softmax_cross_entropy": (("p", "softmax"), ("l", "cross_entropy")),
+    "multiclass_svm": (("l", "multiclass_svm"),),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Problem:
             self.b,
             self.rows,
             self.Y.T,
-            loss=self.loss,
+            loss=_LOSS_STEPS[self.loss],
             l2=self.l2,
             example_weights=self.example_weights if weighted else None,
         )

@@ -1,15 +1,16 @@
 """The computational graph of the lecture: values forward, gradients backward.
 
-Read in this order: `nodes` and `graph` (what a graph is), `operations` (its functions and their
-Jacobians), `forward` and `backward` (the two passes), `forward_mode` and `path` (the chain rule in
-its other order, and what each order costs), `classifier` (the lecture's loss functions as graphs).
+Read the modules in this order: `nodes` and `graph` (what a graph is), `operations` (the functions
+and their Jacobians), `forward` and `backward` (the two passes), `forward_mode` and `path` (the
+chain rule in the other order, and what each order costs), `classifier` (the cost of a linear
+classifier as a graph).
 
 Values are scalars (), vectors (m,) and matrices (C, d). vec(W) stacks the rows of W. Jacobians are
-in numerator layout: the gradient of a scalar is a row.
+in numerator layout: the gradient of a scalar is a row vector.
 """
 
 from backprop_cli.graph.backward import BackwardPass, backward_pass
-from backprop_cli.graph.classifier import LOSSES, classifier_graph
+from backprop_cli.graph.classifier import LossSteps, classifier_graph
 from backprop_cli.graph.description import graph_from_description
 from backprop_cli.graph.forward import forward_pass
 from backprop_cli.graph.forward_mode import ForwardMode, forward_mode
@@ -26,7 +27,6 @@ from backprop_cli.graph.path import (
 )
 
 __all__ = [
-    "LOSSES",
     "OPERATIONS",
     "BackwardPass",
     "CountedProduct",
@@ -36,6 +36,7 @@ __all__ = [
     "Graph",
     "Jacobian",
     "Kronecker",
+    "LossSteps",
     "Node",
     "Operation",
     "PathDerivative",

@@ -1,4 +1,4 @@
-"""The generic backward pass: the gradient of the result by every node."""
+"""The generic backward pass: the gradient of the result with respect to every node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_cli.graph.nodes import Edge, Node
 
 @dataclass(frozen=True)
 class BackwardPass:
-    """What a backward pass found. Nothing of it is kept in the graph.
+    """The outcome of a backward pass. None of it is stored in the graph.
 
     Attributes
     ----------
@@ -22,13 +22,13 @@ class BackwardPass:
         The nodes that lead to the result, in the order in which their gradients were computed:
         the result first.
     gradients : dict of Node to array
-        dJ/du for each node u, a row: 1 x (size of u). For a matrix,
+        dJ/du for each node u, a row vector: 1 x (size of u). For a matrix,
         ``gradients[W].reshape(W.value.shape)`` is dJ/dW. Zero for a node that does not lead to
         the result.
     jacobians : dict of Edge to Jacobian
         du/dp for each edge from a node u of ``order`` to its parent p.
     products : int
-        The multiplications of two numbers that the products of gradients and Jacobians took.
+        The number of scalar multiplications in all products of gradients and Jacobians.
     """
 
     order: list[Node]
@@ -42,17 +42,17 @@ def backward_pass(graph: Graph) -> BackwardPass:
 
         dJ/dc = sum over the children u of c of  dJ/du  du/dc
 
-    Only children that lead to the result count: by the others J does not change.
+    Only children that lead to the result count: J does not depend on the others.
 
     Parameters
     ----------
     graph
-        After a forward pass. Its result must be a single number, of shape () or (1,).
+        A graph after a forward pass. Its result must be a single number, of shape () or (1,).
 
     Raises
     ------
     GraphError
-        If the result is not a single number, or there was no forward pass.
+        If the result is not a single number, or the forward pass has not been run.
     """
     result = graph.result
     if result.size != 1:
@@ -65,10 +65,10 @@ def backward_pass(graph: Graph) -> BackwardPass:
     jacobians: dict[Edge, Jacobian] = {}
 
     # The lecture's BackOp(s) goes on to the parents of s whether or not the gradient of s is
-    # complete: a parent reached along one branch is visited again along every other, and Jacobians
-    # are computed again each time. Here the order is the reverse of a topological one: when the
-    # turn of a node comes, all of its children have had theirs, and its gradient is complete at
-    # once. BackOp also writes the Jacobian of s by its parent p as df_p/dp; df_s/dp is meant.
+    # complete. A node reached along several branches is then visited once for each of them, and
+    # its Jacobians are computed every time. Here nodes are visited in reverse topological order:
+    # all children of a node come before it, so its gradient is complete after one visit. BackOp
+    # also writes the Jacobian of s with respect to its parent p as df_p/dp; df_s/dp is meant.
     order = graph.leading_to(result)[::-1]
     for node in order:
         if node is not result:
@@ -89,10 +89,10 @@ def _gradient(
     jacobians: dict[Edge, Jacobian],
     multiply: CountedProduct,
 ) -> Array:
-    """Return the sum of dJ/du du/dc over the children u of the node c that have a gradient."""
+    """Return the sum of dJ/du du/dc over those children u of the node c that have a gradient."""
     gradient = np.zeros((1, node.size))
     for edge in node.uses:
-        if edge.child is result:  # dJ/dJ = 1 need not be multiplied
+        if edge.child is result:  # no need to multiply by dJ/dJ = 1
             gradient = gradient + as_array(jacobians[edge])
         elif edge.child in gradients:
             gradient = gradient + multiply(gradients[edge.child], jacobians[edge])

@@ -1,16 +1,26 @@
-"""The lecture's classifiers as computational graphs."""
+"""The cost of a linear classifier as a computational graph, for any loss."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backprop_cli.errors import GraphError
-from backprop_cli.graph.graph import Graph, nearest_name
+from backprop_cli.graph.graph import Graph
 from backprop_cli.graph.jacobians import Array
 from backprop_cli.graph.nodes import Node
+from backprop_cli.graph.operation import Operation
 
-LOSSES = ("softmax_cross_entropy", "multiclass_svm")
+LossSteps: TypeAlias = Sequence[tuple[str, str | Operation]]
+"""The steps from the scores to the loss of one example: (name of the node, operation).
+
+Each step takes the node before it; the last takes the target y as well. An operation is a key of
+`OPERATIONS` or an `Operation`. Softmax cross-entropy is ``(("p", "softmax"), ("l",
+"cross_entropy"))``.
+"""
 
 
 def classifier_graph(
@@ -19,51 +29,53 @@ def classifier_graph(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    loss: str,
+    loss: LossSteps,
     l2: float,
     example_weights: ArrayLike | None = None,
 ) -> Graph:
     """Build the graph of a linear classifier's cost on n examples; its result is the cost.
 
+    For softmax cross-entropy:
+
         x, W -> z = W x;  z, b -> s = z + b;  s -> p = SoftMax(s);  p, y -> l = -y^T log(p)
         l_1, ..., l_n -> L, their mean;  W -> r = sum of W_ij^2;  L, lambda, r -> J = L + lambda r
 
-    For the SVM loss s and y lead to l directly. For a single example there is no mean, and
-    without l2 neither r nor J. The nodes of several examples are numbered: x1, y1, z1, s1, p1, l1.
-    Only W and b are shared.
+    Other losses have other steps between s and L. A single example has no mean L, and without l2
+    there is neither r nor J. With several examples their nodes are numbered: x1, y1, z1, s1, p1,
+    l1. Only W and b are shared.
 
     Parameters
     ----------
     W
-        C x d; or 1 x d for two classes with one score s, which stands for the two scores
+        C x d, or 1 x d for two classes with a single score s, which stands for the two scores
         t = (-s/2, +s/2).
     b
         (C,), or (1,).
     X
-        n x d, one example a row.
+        n x d, one example per row.
     Y
-        n x C, the targets y^T a row: one-hot, for the cross-entropy any probabilities.
+        n x C, one target y^T per row. One-hot; with cross-entropy any probabilities.
     loss
-        "softmax_cross_entropy" or "multiclass_svm".
+        The steps from the scores to the loss.
     l2
-        lambda; 0 leaves the penalty out.
+        lambda. 0 leaves out the penalty.
     example_weights
-        v, (n,): then L = 1/n sum_i v_i l_i, for a single example too.
+        v, (n,). Then L = 1/n sum_i v_i l_i, also for a single example.
 
     Raises
     ------
     GraphError
-        If the loss is unknown, W is not a matrix, or X and Y are not n rows each.
-        Other shapes are checked by the forward pass.
+        If the loss has no steps or one that `Graph.apply` rejects, W is not a matrix, or X and Y
+        do not have n rows each. Other shapes are checked by the forward pass.
     """
-    if loss not in LOSSES:
-        raise GraphError(f"unknown loss '{loss}'" + nearest_name(loss, LOSSES))
+    if not loss:
+        raise GraphError("a loss needs at least one step, got none")
     W, X, Y = np.asarray(W), np.asarray(X), np.asarray(Y)
     if W.ndim != 2:
         raise GraphError(f"expected W (C, d), got {W.shape}")
     if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y) or len(X) == 0:
         raise GraphError(
-            f"expected X (n, d) and Y (n, C), an example a row, got {X.shape} and {Y.shape}"
+            f"expected X (n, d) and Y (n, C), one example per row, got {X.shape} and {Y.shape}"
         )
 
     graph = Graph()
@@ -86,16 +98,16 @@ def classifier_graph(
     return graph
 
 
-def _example_loss(graph: Graph, x: Array, y: Array, loss: str, suffix: str) -> Node:
-    """Add the nodes of one example, from x and y to its loss l, and return l."""
+def _example_loss(graph: Graph, x: Array, y: Array, loss: LossSteps, suffix: str) -> Node:
+    """Add the nodes of one example, from x and y to its loss, and return the loss."""
     W, b = graph["W"], graph["b"]
     x_node = graph.input("x" + suffix, x)
     y_node = graph.input("y" + suffix, y)
     z = graph.apply("matrix_vector", W, x_node, name="z" + suffix)
-    scores = graph.apply("add", z, b, name="s" + suffix)
+    node = graph.apply("add", z, b, name="s" + suffix)
     if len(W.value) == 1:
-        scores = graph.apply("two_scores", scores, name="t" + suffix)
-    if loss == "multiclass_svm":
-        return graph.apply("multiclass_svm", scores, y_node, name="l" + suffix)
-    p = graph.apply("softmax", scores, name="p" + suffix)
-    return graph.apply("cross_entropy", p, y_node, name="l" + suffix)
+        node = graph.apply("two_scores", node, name="t" + suffix)
+    *earlier, (name, operation) = loss
+    for earlier_name, earlier_operation in earlier:
+        node = graph.apply(earlier_operation, node, name=earlier_name + suffix)
+    return graph.apply(operation, node, y_node, name=name + suffix)

@@ -1,4 +1,4 @@
-"""A graph from a plain description, with every way in which it can be wrong."""
+"""Builds a graph from a plain description, and says what is wrong with a bad one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def graph_from_description(
     inputs, parameters
         The values of the start nodes, by name.
     result
-        The name of the result node. Default: the only one without children.
+        The name of the result node. Default: the only node without children.
 
     Raises
     ------
     GraphError
         If a node is part of a cycle, is used before it is defined, or is never defined, and
-        wherever `Graph` raises one. The nodes are named.
+        in all cases in which `Graph` raises one. The message names the nodes.
     """
     graph = Graph()
     for name, value in inputs.items():
@@ -53,7 +53,7 @@ def graph_from_description(
 
 
 def _why_missing(name: str, parent: str, graph: Graph, rows: Sequence[Row]) -> str:
-    """Return why a row cannot find its parent among the nodes so far."""
+    """Return why the parent of a row is not among the nodes added so far."""
     defined = [row_name for row_name, _, _ in rows]
     if parent not in defined:
         known = [node.name for node in graph.topological_order()] + defined

@@ -6,18 +6,19 @@ from backprop_cli.graph.graph import Graph
 
 
 def forward_pass(graph: Graph) -> None:
-    """Compute the value of every node from its parents', u = f_u(parents of u).
+    """Compute the value of every node u from the values of its parents, u = f_u(parents of u).
 
-    The lecture's EvaluateGraphFn walks from each start node to its children, recursively, and
-    computes a child when all of its parents are (ComputeBranch). In topological order all parents
-    of a node are computed when its turn comes, so that one loop does the same, to any depth.
+    The lecture's EvaluateGraphFn goes from each start node to its children, recursively, and
+    computes a child as soon as all of its parents are computed (ComputeBranch). In topological
+    order the parents of a node always come before it, so one loop gives the same values, and the
+    depth of the graph is not limited by the recursion limit.
 
-    Can be run again after `Graph.set_value`.
+    It can be run again after `Graph.set_value`.
 
     Raises
     ------
     GraphError
-        If shapes do not fit; the node and its parents are named.
+        If shapes do not fit. The message names the node and its parents.
     """
     for node in graph.topological_order():
         node.compute()

@@ -1,4 +1,4 @@
-"""Forward mode: the derivative by one start node, carried along with the values."""
+"""Forward mode: the derivative with respect to one start node, from the start node onwards."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from backprop_cli.graph.nodes import Node
 
 @dataclass(frozen=True)
 class ForwardMode:
-    """What forward mode found.
+    """The outcome of forward mode.
 
     Attributes
     ----------
     derivative : array
-        d(result)/d(start), (size of the result) x k: a column for each coordinate asked for.
+        d(result)/d(start), (size of the result) x k: one column per requested coordinate.
     tangents : dict of Node to array
         du/d(start), (size of u) x k, for every node u between start and result, in the order of
         computation.
     products : int
-        The multiplications of two numbers that the products of Jacobians took.
+        The number of scalar multiplications in all products of Jacobians.
     """
 
     derivative: Array
@@ -36,30 +36,33 @@ class ForwardMode:
 def forward_mode(
     graph: Graph, start: Node, coordinates: Sequence[int] | None = None
 ) -> ForwardMode:
-    """Compute the derivative of the graph's result by one start node x.
+    """Compute the derivative of the graph's result with respect to one start node x.
 
         du/dx = sum over the parents p of u of  du/dp  dp/dx
 
     Parameters
     ----------
     graph
-        After a forward pass. The result may have any shape.
+        A graph after a forward pass. Its result may have any shape.
     start
         x.
     coordinates
-        Numbers of entries of vec(x), from 0: only these k columns of the derivative are computed,
-        which is what makes it feasible for a large x. Default: all.
+        Indices into vec(x). Only these k columns of the derivative are computed, which makes
+        forward mode feasible for a large x. Default: all.
 
     Raises
     ------
     GraphError
-        If x has no entry of such a number or is not of this graph, or there was no forward pass.
+        If a coordinate is out of range, x belongs to another graph, or the forward pass has not
+        been run.
     """
     graph.check_owns(start)
     columns = np.arange(start.size) if coordinates is None else np.array(coordinates, dtype=int)
     outside = columns[(columns < 0) | (columns >= start.size)]
     if outside.size:
-        raise GraphError(f"node '{start.name}' has {start.size} entries, no number {outside[0]}")
+        raise GraphError(
+            f"node '{start.name}' has {start.size} entries, none with index {outside[0]}"
+        )
 
     result = graph.result
     multiply = CountedProduct()
@@ -67,7 +70,7 @@ def forward_mode(
     for node in graph.leading_to(result):
         terms = []
         for position, parent in enumerate(node.parents):
-            if parent is start:  # dx/dx = I need not be multiplied
+            if parent is start:  # no need to multiply by dx/dx = I
                 terms.append(take_columns(node.jacobian(position), columns))
             elif parent in tangents:
                 terms.append(multiply(node.jacobian(position), tangents[parent]))

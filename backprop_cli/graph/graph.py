@@ -1,4 +1,4 @@
-"""The computational graph: nodes, in an order in which they can be computed."""
+"""The computational graph: its nodes, in an order in which they can be computed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike
 from backprop_cli.errors import GraphError
 from backprop_cli.graph.jacobians import Array
 from backprop_cli.graph.nodes import Edge, Kind, Node
+from backprop_cli.graph.operation import Operation
 from backprop_cli.graph.operations import OPERATIONS
 
 
 class Graph:
-    """A directed graph without cycles, whose nodes are quantities and whose edges say what from.
+    """A directed acyclic graph of quantities, each computed from its parents.
 
-    Building it computes nothing: `forward_pass` does, once the start nodes have their values.
+    Building the graph computes nothing. `forward_pass` computes the values.
 
     Examples
     --------
@@ -34,49 +35,50 @@ class Graph:
         self._result: Node | None = None
 
     def input(self, name: str, value: ArrayLike) -> Node:
-        """Add a start node for given data: a scalar, a vector, or a matrix."""
+        """Add a start node for given data: a scalar, a vector or a matrix."""
         return self._add_start(name, "input", value)
 
     def parameter(self, name: str, value: ArrayLike) -> Node:
-        """Add a start node for something to be learnt: a scalar, a vector, or a matrix."""
+        """Add a start node for a parameter to be learnt: a scalar, a vector or a matrix."""
         return self._add_start(name, "parameter", value)
 
-    def apply(self, operation: str, *parents: Node, name: str) -> Node:
+    def apply(self, operation: str | Operation, *parents: Node, name: str) -> Node:
         """Add the node ``name = operation(parents)``.
 
         Parameters
         ----------
         operation
-            A name of `OPERATIONS`.
+            A key of `OPERATIONS`, or an operation that need not be in that table.
         *parents
-            Nodes of this graph, in the operation's order.
+            Nodes of this graph, in the order of the operation's arguments.
         name
-            A name that the graph does not have yet.
+            The name of the new node. It must not be taken.
 
         Raises
         ------
         GraphError
             If the name is taken, the operation is unknown or takes another number of parents, or
-            a parent is not of this graph.
+            a parent belongs to another graph.
         """
-        if operation not in OPERATIONS:
-            raise GraphError(
-                f"node '{name}': unknown operation '{operation}'"
-                + nearest_name(operation, OPERATIONS)
-            )
+        if isinstance(operation, str):
+            if operation not in OPERATIONS:
+                raise GraphError(
+                    f"node '{name}': unknown operation '{operation}'"
+                    + nearest_name(operation, OPERATIONS)
+                )
+            operation = OPERATIONS[operation]
         for parent in parents:
             self.check_owns(parent)
-        rule = OPERATIONS[operation]
-        rule.check_parents(name, [parent.name for parent in parents])
-        node = self._add(Node(name, "computed", rule, parents))
+        operation.check_parents(name, [parent.name for parent in parents])
+        node = self._add(Node(name, "computed", operation, parents))
         for position, parent in enumerate(parents):
             parent.uses.append(Edge(node, position))
         return node
 
     def set_value(self, node: Node, value: ArrayLike) -> None:
-        """Give a start node another value.
+        """Give a start node a new value.
 
-        All computed nodes lose theirs, so that none is left that does not belong to the new one.
+        All computed values are discarded, so that no outdated value can be read.
         """
         self.check_owns(node)
         if node.operation is not None:
@@ -88,12 +90,12 @@ class Graph:
 
     @property
     def result(self) -> Node:
-        """The node that the graph is there for: the one chosen, else the only one unused.
+        """The output of the graph: the chosen node, or else the only node without children.
 
         Raises
         ------
         GraphError
-            If none was chosen, and not exactly one node is without children; they are named.
+            If none was chosen and there is not exactly one node without children.
         """
         if self._result is not None:
             return self._result
@@ -111,13 +113,13 @@ class Graph:
     def topological_order(self) -> list[Node]:
         """Return all nodes, each after its parents.
 
-        That is the order in which they were added, as a node can only be made from nodes that are
-        there already. For the same reason a graph has no cycles.
+        This is the order in which they were added, because a node can only be made from nodes
+        that exist already. For the same reason a graph has no cycles.
         """
         return list(self._nodes.values())
 
     def leading_to(self, result: Node) -> list[Node]:
-        """Return the nodes that a node depends on, and itself, in topological order."""
+        """Return the node and all nodes that it depends on, in topological order."""
         leading = {result}
         to_visit = [result]
         while to_visit:
@@ -128,9 +130,9 @@ class Graph:
         return [node for node in self.topological_order() if node in leading]
 
     def check_owns(self, node: Node) -> None:
-        """Raise a GraphError if a node is not of this graph."""
+        """Raise a GraphError if the node belongs to another graph."""
         if self._nodes.get(node.name) is not node:
-            raise GraphError(f"node '{node.name}' is of another graph")
+            raise GraphError(f"node '{node.name}' belongs to another graph")
 
     def __getitem__(self, name: str) -> Node:
         if name not in self._nodes:
@@ -154,13 +156,13 @@ class Graph:
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: what was perhaps meant, or nothing."""
+    """Return the end of an error message: the most similar known name, if there is one."""
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
 def _start_value(name: str, value: ArrayLike) -> Array:
-    """Return a copy as float64 (complex128 if it is complex) that cannot be changed by accident."""
+    """Return a read-only copy as float64, or as complex128 if the value is complex."""
     try:
         array = np.array(value)
         kind = np.complex128 if np.iscomplexobj(array) else np.float64

@@ -1,7 +1,8 @@
-"""Jacobians, and the one function that multiplies them and counts what it does.
+"""Jacobians, and a product of Jacobians that counts its multiplications.
 
-Numerator layout throughout: the Jacobian of a node u by a node c is (size of u) x (size of c), and
-a gradient is a Jacobian with a single row. Matrices count as vectors, vec(W) stacking W's rows.
+All are in numerator layout: the Jacobian of a node u with respect to a node c is (size of u) x
+(size of c), and a gradient is a Jacobian with a single row. A matrix W counts as the vector vec(W),
+which stacks its rows.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from backprop_cli.errors import GraphError
 
 Array: TypeAlias = NDArray[Any]
-"""float64; complex128 when a derivative is taken by the complex step."""
+"""float64, or complex128 when a derivative is taken by the complex step."""
 
 
 class Kronecker:
-    """I_C ⊗ x^T, the Jacobian of z = W x by vec(W), kept as C and x alone.
+    """I_C ⊗ x^T, the Jacobian of z = W x with respect to vec(W), stored as C and x alone.
 
-    It is C x C d, and all but C d of its entries are zero: with C = 1000 and d = 3072 the full
-    matrix would be 24 GB, and these are 3072 numbers.
+    It is C x C d, and all but C d of its entries are zero. With C = 1000 and d = 3072 the full
+    matrix would take 24 GB; stored this way it takes 3072 numbers.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class Kronecker:
         A vector of d numbers.
     """
 
-    __array_ufunc__ = None  # `array @ kronecker` must come here instead of to numpy
+    __array_ufunc__ = None  # so that `array @ kronecker` calls __rmatmul__ instead of NumPy
 
     def __init__(self, C: int, x: Array) -> None:
         self.C, self.x = C, x
@@ -43,7 +44,7 @@ class Kronecker:
 
     @property
     def n_nonzero(self) -> int:
-        """C d, the entries that take part in a product."""
+        """The number of entries that take part in a product, C d."""
         return self.C * self.x.size
 
     def __rmatmul__(self, G: Array) -> Array:
@@ -57,7 +58,7 @@ class Kronecker:
         return product
 
     def columns(self, coordinates: Array) -> Array:
-        """Return only the columns of these numbers: C x k."""
+        """Return only the columns with these k indices: C x k."""
         rows, entries = np.divmod(coordinates, self.x.size)
         chosen = np.zeros((self.C, len(coordinates)), dtype=self.x.dtype)
         chosen[rows, np.arange(len(coordinates))] = self.x[entries]
@@ -80,20 +81,20 @@ def as_array(J: Jacobian) -> Array:
 
 
 def take_columns(J: Jacobian, coordinates: Array) -> Array:
-    """Return the columns of J with these numbers."""
+    """Return the columns of J with these indices."""
     return J.columns(coordinates) if isinstance(J, Kronecker) else J[:, coordinates]
 
 
 class CountedProduct:
-    """Multiplies Jacobians, and counts the multiplications of two numbers that this takes.
+    """Multiplies Jacobians, and counts the scalar multiplications.
 
-    An (a x b) times a (b x c) array takes a b c; a Kronecker factor takes only its C d non-zero
-    entries for each row, or column, of the other.
+    An (a x b) array times a (b x c) array takes a b c multiplications. With a Kronecker factor only
+    its C d non-zero entries count, once per row (or column) of the other factor.
 
     Attributes
     ----------
     count : int
-        All multiplications so far.
+        The number of scalar multiplications so far.
     """
 
     def __init__(self) -> None:
@@ -105,7 +106,7 @@ class CountedProduct:
         Raises
         ------
         GraphError
-            If A has not as many columns as B has rows.
+            If the number of columns of A is not the number of rows of B.
         """
         if A.shape[1] != B.shape[0]:
             raise GraphError(f"Jacobians of shapes {A.shape} and {B.shape} cannot be multiplied")

@@ -13,9 +13,9 @@ Kind = Literal["input", "parameter", "computed"]
 
 
 class Edge(NamedTuple):
-    """The edge from a child to the parent at one position.
+    """The edge from a child to its parent at one position.
 
-    The position matters: in ``u = x ⊙ x`` there are two edges between the same two nodes.
+    The position matters: ``u = x ⊙ x`` has two edges between the same two nodes.
     """
 
     child: Node
@@ -29,22 +29,22 @@ class Edge(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class Node:
-    """One quantity of the graph: a start node, or computed from its parents by an operation.
+    """One quantity of the graph: a start node, or a node computed from its parents.
 
-    Nodes are made by `Graph`, and belong to it. Each is equal to itself alone.
+    Nodes are made by a `Graph` and belong to it. A node is equal only to itself.
 
     Attributes
     ----------
     name : str
         Unique in the graph.
     kind : {"input", "parameter", "computed"}
-        Inputs and parameters are the start nodes; parameters are those to be learnt.
+        Inputs and parameters are the start nodes. Parameters are what training learns.
     operation : Operation or None
         f in u = f(parents); None for a start node.
     parents : tuple of Node
-        What the operation is applied to; a node may stand there twice.
+        The operation's arguments. A node may occur twice.
     uses : list of Edge
-        The edges that come from the children.
+        The edges from the children to this node.
     """
 
     name: str
@@ -56,12 +56,18 @@ class Node:
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """The nodes that are computed from this one, each once."""
+        """The nodes that are computed from this one, without repetition."""
         return tuple(dict.fromkeys(edge.child for edge in self.uses))
 
     @property
     def value(self) -> Array:
-        """A scalar (), vector (m,) or matrix (C, d); a GraphError before the forward pass."""
+        """The value: a scalar (), a vector (m,) or a matrix (C, d).
+
+        Raises
+        ------
+        GraphError
+            If the forward pass has not been run.
+        """
         if self._value is None:
             raise GraphError(f"node '{self.name}' has no value yet: run forward_pass(graph) first")
         return self._value
@@ -73,30 +79,30 @@ class Node:
 
     @property
     def formula(self) -> str:
-        """How the node is computed, ``z = W x``; for a start node its name."""
+        """How the node is computed, such as ``z = W x``. For a start node, its name."""
         if self.operation is None:
             return self.name
         return self.operation.formula_text(self.name, self._parent_names())
 
     def compute(self) -> None:
-        """Compute the value from the parents' values; a start node keeps its own.
+        """Compute the value from the parents' values. A start node keeps its value.
 
         Raises
         ------
         GraphError
-            If the parents' shapes do not fit the operation, or one has no value yet.
+            If the parents' shapes do not fit the operation, or a parent has no value yet.
         """
         if self.operation is not None:
             values = [parent.value for parent in self.parents]
             self._value = self.operation.evaluate(self.name, self._parent_names(), values)
 
     def jacobian(self, position: int) -> Jacobian:
-        """Return the Jacobian of this node by its parent at a position, at the current values."""
+        """Return the Jacobian with respect to the parent at a position, at the current values."""
         operation = self._operation()
         return operation.jacobian(position, self.value, [parent.value for parent in self.parents])
 
     def jacobian_formula(self, position: int) -> str:
-        """Return that Jacobian's formula: ``I_C ⊗ xᵀ``."""
+        """Return the formula of that Jacobian, such as ``I_C ⊗ xᵀ``."""
         return self._operation().jacobian_text(position, self.name, self._parent_names())
 
     def _operation(self) -> Operation:

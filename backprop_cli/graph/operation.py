@@ -1,4 +1,4 @@
-"""What an operation of the graph consists of; the operations themselves are in `operations`."""
+"""What an operation of the graph consists of. The operations themselves are in `operations`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Derivative:
-    """The Jacobian of an operation by one of its parents.
+    """The Jacobian of an operation with respect to one of its parents.
 
     Attributes
     ----------
     formula : str
-        As the lecture writes it. ``{u}`` stands for the name of the node, ``{0}``, ``{1}`` ... for
-        those of its parents: ``"diag({u}) − {u} {u}ᵀ"``.
+        The Jacobian as the lecture writes it, such as ``"diag({u}) − {u} {u}ᵀ"``. ``{u}`` stands
+        for the name of the node, ``{0}``, ``{1}``, ... for the names of its parents.
     jacobian : callable
-        ``jacobian(u, *parents)``, of the node's own value and its parents' values: a
-        (size of u) x (size of the parent) Jacobian.
+        ``jacobian(u, *parents)`` takes the value of the node and the values of its parents, and
+        returns a (size of u) x (size of the parent) Jacobian.
     repeated : bool
-        True for the last parent of an operation that takes any number of them: this derivative is
-        used for each further parent too, ``jacobian`` is told the position of the parent before
-        anything else, and ``{i}`` in the formula stands for it.
+        True for the last parent of an operation that takes any number of parents. This derivative
+        then serves all further parents too. The position of the parent is passed to ``jacobian``
+        as an additional first argument, and ``{i}`` stands for it in the formula.
     """
 
     formula: str
@@ -38,25 +38,27 @@ class Derivative:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function u = f(parents), its derivative by each parent, and how to write them down.
+    """A function u = f(parents), its derivatives, and how to write and describe them.
 
     Attributes
     ----------
     name : str
-        The key in the table of operations.
+        The operation's name; for an operation of the table `OPERATIONS`, its key.
     formula : str
-        With the stand-ins of `Derivative`: ``"{u} = {0} {1}"``. ``{all}`` lists all parents,
-        ``{rest}`` all but the first.
+        The formula with the placeholders of `Derivative`, such as ``"{u} = {0} {1}"``. In
+        addition, ``{all}`` lists all parents, ``{rest}`` all but the first.
     value : callable
-        ``value(*parents)``. An analytic operation takes complex values too.
+        ``value(*parents)`` computes u. An analytic operation takes complex values too.
     derivatives : tuple of Derivative
-        One a parent.
+        One per parent.
     shapes : str
-        The shapes of parents that the operation takes, in words.
+        In words, the parents' shapes that the operation accepts.
     fits : callable
-        ``fits(*shapes)`` is true for these shapes.
+        ``fits(*shapes)`` says whether the operation accepts parents of these shapes.
     analytic : bool
-        False where the function has kinks, so that the complex step does not apply.
+        False if the function has kinks, so that the complex step does not apply.
+    description : str
+        A sentence for a reader about what the operation computes.
     """
 
     name: str
@@ -66,25 +68,26 @@ class Operation:
     shapes: str
     fits: Callable[..., bool]
     analytic: bool = True
+    description: str = "Computed from its parents."
 
     def check_parents(self, node: str, parents: Sequence[str]) -> None:
-        """Raise a GraphError unless the operation takes this number of parents."""
-        least = len(self.derivatives)
+        """Raise a GraphError if the operation does not take this number of parents."""
+        minimum = len(self.derivatives)
         repeated = self.derivatives[-1].repeated
-        if len(parents) == least or (repeated and len(parents) > least):
+        if len(parents) == minimum or (repeated and len(parents) > minimum):
             return
         raise GraphError(
-            f"node '{node}': {self.name} takes {'at least ' if repeated else ''}{least} "
-            f"parent{'s' if least > 1 else ''}, got {len(parents)}: {_listing(parents) or 'none'}"
+            f"node '{node}': {self.name} takes {'at least ' if repeated else ''}{minimum} "
+            f"parent{'s' if minimum > 1 else ''}, got {len(parents)}: {_listing(parents) or 'none'}"
         )
 
     def evaluate(self, node: str, names: Sequence[str], values: Sequence[Array]) -> Array:
-        """Return the value of a node from its parents' values.
+        """Return the value of a node, computed from its parents' values.
 
         Raises
         ------
         GraphError
-            If the parents' shapes do not fit; the node and the parents are named.
+            If the parents' shapes do not fit. The message names the node and its parents.
         """
         if not self.fits(*(value.shape for value in values)):
             found = ", ".join(
@@ -97,20 +100,20 @@ class Operation:
         return np.asarray(self.value(*values))
 
     def jacobian(self, position: int, u: Array, parents: Sequence[Array]) -> Jacobian:
-        """Return the Jacobian by the parent at a position, from the values of all."""
+        """Return the Jacobian with respect to the parent at a position, at these values."""
         derivative = self._derivative(position)
         if derivative.repeated:
             return derivative.jacobian(position, u, *parents)
         return derivative.jacobian(u, *parents)
 
     def formula_text(self, node: str, parents: Sequence[str]) -> str:
-        """Return the formula with the names of these nodes: ``z = W x``."""
+        """Return the formula with the names of these nodes, such as ``z = W x``."""
         return self.formula.format(
             *parents, u=node, all=_listing(parents), rest=_listing(parents[1:])
         )
 
     def jacobian_text(self, position: int, node: str, parents: Sequence[str]) -> str:
-        """Return the Jacobian's formula with the names of these nodes: ``I_C ⊗ xᵀ``."""
+        """Return the Jacobian's formula with the names of these nodes, such as ``I_C ⊗ xᵀ``."""
         return self._derivative(position).formula.format(
             *parents, u=node, i=position, rest=_listing(parents[1:])
         )

@@ -1,9 +1,9 @@
-"""The operations: each one entry of the table, with its value and its Jacobian by each parent.
+"""The table of operations: the value of each, and its Jacobian with respect to each parent.
 
-The functions take the parents' values, Jacobians the node's own value before them. A Jacobian is
-in numerator layout, (size of the node) x (size of the parent).
+A value is a function of the parents' values, a Jacobian a function of the node's value and the
+parents' values. Jacobians are in numerator layout, (size of the node) x (size of the parent).
 
-To add an operation, add an entry here and an example of its parents to the tests: they compare
+To add an operation, add an entry here and an example of its parents to the tests. The tests compare
 the Jacobians with differences of the value, and fail for an operation without an example.
 """
 
@@ -43,15 +43,15 @@ def _all_scalars(*shapes: Shape) -> bool:
 
 
 def _softmax(s: Array) -> Array:
-    """SoftMax, p = exp(s) / (1^T exp(s)), computed with the largest score subtracted."""
+    """SoftMax, p = exp(s) / (1^T exp(s)), with the largest score subtracted against overflow."""
     exponentials = np.exp(s - s.real.max())
     p: Array = exponentials / exponentials.sum()
     return p
 
 
 # --- Cross-entropy ---------------------------------------------------------------------------
-# A class with y_k = 0 contributes 0, also where p_k = 0; a class with y_k > 0 and p_k = 0 makes
-# the loss infinite, and log 0 = -inf is meant.
+# A class with y_k = 0 contributes 0, even if p_k = 0. A class with y_k > 0 and p_k = 0 makes the
+# loss infinite: log 0 = -inf is intended.
 
 
 def _cross_entropy(p: Array, y: Array) -> Array:
@@ -77,9 +77,8 @@ def _cross_entropy_by_y(loss: Array, p: Array, y: Array) -> Array:
 
 
 # --- Multi-class SVM -------------------------------------------------------------------------
-# With one-hot y, y^T s is the score of the true class, and 1 - y leaves that class out. The
-# Jacobians are those of the formula for any y, with m = s - y^T s + 1 and
-# a_j = (1 - y_j) [m_j > 0].
+# For one-hot y, y^T s is the score of the true class, and 1 - y leaves that class out. The
+# Jacobians hold for any y, with m = s - y^T s + 1 and a_j = (1 - y_j) [m_j > 0].
 
 
 def _margins(s: Array, y: Array) -> Array:
@@ -113,7 +112,7 @@ def _relu(x: Array) -> Array:
 
 
 def _step(x: Array) -> Array:
-    """Return the derivative of relu: 1 where x > 0, else 0 (at the kink too)."""
+    """Return the derivative of relu: 1 where x > 0, otherwise 0 (also at the kink)."""
     return np.where(x.real > 0, 1.0, 0.0)
 
 
@@ -126,7 +125,7 @@ def _elementwise(
     *,
     analytic: bool = True,
 ) -> Operation:
-    """Return the operation u_i = f(x_i): its Jacobian is diag(f'(x)), f' given as f'(u, x)."""
+    """Return the operation u_i = f(x_i). Its Jacobian is diag(f'(x)), with f' given as f'(u, x)."""
     return Operation(
         name,
         f"{{u}} = {formula}",
@@ -152,6 +151,7 @@ _TABLE = (
         ),
         "(C, d) and (d,)",
         lambda W, x: len(W) == 2 and x == W[1:],
+        description="Each row of W times the features.",
     ),
     Operation(
         "add",
@@ -163,8 +163,9 @@ _TABLE = (
         ),
         "two vectors (C,) or two scalars",
         _same_vectors_or_scalars,
+        description="The bias is added. These are the scores.",
     ),
-    # One score s of a two-class classifier stands for the pair (-s/2, +s/2): SoftMax then
+    # The single score s of a two-class classifier stands for the pair (-s/2, +s/2). SoftMax then
     # gives (1 - sigmoid(s), sigmoid(s)), and the SVM loss is max(0, 1 + s) or max(0, 1 - s).
     Operation(
         "two_scores",
@@ -173,8 +174,9 @@ _TABLE = (
         (Derivative("(−1/2, +1/2)ᵀ", lambda t, s: np.array([[-0.5], [0.5]])),),
         "(1,)",
         lambda s: s == (1,),
+        description="The single score stands for a pair, one score per class.",
     ),
-    # The losses.
+    # The steps of the losses.
     Operation(
         "softmax",
         "{u} = exp({0}) / (1ᵀ exp({0}))",
@@ -182,6 +184,7 @@ _TABLE = (
         (Derivative("diag({u}) − {u} {u}ᵀ", lambda p, s: np.diag(p) - np.outer(p, p)),),
         "(C,)",
         lambda s: len(s) == 1 and s != (0,),
+        description="The scores become probabilities: positive numbers with sum 1.",
     ),
     Operation(
         "cross_entropy",
@@ -193,6 +196,7 @@ _TABLE = (
         ),
         "(C,) and (C,)",
         _same_vectors,
+        description="The loss: minus the log of the probability of the target.",
     ),
     Operation(
         "multiclass_svm",
@@ -209,8 +213,10 @@ _TABLE = (
         "(C,) and (C,)",
         _same_vectors,
         analytic=False,
+        description="The loss: each wrong class adds to it unless its score is at least 1 below "
+        "that of the true class.",
     ),
-    # The cost: the mean of the losses of a mini-batch, and the penalty on W.
+    # The cost: the mean loss of a mini-batch, and the penalty on W.
     Operation(
         "mean",
         "{u} = mean({all})",
@@ -222,6 +228,7 @@ _TABLE = (
         ),
         "n scalars",
         _all_scalars,
+        description="The mean of the losses.",
     ),
     Operation(
         "weighted_mean",
@@ -237,6 +244,7 @@ _TABLE = (
         ),
         "weights (n,) and n scalars",
         lambda v, *losses: v == (len(losses),) and _all_scalars(*losses),
+        description="The mean of the losses, each times the weight of its example.",
     ),
     Operation(
         "sum_of_squares",
@@ -245,6 +253,7 @@ _TABLE = (
         (Derivative("2 vec({0})ᵀ", lambda r, W: _row(2 * W)),),
         "any shape",
         lambda W: True,
+        description="The penalty: the sum of the squares of all weights.",
     ),
     Operation(
         "regularized",
@@ -257,6 +266,7 @@ _TABLE = (
         ),
         "three scalars",
         _all_scalars,
+        description="The cost: the loss plus lambda times the penalty.",
     ),
     # Products, and functions of one number.
     Operation(

@@ -1,11 +1,11 @@
-"""The path graph h = f_n ∘ ... ∘ f_1: the chain rule's product, from either end.
+"""The path graph h = f_n ∘ ... ∘ f_1: the product of the chain rule, evaluated from either end.
 
 Both orders give the same derivative,
 
     dh/dx = dy_n/dy_{n-1}  dy_{n-1}/dy_{n-2}  ...  dy_2/dy_1  dy_1/dx,    y_j = f_j(y_{j-1}),
 
-and differ in what they cost. With x in R^d, vectors of size m between and a single number at the
-end, s = g(f(f(f(x)))): forward mode takes 2 m^2 d + m d multiplications, reverse mode 2 m^2 + m d.
+but at different cost. For s = g(f(f(f(x)))) with x in R^d, intermediate vectors of size m and a
+scalar s, forward mode takes 2 m^2 d + m d multiplications, and reverse mode 2 m^2 + m d.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from backprop_cli.graph.jacobians import Array, CountedProduct, Jacobian, Kronec
 
 
 class PathFunction(NamedTuple):
-    """A function of one vector (or number), and its Jacobian.
+    """A function of one vector (or scalar), and its Jacobian.
 
-    The Jacobian of a function of numbers may be a number, that of a function with one output a
-    vector.
+    The Jacobian may be a scalar if the function maps a scalar to a scalar, and a vector if the
+    function has a single output.
     """
 
     value: Callable[[Array], ArrayLike]
@@ -32,7 +32,7 @@ class PathFunction(NamedTuple):
 
 
 class PathDerivative(NamedTuple):
-    """h(x), dh/dx (size of h x size of x), and the multiplications of two numbers it took."""
+    """h(x), dh/dx (size of h x size of x), and the number of scalar multiplications."""
 
     value: Array
     jacobian: Array
@@ -42,19 +42,19 @@ class PathDerivative(NamedTuple):
 def path_forward_mode(functions: Sequence[PathFunction], x: ArrayLike) -> PathDerivative:
     """Multiply from the input on: g = df_1/dx, then g = df_j/dy_{j-1} g for j = 2, ..., n.
 
-    After step j, g is dy_j/dx. One pass, and no y_j is kept.
+    After step j, g is dy_j/dx. This takes one pass, and no y_j is stored.
 
     Parameters
     ----------
     functions
         f_1, ..., f_n, at least one.
     x
-        The point x*.
+        The point at which to differentiate.
 
     Raises
     ------
     GraphError
-        If there is no function, or the Jacobians' shapes do not fit.
+        If there are no functions, or the shapes of the Jacobians do not fit.
     """
     _require_some(functions)
     multiply = CountedProduct()
@@ -69,10 +69,10 @@ def path_forward_mode(functions: Sequence[PathFunction], x: ArrayLike) -> PathDe
 def path_reverse_mode(functions: Sequence[PathFunction], x: ArrayLike) -> PathDerivative:
     """Multiply from the output on: g = df_n/dy_{n-1}, then g = g df_j/dy_{j-1} for j = n-1, ..., 1.
 
-    After step j, g is dy_n/dy_{j-1}. A forward pass comes first, and all y_j are kept. The
-    lecture begins with g = 1; that product is left out here, as it is in its count.
+    After step j, g is dy_n/dy_{j-1}. A forward pass comes first, and all y_j are stored. The
+    lecture starts from g = 1; the product with it is left out here, as in the lecture's count.
 
-    Parameters and errors are those of `path_forward_mode`.
+    The parameters and errors are those of `path_forward_mode`.
     """
     _require_some(functions)
     multiply = CountedProduct()
@@ -88,7 +88,7 @@ def path_reverse_mode(functions: Sequence[PathFunction], x: ArrayLike) -> PathDe
 
 def _require_some(functions: Sequence[PathFunction]) -> None:
     if not functions:
-        raise GraphError("a path graph has at least one function, got none")
+        raise GraphError("a path graph needs at least one function, got none")
 
 
 def _jacobian(f: PathFunction, y: Array) -> Jacobian:

@@ -100,11 +100,11 @@ def test_repr_says_what_a_node_is() -> None:
 def test_a_node_of_another_graph() -> None:
     graph, stranger = Graph(), Graph().input("x", 1.0)
     graph.input("x", 1.0)
-    with pytest.raises(GraphError, match="'x' is of another graph"):
+    with pytest.raises(GraphError, match="'x' belongs to another graph"):
         graph.apply("sin", stranger, name="y")
-    with pytest.raises(GraphError, match="'x' is of another graph"):
+    with pytest.raises(GraphError, match="'x' belongs to another graph"):
         graph.set_value(stranger, 2.0)
-    with pytest.raises(GraphError, match="'x' is of another graph"):
+    with pytest.raises(GraphError, match="'x' belongs to another graph"):
         graph.result = stranger
 
 

@@ -175,14 +175,14 @@ def test_forward_mode_by_an_entry_that_is_not_there(coordinate: int) -> None:
     graph = Graph()
     x = graph.input("x", [1.0, 2.0, 3.0])
     forward_pass(graph)
-    with pytest.raises(GraphError, match=f"'x' has 3 entries, no number {coordinate}"):
+    with pytest.raises(GraphError, match=f"'x' has 3 entries, none with index {coordinate}"):
         forward_mode(graph, x, [coordinate])
 
 
 def test_forward_mode_by_a_node_of_another_graph() -> None:
     graph = Graph()
     graph.input("x", 1.0)
-    with pytest.raises(GraphError, match="'x' is of another graph"):
+    with pytest.raises(GraphError, match="'x' belongs to another graph"):
         forward_mode(graph, Graph().input("x", 1.0))
 
 
