@@ -66,7 +66,7 @@ class LinearModel:
 
         Returns
         -------
-        P
+        probabilities
             n x C. An SVM's scores were not trained to be logarithms of probabilities.
         decisions
             n classes; the temperature does not change them.
@@ -76,8 +76,8 @@ class LinearModel:
         DataError
             The examples are of another size, or images of another shape.
         """
-        S = self.scores(source, rows)
-        return probabilities(S / S.dtype.type(temperature)).T, decide(S)
+        scores = self.scores(source, rows)
+        return probabilities(scores / scores.dtype.type(temperature)).T, decide(scores)
 
     def scores(self, source: Source, rows: NDArray[np.intp]) -> Array:
         """Return the scores of some rows of a source, O x n.
@@ -89,13 +89,13 @@ class LinearModel:
         """
         self.check(source)
         engine = self.engine(source.image)
-        W, b = self.parameters(source.image)
-        S = np.empty((len(self.bias), len(rows)), self.weights.dtype)
+        weights, bias = self.parameters(source.image)
+        scores = np.empty((len(self.bias), len(rows)), self.weights.dtype)
         for first in range(0, len(rows), engine.examples_at_once):
             some = slice(first, first + engine.examples_at_once)
             with np.errstate(over="ignore", invalid="ignore"):
-                S[:, some] = engine.scores(W, b, source.block(rows[some]))[0]
-        return S
+                scores[:, some] = engine.scores(weights, bias, source.block(rows[some]))[0]
+        return scores
 
     def check(self, source: Source) -> None:
         """Refuse examples of another size or another image shape than the model was trained on.
@@ -120,8 +120,8 @@ class LinearModel:
 
     def parameters(self, image: ImageLayout | None) -> tuple[Array, Array]:
         """Return W and b as a stack of one model, for examples that are stored in some order."""
-        W = np.ascontiguousarray(from_planes(image, self.weights))
-        return W[None], np.ascontiguousarray(self.bias)[None]
+        weights = np.ascontiguousarray(from_planes(image, self.weights))
+        return weights[None], np.ascontiguousarray(self.bias)[None]
 
     def engine(self, image: ImageLayout | None) -> NumpyEngine:
         """Return an engine that evaluates the model on examples stored in some order."""

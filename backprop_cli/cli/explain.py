@@ -20,17 +20,19 @@ from backprop_cli.cli.options import a_page, config_option, json_option, set_opt
     type=int,
     default=0,
     show_default=True,
-    help="The training example, from 0.",
+    help="Index of the training example, from 0.",
 )
 @json_option
-@click.option("--dot", "as_dot", is_flag=True, help="Print the graph as Graphviz text.")
+@click.option(
+    "--dot", "as_dot", is_flag=True, help="Print the graph in the DOT language of Graphviz."
+)
 @click.option(
     "--html",
     "html_file",
     metavar="FILE",
     type=click.Path(),
     callback=a_page,
-    help="Also write a page on which to step through both passes.",
+    help="Also write a page that steps through both passes.",
 )
 def explain(
     config_file: str,
@@ -40,10 +42,10 @@ def explain(
     as_dot: bool,
     html_file: str | None,
 ) -> None:
-    """Explain one example's gradient. The computational graph, forward and backward.
+    """Explain the gradient of one example on the computational graph, forward and backward.
 
-    At the weights that training starts from, in float64: values, Jacobians, gradients, the order
-    of computation, and what reverse mode and forward mode cost.
+    Shows values, Jacobians, gradients, the order of computation, and the cost of reverse mode and
+    forward mode, in float64, at the weights that training starts from.
     """
     from backprop_cli.atomic import write_atomically
     from backprop_cli.config import load_config

@@ -19,11 +19,11 @@ _MAX_EVALUATED = 2048
 
 
 class NumpyEngine:
-    """M linear classifiers, S = W X + b 1^T, with G = dl/dS, and so::
+    """Sums of losses and gradients of M linear classifiers, over the examples of a mini-batch.
 
-        dW = G X^T        db = G 1
+        S = W X + b 1^T        G = dl/dS        dW = G X^T        db = G 1
 
-    sums over the examples. The M models are one matrix, (M O) x d, so each pass is one product.
+    The M models are one matrix, (M O) x d, so each pass is one product.
     With one output (O = 1, two classes) a score s stands for the pair (-s/2, +s/2), and G for s is
     (G_1 - G_0) / 2.
 

@@ -22,8 +22,8 @@ class Figures:
 
 def evaluate(
     engine: Engine,
-    W: Array,
-    b: Array,
+    weights: Array,
+    bias: Array,
     split: Split,
     targets: Targets,
     decisions: NDArray[np.intp] | None = None,
@@ -34,7 +34,7 @@ def evaluate(
     ----------
     engine
         What computes.
-    W, b
+    weights, bias
         M x O x d and M x O, features in the order in which the split stores them.
     split
         The examples.
@@ -43,12 +43,12 @@ def evaluate(
     decisions
         If given, M x n: the models' decisions are written there.
     """
-    n, M = len(split), len(W)
-    total, right = np.zeros(M), np.zeros(M)
+    n, n_models = len(split), len(weights)
+    total, right = np.zeros(n_models), np.zeros(n_models)
     for first in range(0, n, engine.examples_at_once):
         last = min(first + engine.examples_at_once, n)
         block = split.block(first, last)
-        losses, decided = engine.outcomes(W, b, block, targets)
+        losses, decided = engine.outcomes(weights, bias, block, targets)
         labels = block.labels[block.rows]
         weights = targets.example_weights(labels)
         if weights is not None:

@@ -76,17 +76,19 @@ def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
         The examples are of another size, or have other labels.
     """
     model.check(split.source)
-    C = model.n_classes
+    n_classes = model.n_classes
     labels = split.own_labels()
-    if labels.max() >= C or labels.min() < 0:
-        raise DataError(f"{split.source.name}: expected labels 0 to {C - 1}, found {labels.max()}")
+    if labels.max() >= n_classes or labels.min() < 0:
+        raise DataError(
+            f"{split.source.name}: expected labels 0 to {n_classes - 1}, found {labels.max()}"
+        )
     image = split.source.image
     decisions = np.empty((1, len(split)), np.intp)
-    plain = Targets.plain(C, model.weights.dtype)
+    plain = Targets.plain(n_classes, model.weights.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        W, b = model.parameters(image)
-        figures = evaluate(model.engine(image), W, b, split, plain, decisions)
-    confusion = confusion_matrix(labels, decisions[0], C)
+        weights, bias = model.parameters(image)
+        figures = evaluate(model.engine(image), weights, bias, split, plain, decisions)
+    confusion = confusion_matrix(labels, decisions[0], n_classes)
     return Evaluation(float(figures.loss[0]), confusion, model.class_names)
 
 

@@ -17,9 +17,10 @@ from backprop_cli.graph.operation import Operation
 LossSteps: TypeAlias = Sequence[tuple[str, str | Operation]]
 """The steps from the scores to the loss of one example: (name of the node, operation).
 
-Each step takes the node before it; the last takes the target y as well. An operation is a key of
-`OPERATIONS` or an `Operation`. Softmax cross-entropy is ``(("p", "softmax"), ("l",
-"cross_entropy"))``.
+Each step takes the node before it, and the last one also takes the target y. An operation is a key
+of `OPERATIONS` or an `Operation`. For softmax cross-entropy the steps are
+``(("p", "softmax"), ("l", "cross_entropy"))``. Their names must differ from those of the other
+nodes of `classifier_graph`.
 """
 
 

@@ -1,1 +1,1 @@
-"""Run directories: what a run or a sweep leaves behind, and how it goes on after an interruption."""
+"""Run directories: what runs and sweeps leave behind, and how they go on."""

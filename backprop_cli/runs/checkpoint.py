@@ -129,7 +129,7 @@ class Checkpoint:
         state, progress = descent.state, self._progress
         for name, place in _arrays(state).items():
             place[...] = self._array(name, place)
-        kept_W, kept_b = self._array("kept_W", state.W), self._array("kept_b", state.b)
+        kept = self._array("kept_W", state.W), self._array("kept_b", state.b)
         try:
             descent.epochs_finished, descent.step = progress["epochs_finished"], progress["step"]
             descent.seconds = progress["seconds"]
@@ -138,7 +138,7 @@ class Checkpoint:
             selections = zip(descent.selections, progress["selections"], strict=True)
             for m, (selection, saved) in enumerate(selections):
                 if saved["kept_epoch"] is not None:
-                    selection.kept = Kept(saved["kept_epoch"], kept_W[m], kept_b[m])
+                    selection.kept = Kept(saved["kept_epoch"], kept[0][m], kept[1][m])
                 selection.best_epoch, selection.stopped = saved["best_epoch"], saved["stopped"]
                 figure = saved["best_figure"]
                 selection.best_figure = -np.inf if figure is None else figure

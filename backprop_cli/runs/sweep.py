@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -117,10 +118,9 @@ class Sweep:
             observer.begin(epochs * len(self._passes), steps, finished * steps + descent.step)
             session = Session(self.path, self._save, observer, begun=True)
             while True:
-                try:
+                # Where a pass has no model left, its messages are in the table.
+                with contextlib.suppress(DivergedError):
                     session.train(self._descent, self._pass * epochs)
-                except DivergedError:
-                    pass  # this pass has no model left; its messages are in the table
                 self._end_pass()
                 if self._pass == len(self._passes):
                     return self._finish()
@@ -205,8 +205,8 @@ class Sweep:
     def _model(self, config: Config) -> LinearModel:
         """Return the winner; without one, what the best model started from, to be looked at."""
         if self._winner is None:
-            W, b = initial_parameters(settings_of([config]), self.dataset)
-            kept = Kept(0, W[0], b[0])
+            weights, bias = initial_parameters(settings_of([config]), self.dataset)
+            kept = Kept(0, weights[0], bias[0])
         else:
             kept = Kept(0, self._winner.W, self._winner.b)
         return dataclasses.replace(self._descent.model_with(0, kept), loss=config.loss)

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rates = NDArray[np.float64]
+Steps = NDArray[np.int64]
 
 
 class Schedule(Protocol):
     """How the learning rate moves."""
 
-    def rates(
-        self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int
-    ) -> Rates:
+    def rates(self, eta: float, steps: Steps, steps_per_epoch: int, total: int) -> Rates:
         """Return the learning rate of each step.
 
         Parameters
@@ -35,9 +34,7 @@ class Schedule(Protocol):
 class Constant:
     """Keep eta."""
 
-    def rates(
-        self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int
-    ) -> Rates:
+    def rates(self, eta: float, steps: Steps, steps_per_epoch: int, total: int) -> Rates:
         """Return eta for every step."""
         return np.full(len(steps), eta)
 
@@ -49,9 +46,7 @@ class StepDecay:
     every: int
     factor: float
 
-    def rates(
-        self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int
-    ) -> Rates:
+    def rates(self, eta: float, steps: Steps, steps_per_epoch: int, total: int) -> Rates:
         """Return eta factor^floor(epoch / every)."""
         drops = steps // steps_per_epoch // self.every
         return np.asarray(eta * self.factor ** drops.astype(np.float64))
@@ -59,13 +54,11 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Fall from eta to ``minimum`` along half a cosine; Loshchilov and Hutter (2017), no restarts."""
+    """Fall from eta to ``minimum`` along half a cosine (Loshchilov and Hutter, 2017)."""
 
     minimum: float
 
-    def rates(
-        self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int
-    ) -> Rates:
+    def rates(self, eta: float, steps: Steps, steps_per_epoch: int, total: int) -> Rates:
         """Return minimum + (eta - minimum) (1 + cos(pi t / T)) / 2 at step t of T."""
         fall = (1.0 + np.cos(np.pi * (steps / total))) / 2.0
         return np.asarray(self.minimum + (eta - self.minimum) * fall)
@@ -78,9 +71,7 @@ class Cyclical:
     minimum: float
     half_cycle: int
 
-    def rates(
-        self, eta: float, steps: NDArray[np.int64], steps_per_epoch: int, total: int
-    ) -> Rates:
+    def rates(self, eta: float, steps: Steps, steps_per_epoch: int, total: int) -> Rates:
         """Return triangles between minimum and eta."""
         position = steps % (2 * self.half_cycle) / self.half_cycle  # 0 to 2
         rise = 1.0 - np.abs(position - 1.0)

@@ -68,8 +68,8 @@ def add_or_descend(
                 continue
             model = k // C
             decay = models.two_l2[model]
-            for j in range(m):
-                g[j] = g[j] * own_scale[j] * own_scale[j] + decay * W[j]
+            for j in range(m):  # dJ/dW by the scaled W
+                g[j] = decay * W[j] + g[j] * own_scale[j] * own_scale[j]
             V = W[:0]
             if len(models.velocity_W) > 0:
                 V = models.velocity_W[k, first:last]

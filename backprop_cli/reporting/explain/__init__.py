@@ -1,8 +1,8 @@
-"""One example's way through the computational graph: as text, JSON, Graphviz, and a page.
+"""Explains one example's gradient on the computational graph, as text, JSON, Graphviz or a page.
 
-`describe` runs the passes and says everything there is to say, once; `text`, `dot` and `html` only
-put it into form. The page is made of `diagram` (the graph, laid out by `layout`), `panels` (the
-steps) and `pictures`, with formulas set by `notation`.
+`describe` runs both passes and collects everything to be said in an `Explanation`; `text`, `dot`
+and `html` only format it. The page consists of `diagram` (the graph, laid out by `layout`),
+`panels` (the steps) and `pictures`. `notation` typesets the formulas, `words` has the sentences.
 """
 
 from backprop_cli.reporting.explain.describe import explain

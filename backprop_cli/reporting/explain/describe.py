@@ -1,14 +1,13 @@
-"""Runs the passes for one example and describes them, step by step, as plain values."""
+"""Runs both passes for one example and describes them, step by step, as plain values."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from backprop_cli.config import Config
 from backprop_cli.errors import DataError
 from backprop_cli.graph import (
+    OPERATIONS,
     BackwardPass,
     Edge,
     Graph,
@@ -30,21 +29,21 @@ from backprop_cli.reporting.explain.explanation import (
 )
 from backprop_cli.sources import Dataset
 
-_MOST_TANGENT_ENTRIES = 2_000_000  # 16 MB: forward mode runs on all coordinates up to here
+_MAX_TANGENT_ENTRIES = 2_000_000  # 16 MB; up to here forward mode runs on all coordinates
 _FEW_COORDINATES = 8
 
 
 def explain(config: Config, dataset: Dataset, index: int) -> Explanation:
-    """Describe the graph of one training example: both passes, and what they cost.
+    """Explain the gradient of one training example at the weights that training starts from.
 
     Parameters
     ----------
     config
-        Says the loss, the penalty, and where W starts.
+        Gives the loss, the penalty, and the initial weights.
     dataset
-        The config's data.
+        The data of the config.
     index
-        Number of the example in the training split, from 0.
+        The index of the example in the training split, from 0.
 
     Raises
     ------
@@ -59,26 +58,64 @@ def explain(config: Config, dataset: Dataset, index: int) -> Explanation:
         )
     rows = train.rows[index : index + 1]
     problem = make_problem(config, dataset, rows)
-    graph = problem.graph()
-    # A probability that underflows makes the loss infinite; that is said, not warned of.
+    example = Example(
+        index=index,
+        n_examples=len(train),
+        label=int(train.labels[rows[0]]),
+        class_names=dataset.class_names,
+        features=np.array(train.features[rows[0]]),
+        image_shape=dataset.image_shape,
+    )
+    return describe_graph(
+        problem.graph(),
+        example,
+        loss=problem.loss,
+        l2=problem.l2,
+        seed=config.training.seed,
+        loss_of_equal_scores=_loss_of_equal_scores(problem.graph()),
+    )
+
+
+def describe_graph(
+    graph: Graph,
+    example: Example,
+    *,
+    loss: str,
+    l2: float,
+    seed: int,
+    loss_of_equal_scores: float,
+) -> Explanation:
+    """Describe both passes through a classifier's graph of one example, and what they cost.
+
+    Parameters
+    ----------
+    graph
+        From `classifier_graph`, for one example and any loss. The forward pass is run here.
+    example
+        The example.
+    loss
+        The name of the loss.
+    l2
+        lambda.
+    seed
+        The seed of the weights.
+    loss_of_equal_scores
+        The loss when all scores are equal, for comparison.
+    """
+    # A probability that underflows makes the loss infinite. The result says so, not a warning.
     with np.errstate(all="ignore"):
         forward_pass(graph)
         backward = backward_pass(graph)
         backward_steps = tuple(_backward_step(graph, node, backward) for node in backward.order)
-        counts = {name: _forward_mode_count(graph, graph[name]) for name in problem.parameters}
+        counts = {node.name: _forward_mode_count(graph, node) for node in _parameters(graph)}
+    outcome = _outcome(graph, loss_of_equal_scores)
     return Explanation(
-        example=Example(
-            index=index,
-            n_examples=len(train),
-            label=int(train.labels[rows[0]]),
-            class_names=dataset.class_names,
-            features=np.array(train.features[rows[0]]),
-            image_shape=dataset.image_shape,
-        ),
-        outcome=_outcome(graph, dataset.n_classes),
-        loss=problem.loss,
-        l2=problem.l2,
-        seed=config.training.seed,
+        example=example,
+        outcome=outcome,
+        meaning=words.meaning(example, outcome),
+        loss=loss,
+        l2=l2,
+        seed=seed,
         forward=tuple(_forward_step(node) for node in graph.topological_order()),
         backward=backward_steps,
         reverse_mode_products=backward.products,
@@ -86,16 +123,24 @@ def explain(config: Config, dataset: Dataset, index: int) -> Explanation:
     )
 
 
-def _outcome(graph: Graph, C: int) -> Outcome:
-    scores = graph["t" if "t" in graph else "s"].value
-    softmax = "p" in graph
+def _loss_of_equal_scores(graph: Graph) -> float:
+    """Return the loss when the parameters, and therefore all scores, are zero."""
+    for parameter in _parameters(graph):
+        graph.set_value(parameter, np.zeros_like(parameter.value))
+    forward_pass(graph)
+    return float(_loss(graph).value)
+
+
+def _outcome(graph: Graph, loss_of_equal_scores: float) -> Outcome:
+    scores = _child(graph["s"], "two_scores") or graph["s"]
+    probabilities = _child(scores, "softmax")
     return Outcome(
-        predicted=int(np.argmax(scores)),
-        scores=scores,
-        probabilities=graph["p"].value if softmax else None,
-        loss=float(graph["l"].value),
+        predicted=int(np.argmax(scores.value)),
+        scores=scores.value,
+        probabilities=None if probabilities is None else probabilities.value,
+        loss=float(_loss(graph).value),
         cost=float(graph.result.value),
-        loss_of_equal_scores=math.log(C) if softmax else C - 1.0,
+        loss_of_equal_scores=loss_of_equal_scores,
     )
 
 
@@ -142,20 +187,37 @@ def _edge_jacobian(edge: Edge, backward: BackwardPass) -> EdgeJacobian:
 
 
 def _simplified(graph: Graph, node: Node) -> str:
-    """Return the lecture's short form of a gradient, where it has one."""
-    if node.kind == "parameter" and node.value.ndim == 2:
-        penalty = " + 2 lambda W" if "r" in graph else ""
-        return f"gᵀ xᵀ{penalty}, g = ∂{graph.result.name}/∂z"
-    if any(child.name == "p" for child in node.children):
-        weight = "v_1 " if "v" in graph else ""
-        return f"−{weight}(y − p)ᵀ"
+    """Return the lecture's short form of a gradient, or "" if it has none."""
+    if z := _child(node, "matrix_vector"):
+        W, x = z.parents
+        if node is W:
+            penalty = f" + 2 lambda {W.name}" if _child(W, "sum_of_squares") else ""
+            return f"gᵀ {x.name}ᵀ{penalty}, g = ∂{graph.result.name}/∂{z.name}"
+    if (p := _child(node, "softmax")) and (loss := _child(p, "cross_entropy")):
+        mean = _child(loss, "weighted_mean")
+        weight = f"{mean.parents[0].name}_1 " if mean else ""
+        return f"−{weight}({loss.parents[1].name} − {p.name})ᵀ"
     return ""
 
 
+def _child(node: Node, operation: str) -> Node | None:
+    """Return the child that an operation of the table computes from the node, if there is one."""
+    return next((c for c in node.children if c.operation is OPERATIONS[operation]), None)
+
+
+def _loss(graph: Graph) -> Node:
+    """Return the loss of the example: the only node that is computed from the target."""
+    return graph["y"].children[0]
+
+
+def _parameters(graph: Graph) -> list[Node]:
+    return [node for node in graph.topological_order() if node.kind == "parameter"]
+
+
 def _forward_mode_count(graph: Graph, parameter: Node) -> ForwardModeCount:
-    """Run forward mode on all coordinates of a parameter, or on a few if they are too many."""
+    """Run forward mode on all coordinates of a parameter, or on a few if there are too many."""
     size = parameter.size
     longest = max(node.size for node in graph.topological_order() if node.kind == "computed")
-    measured = size if size * longest <= _MOST_TANGENT_ENTRIES else min(_FEW_COORDINATES, size)
+    measured = size if size * longest <= _MAX_TANGENT_ENTRIES else min(_FEW_COORDINATES, size)
     products = forward_mode(graph, parameter, range(measured)).products
     return ForwardModeCount(size, measured, products // measured * size)

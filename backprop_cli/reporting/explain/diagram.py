@@ -1,4 +1,4 @@
-"""The drawing of the graph: inline SVG, on the grid of `layout`."""
+"""The graph as inline SVG, on the grid of `layout`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from backprop_cli.reporting.explain.explanation import EdgeJacobian, Explanation
 from backprop_cli.reporting.explain.layout import Place, places
 from backprop_cli.reporting.explain.notation import plain, shape_text
 
-_ROW = 124  # from one node's centre to the next below
+_ROW = 124  # distance of two rows
 _HALF_HEIGHT = 30  # of a node
 _MARGIN = 8
-_DIGIT = 7.6  # the width of a character of a shape
+# The width of one character, by the font sizes of the style sheet.
+_SHAPE_CHARACTER = 7.6
+_NAME_CHARACTER = 14
+_SYMBOL_CHARACTER = 9
 _ROUND = {"input": 3, "parameter": 3, "computed": 28}
 
 
 def to_svg(explanation: Explanation, vectors: Collection[str]) -> str:
-    """Return the graph as an SVG element, whose parts the page's script can mark.
+    """Return the graph as an SVG element, whose parts the script of the page can mark.
 
     A node is ``<g class="node" data-node="z">``, an edge ``<g class="edge" data-edge="z-W">``.
     """
@@ -25,17 +28,24 @@ def to_svg(explanation: Explanation, vectors: Collection[str]) -> str:
 
 
 class _Diagram:
-    """Nodes and columns as wide as the longest shapes that must fit in and between them."""
+    """Nodes and columns as wide as the longest texts that must fit in and between them."""
 
     def __init__(self, explanation: Explanation, vectors: Collection[str]) -> None:
         self._steps = explanation.forward
         self._edges = [edge for step in explanation.backward for edge in step.jacobians]
         self._places = places(explanation.forward)
         self._vectors = vectors
-        in_nodes = max(len(shape_text(step.value.shape)) for step in self._steps)
-        between = max(len(shape_text(edge.shape)) for edge in self._edges if self._neighbours(edge))
-        self._half_width = max(44, round(in_nodes * _DIGIT / 2 + 6))
-        self._column = 2 * self._half_width + max(56, round(between * _DIGIT + 12))
+        shape = max(len(shape_text(step.value.shape)) for step in self._steps)
+        name = max(len(plain(step.name)) for step in self._steps)
+        self._half_width = max(
+            44, round(shape * _SHAPE_CHARACTER / 2 + 6), round(name * _NAME_CHARACTER / 2 + 6)
+        )
+        between = [edge for edge in self._edges if self._neighbours(edge)]
+        shape = max(len(shape_text(edge.shape)) for edge in between)
+        symbol = max(len(plain(edge.symbol)) for edge in between)
+        self._column = 2 * self._half_width + max(
+            56, round(shape * _SHAPE_CHARACTER + 12), round(symbol * _SYMBOL_CHARACTER + 11)
+        )
 
     def svg(self) -> str:
         cells = self._places.values()
@@ -77,17 +87,17 @@ class _Diagram:
         )
 
     def _edge(self, edge: EdgeJacobian) -> str:
-        """Return a straight line from parent to child, with the Jacobian's name and shape."""
+        """Return a straight line from parent to child, with symbol and shape of the Jacobian."""
         start, end = self._places[edge.parent], self._places[edge.child]
         x1, y1, x2, y2 = self._x(start.column), _y(start.row), self._x(end.column), _y(end.row)
         if start.row == end.row:
             x1, x2 = x1 + self._half_width + 3, x2 - self._half_width - 3
-            # Above and below the line, in its middle.
+            # Symbol above and shape below the middle of the line.
             x, name_y, shape_y, anchor = (x1 + x2) // 2, y1 - 9, y1 + 18, "middle"
         else:
             down = 1 if y1 < y2 else -1
             y1, y2 = y1 + down * (_HALF_HEIGHT + 3), y2 - down * (_HALF_HEIGHT + 3)
-            # Beside the line, near the child: there no other node is in the way.
+            # Beside the line and near the child, where no other node is in the way.
             middle = y2 - down * (_ROW // 2 - _HALF_HEIGHT)
             x, name_y, shape_y, anchor = x1 + 10, middle - 3, middle + 15, "start"
         symbol = f"∂{self._letter(edge.child)}/∂{self._letter(edge.parent)}"

@@ -13,7 +13,7 @@ _STYLES = {
 
 
 def to_dot(explanation: Explanation) -> str:
-    """Return a directed graph: nodes with their shapes, edges with their Jacobians."""
+    """Return a directed graph. Nodes have their shapes, edges their Jacobians."""
     lines = ["digraph backprop {", "  rankdir=LR;"]
     for step in explanation.forward:
         label = f"{plain(step.formula)}\n{shape_text(step.value.shape)}"
@@ -28,6 +28,6 @@ def to_dot(explanation: Explanation) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a DOT string; a line break in it is one in the label."""
+    """Return a quoted DOT string. Line breaks are kept in the label."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""What an explanation holds, as plain records, and what it is for JSON."""
+"""The content of an explanation: plain records, and a mapping for JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.reporting.explain import words
-
 Array = NDArray[np.float64]
 
 SHORT = 16
-"""A value of at most so many numbers is written out."""
+"""Values of at most this many numbers are written out in full."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +22,15 @@ class Example:
     Attributes
     ----------
     index, n_examples
-        Its number in the training split, from 0, and how many there are.
+        Its index in the training split, from 0, and the size of that split.
     label
-        The number of its true class.
+        The index of its true class.
     class_names
         C names.
     features
-        d numbers as the file has them, before standardization.
+        d numbers as stored in the file, before standardization.
     image_shape
-        (channels, height, width), or None where the features are no image.
+        (channels, height, width), or None if the features are not an image.
     """
 
     index: int
@@ -45,20 +43,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the forward pass comes to.
+    """The result of the forward pass.
 
     Attributes
     ----------
     predicted
-        The number of the class with the largest score.
+        The index of the class with the largest score.
     scores
-        C numbers; (-s/2, +s/2) for a classifier with one score s.
+        C numbers; (-s/2, +s/2) for a classifier with a single score s.
     probabilities
-        C numbers, or None for the SVM loss.
+        C numbers, or None if the loss does not compute any.
     loss, cost
-        l of this example; J with class weight and penalty, equal to l without them.
+        The loss of this example, and the cost: the loss with class weight and penalty.
     loss_of_equal_scores
-        What l would be if the classifier knew nothing.
+        The loss of a classifier that gives all classes the same score.
     """
 
     predicted: int
@@ -71,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ForwardStep:
-    """A node gets its value. ``words`` is a sentence about it."""
+    """A node gets its value. ``words`` is a sentence about the node."""
 
     name: str
     kind: str
@@ -92,32 +90,32 @@ class EdgeJacobian:
 
     @property
     def symbol(self) -> str:
-        """Its name: ``∂z/∂W``."""
+        """The Jacobian's symbol, such as ``∂z/∂W``."""
         return f"∂{self.child}/∂{self.parent}"
 
 
 @dataclass(frozen=True)
 class BackwardStep:
-    """A node gets its gradient, from its children; then come its Jacobians, for its parents.
+    """A node gets its gradient from its children, then its Jacobians for its parents.
 
     Attributes
     ----------
     name
         The node.
     chain_rule
-        ``∂J/∂s = ∂J/∂p ∂p/∂s``.
+        The gradient by the chain rule, such as ``∂J/∂s = ∂J/∂p ∂p/∂s``.
     terms
-        The Jacobian of each child by this node.
+        The Jacobian of each child with respect to this node.
     term_norms
-        The norm of each term, child's gradient times Jacobian.
+        The norm of each term of the chain rule: gradient of the child times Jacobian.
     simplified
-        What the chain rule comes to when it is multiplied out, or nothing.
+        The chain rule multiplied out, or "" if there is no short form.
     gradient
         1 x size of the node.
     value_shape
-        The shape of the node's value: that of the gradient of a parameter as training sees it.
+        The shape of the node's value, and of the gradient as training uses it.
     jacobians
-        The Jacobian of this node by each parent.
+        The Jacobian of this node with respect to each parent.
     words
         A sentence about the step.
     """
@@ -135,16 +133,16 @@ class BackwardStep:
 
 @dataclass(frozen=True)
 class ForwardModeCount:
-    """Multiplications that forward mode takes for one parameter.
+    """The multiplications that forward mode takes for one parameter.
 
     Attributes
     ----------
     coordinates
-        The parameter's size.
+        The size of the parameter.
     measured
-        On how many of them forward mode was run. All cost the same.
+        The number of coordinates on which forward mode was run. All cost the same.
     products
-        For all coordinates.
+        The multiplications for all coordinates.
     """
 
     coordinates: int
@@ -154,10 +152,14 @@ class ForwardModeCount:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that the text, the JSON object, the DOT file and the page say."""
+    """Everything that the text, the JSON object, the DOT file and the page say.
+
+    ``loss`` is the name of the loss, ``meaning`` the result in words.
+    """
 
     example: Example
     outcome: Outcome
+    meaning: str
     loss: str
     l2: float
     seed: int
@@ -173,16 +175,16 @@ class Explanation:
 
     @property
     def forward_mode_products(self) -> int:
-        """What forward mode takes for all parameters together."""
+        """The multiplications of forward mode for all parameters together."""
         return sum(count.products for count in self.forward_mode.values())
 
     @property
     def ratio(self) -> float:
-        """How many times as much forward mode takes."""
+        """How many times as many multiplications forward mode takes."""
         return self.forward_mode_products / self.reverse_mode_products
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain objects for JSON; numbers that are not finite become None."""
+        """Return plain objects for JSON. Numbers that are not finite become None."""
         example, outcome = self.example, self.outcome
         names = example.class_names
         p = outcome.probabilities
@@ -202,7 +204,7 @@ class Explanation:
                 "probabilities": None if p is None else _numbers(p),
                 "loss": _number(outcome.loss),
                 "cost": _number(outcome.cost),
-                "meaning": words.meaning(example, outcome),
+                "meaning": self.meaning,
             },
             "forward": [
                 {
@@ -253,7 +255,7 @@ def _jacobian_mapping(edge: EdgeJacobian) -> dict[str, Any]:
 
 
 def _figures(array: Array) -> dict[str, Any]:
-    """Return an array's shape and norm, and its content if it is short."""
+    """Return shape and norm of an array, and its entries if there are few."""
     figures: dict[str, Any] = {
         "shape": list(array.shape),
         "norm": _number(float(np.linalg.norm(array))),

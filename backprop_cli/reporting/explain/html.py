@@ -1,4 +1,4 @@
-"""An explanation as one page that needs nothing else: no network, and no script to be read."""
+"""An explanation as one self-contained page: no network, and readable without scripts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from backprop_cli.reporting.explain import pictures, words
+from backprop_cli.reporting.explain import pictures
 from backprop_cli.reporting.explain.diagram import to_svg
 from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.notation import counted, plain
 from backprop_cli.reporting.explain.panels import Panels
 
-_NAMED_IN_FORMULAS = frozenset("ag")  # vectors that are no nodes
+_LOCAL_VECTORS = frozenset("ag")  # vectors that formulas define on the spot
 
 
 def to_html(explanation: Explanation) -> str:
     """Return the page."""
-    vectors = _NAMED_IN_FORMULAS.union(
-        step.name for step in explanation.forward if step.value.ndim == 1
-    )
+    nodes = {step.name: step.value for step in explanation.forward}
+    vectors = frozenset(name for name, value in nodes.items() if value.ndim == 1)
+    vectors |= _LOCAL_VECTORS - nodes.keys()
     example = explanation.example
     penalty = f", l2 {explanation.l2:g}" if explanation.l2 else ""
     return Template(_resource("page.html")).substitute(
@@ -30,7 +30,7 @@ def to_html(explanation: Explanation) -> str:
         true_class=escape(example.class_names[example.label]),
         setting=escape(f"{explanation.loss}{penalty}"),
         seed=explanation.seed,
-        meaning=escape(words.meaning(example, explanation.outcome)),
+        meaning=escape(explanation.meaning),
         graph=to_svg(explanation, vectors),
         total=len(explanation.forward) + len(explanation.backward),
         steps=Panels(explanation, vectors).sections(),
@@ -63,7 +63,7 @@ def _products(explanation: Explanation) -> str:
         how = (
             ""
             if count.measured == count.coordinates
-            else f" (counted on {count.measured}, which all cost the same, and scaled)"
+            else f" (counted on {count.measured} and scaled, as all cost the same)"
         )
         rows.append(
             _row(

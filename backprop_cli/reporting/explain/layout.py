@@ -1,14 +1,14 @@
-"""Where the nodes of a classifier's graph stand: in columns and rows, every edge a straight line.
+"""The positions of a classifier's nodes: a grid on which every edge is a straight line.
 
-The middle row is the spine, the longest way to the result: z, s, p, l, J. Each other node stands
-above or below the first node of the spine that needs it.
+Row 1 is the spine, the longest chain of computed nodes to the result, such as z, s, p, l, J. Every
+other node stands above or below the first node of the spine that uses it.
 
     row 0    inputs               x           y   lambda
     row 1    the spine            z   s   p   l   J
     row 2    parameters               b
     row 3    the penalty          W               r
 
-Without a penalty W stands in row 2.
+Without a penalty, W stands in row 2.
 """
 
 from __future__ import annotations

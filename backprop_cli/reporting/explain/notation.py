@@ -6,67 +6,72 @@ import html
 import re
 from collections.abc import Collection
 
+_NAME = "[A-Za-zλ][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*"
 _TOKEN = re.compile(
-    r"∂(?P<above>\w)/∂(?P<below>\w)"
-    r"|(?P<ones>1)(?=ᵀ)"
-    r"|(?P<word>[a-z]{2,})"
-    r"|(?P<letter>[A-Za-zλ])(?:_(?P<index>\w))?(?P<indices>[ᵢⱼ]*)"
-    r"|(?P<power>ᵀ|²|⁻¹)"
+    r"(?P<sign>1(?=ᵀ)|ᵀ|²|⁻¹|&\w+;)"
+    rf"|∂(?P<above>{_NAME})/∂(?P<below>{_NAME})"
+    rf"|(?P<name>{_NAME})(?P<indices>[ᵢⱼ]*)"
 )
-_POWERS = {"ᵀ": "T", "²": "2", "⁻¹": "−1"}
+_SIGNS = {
+    "1": "<b>1</b>",  # the vector of ones
+    "ᵀ": "<sup>T</sup>",
+    "²": "<sup>2</sup>",
+    "⁻¹": "<sup>−1</sup>",
+}
 _INDICES = {"ᵢ": "i", "ⱼ": "j"}
 
 
 def plain(formula: str) -> str:
-    """Return a formula, or a sentence, as a terminal shows it."""
+    """Return a formula or a sentence as a terminal shows it."""
     return formula.replace("lambda", "λ")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape: ``10 × 3072``; 1 for a single number."""
+    """Return a shape as text, such as ``10 × 3072``. A single number is ``1``."""
     return " × ".join(map(str, shape)) or "1"
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a count with its noun: ``1 coordinate``, ``30,720 coordinates``."""
+    """Return a count with its noun, such as ``1 coordinate`` or ``30,720 coordinates``."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def typeset(formula: str, vectors: Collection[str], *, display: bool = False) -> str:
-    """Return a formula as HTML: vectors bold, other letters italic.
+    """Return a formula as HTML: vectors bold, other letters italic, words upright.
 
     Parameters
     ----------
     formula
-        As the graph writes it.
+        The formula, as the graph writes it.
     vectors
-        The names of its vectors.
+        The names of the vectors in it.
     display
         Set derivatives as tall fractions, for a formula that stands alone.
     """
 
-    def letter(name: str) -> str:
-        return f"<b>{name}</b>" if name in vectors else f"<i>{name}</i>"
+    def quantity(name: str) -> str:
+        if name in vectors:
+            return f"<b>{name}</b>"
+        letter, _, index = name.partition("_")
+        if index:  # an entry of a vector or of a matrix is a number
+            return f"<i>{letter}</i><sub><i>{index}</i></sub>"
+        return f"<i>{name}</i>" if len(name) == 1 else name
 
     def token(match: re.Match[str]) -> str:
         if match["above"]:
-            above, below = f"∂{letter(match['above'])}", f"∂{letter(match['below'])}"
+            above, below = f"∂{quantity(match['above'])}", f"∂{quantity(match['below'])}"
             if not display:
                 return f"{above}/{below}"
             return (
                 f'<span class="frac"><span>{above}</span><span class="hidden">/</span>'
                 f"<span>{below}</span></span>"
             )
-        if match["ones"]:
-            return "<b>1</b>"
-        if match["word"]:
-            return match["word"]
-        if match["power"]:
-            return f"<sup>{_POWERS[match['power']]}</sup>"
-        index = match["index"] or "".join(_INDICES[sign] for sign in match["indices"])
-        if index:  # an entry of a vector or of a matrix is a number
-            return f"<i>{match['letter']}</i><sub><i>{index}</i></sub>"
-        return letter(match["letter"])
+        if sign := match["sign"]:
+            return _SIGNS.get(sign, sign)
+        if match["indices"]:
+            index = "".join(_INDICES[sign] for sign in match["indices"])
+            return f"<i>{match['name']}</i><sub><i>{index}</i></sub>"
+        return quantity(match["name"])
 
     text = plain(formula)
     body = _TOKEN.sub(token, html.escape(text, quote=False))

@@ -1,4 +1,4 @@
-"""The steps of the page, one section each: formula, sentence, value or gradient."""
+"""The steps of the page. Each is a section with formula, sentence, and value or gradient."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from backprop_cli.reporting.explain.explanation import (
 )
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
 
-_MOST_BARS = 20
-_FEW_PICTURES = 20  # up to here they are large
-_MOST_PICTURES = 100
-_WITHIN_COLOURS = 0.98  # of an image's pixels; a few large ones would leave the others pale
+_MAX_BARS = 20
+_MAX_LARGE_PICTURES = 20  # more pictures than this are shown small
+_MAX_PICTURES = 100
+# The share of an image's pixels within the range of colours. If the range reached the few largest
+# ones, all others would be pale.
+_WITHIN_COLOURS = 0.98
 
 
 class Panels:
-    """Makes the sections of one explanation.
+    """Writes the sections of one explanation.
 
     Parameters
     ----------
     explanation
-        What to show.
+        The explanation.
     vectors
-        The names of its vectors, for the typesetting.
+        The names of its vectors, for typesetting.
     """
 
     def __init__(self, explanation: Explanation, vectors: frozenset[str]) -> None:
@@ -41,7 +43,7 @@ class Panels:
         self._total = len(explanation.forward) + len(explanation.backward)
 
     def sections(self) -> str:
-        """Return all steps in order."""
+        """Return the sections of all steps, in order."""
         forward, backward = self._explanation.forward, self._explanation.backward
         return "\n".join(
             [self._forward(number, step) for number, step in enumerate(forward, 1)]
@@ -53,16 +55,19 @@ class Panels:
 
     def _forward(self, number: int, step: ForwardStep) -> str:
         edges = " ".join(f"{step.name}-{parent}" for parent in step.parents)
+        attributes = f'data-phase="forward" data-edges="{escape(edges)}"'
         content = [
             f"<p>{_sentence(step.words)}</p>",
             f"<h3>Value <small>{step.kind}, {_shape(step.value.shape)}</small></h3>",
             self._value(step.name, step.value, "value"),
         ]
-        return self._section(
-            number, "forward", step.name, step.formula, step.words, edges, "", content
-        )
+        return self._section(number, step, step.formula, attributes, content)
 
     def _backward(self, number: int, step: BackwardStep) -> str:
+        attributes = (
+            f'data-phase="backward" data-edges="{_edge_names(step.terms)}" '
+            f'data-jacobians="{_edge_names(step.jacobians)}"'
+        )
         content = []
         if step.simplified:
             content.append(f'<p class="simplified">= {self._math(step.simplified)}</p>')
@@ -78,34 +83,22 @@ class Panels:
         ]
         if step.jacobians:
             content.append(self._jacobians("Next, its own Jacobians", step.jacobians))
-        return self._section(
-            number,
-            "backward",
-            step.name,
-            step.chain_rule,
-            step.words,
-            _edge_names(step.terms),
-            _edge_names(step.jacobians),
-            content,
-        )
+        return self._section(number, step, step.chain_rule, attributes, content)
 
     def _section(
         self,
         number: int,
-        phase: str,
-        name: str,
+        step: ForwardStep | BackwardStep,
         formula: str,
-        sentence: str,
-        edges: str,
-        jacobians: str,
+        attributes: str,
         content: list[str],
     ) -> str:
-        spoken = f"Step {number} of {self._total}, {phase} pass: {plain(formula)}. {sentence}"
+        phase = "forward" if isinstance(step, ForwardStep) else "backward"
+        spoken = f"Step {number} of {self._total}, {phase} pass: {plain(formula)}. {step.words}"
         return "\n".join(
             [
-                f'<section class="step {phase}" id="step-{number}" data-phase="{phase}" '
-                f'data-node="{escape(name)}" data-edges="{escape(edges)}" '
-                f'data-jacobians="{escape(jacobians)}" data-spoken="{_sentence(spoken)}" '
+                f'<section class="step {phase}" id="step-{number}" {attributes} '
+                f'data-node="{escape(step.name)}" data-spoken="{_sentence(spoken)}" '
                 f'aria-labelledby="title-{number}">',
                 f'<p class="phase">{phase.capitalize()} pass '
                 f"<span>step {number} of {self._total}</span></p>",
@@ -127,7 +120,7 @@ class Panels:
         return f'<h3>{title}</h3>\n<table class="jacobians">{"".join(rows)}</table>'
 
     def _value(self, name: str, values: Array, what: str) -> str:
-        """Return a node's value or gradient, in the shape of the value."""
+        """Return the value or the gradient of a node, in the shape of the value."""
         if values.size == 1:
             return f'<p class="number">{_number(float(values.item()))}</p>'
         if values.ndim == 2:
@@ -137,35 +130,37 @@ class Panels:
         return self._bars(values)
 
     def _bars(self, values: Array) -> str:
-        """Return one number a class as bars; of many classes those that matter."""
-        names, label = self._example.class_names, self._example.label
-        predicted = self._explanation.outcome.predicted
+        """Return one bar per class or, for another vector, per entry. Of many, the main ones."""
+        names = self._example.class_names
+        marks = {"true": self._example.label, "predicted": self._explanation.outcome.predicted}
+        what = "classes: the true one, the predicted one, the largest"
+        if len(values) != len(names):
+            names, marks = tuple(f"entry {k}" for k in range(len(values))), {}
+            what = "entries: the largest"
         shown = np.arange(len(values))
-        if len(shown) > _MOST_BARS:
-            largest = np.argsort(-np.abs(values), kind="stable")[: _MOST_BARS - 2]
-            shown = np.unique([*largest, label, predicted])
+        if len(shown) > _MAX_BARS:
+            largest = np.argsort(-np.abs(values), kind="stable")[: _MAX_BARS - 2]
+            shown = np.unique([*largest, *marks.values()])
         finite = np.abs(values[np.isfinite(values)])
         limit = float(finite.max(initial=0.0)) or 1.0
         has_negative = bool((values < 0).any())
         rows = []
         for k in shown:
-            marks = [("true", k == label), ("predicted", k == predicted)]
-            tags = "".join(f" <em>{mark}</em>" for mark, holds in marks if holds)
+            tags = "".join(f" <em>{mark}</em>" for mark, marked in marks.items() if k == marked)
             rows.append(
                 f'<tr><th scope="row"><span>{escape(names[k])}</span>{tags}</th>'
                 f"<td>{_number(float(values[k]))}</td>"
                 f'<td class="track">{_bar(float(values[k]), limit, has_negative)}</td></tr>'
             )
         note = (
-            f'<p class="note">{len(shown)} of {len(values)} classes: the true one, the predicted '
-            f"one, the largest. All: {_summary(values)}</p>"
+            f'<p class="note">{len(shown)} of {len(values)} {what}. All: {_summary(values)}</p>'
             if len(shown) < len(values)
             else ""
         )
         return f'<table class="bars">{"".join(rows)}</table>{note}'
 
     def _features(self, values: Array, what: str) -> str:
-        """Return one number a feature: a picture, or a strip."""
+        """Return one number per feature, as a picture or a strip."""
         example = self._example
         if what == "value" and example.image_shape is not None:
             uri = pictures.photograph(example.features, example.image_shape)
@@ -178,18 +173,19 @@ class Panels:
         return self._rows("x", values[None], what)
 
     def _rows(self, name: str, matrix: Array, what: str) -> str:
-        """Return one number a feature for each row of a matrix: pictures, or strips."""
-        image_shape, names = self._example.image_shape, self._example.class_names
+        """Return the rows of a matrix as strips, or as pictures if they have the size of one."""
+        image_shape, names = self._image_shape(matrix), self._example.class_names
+        per_class = len(matrix) == len(names)
         shown = np.arange(len(matrix))
-        if len(shown) > _MOST_PICTURES:
+        if len(shown) > _MAX_PICTURES:
             norms = np.linalg.norm(matrix, axis=1)
-            largest = np.argsort(-norms, kind="stable")[: _MOST_PICTURES - 1]
-            shown = np.unique([*largest, self._example.label])
+            largest = np.argsort(-norms, kind="stable")[: _MAX_PICTURES - 1]
+            shown = np.unique([*largest, self._example.label] if per_class else largest)
         images = matrix[shown].reshape(len(shown), *(image_shape or (1, 1, -1))).mean(axis=1)
         limit = _common_limit(images)
         figures = []
         for k, image in zip(shown, images, strict=True):
-            caption = names[k] if len(matrix) == len(names) else ""
+            caption = names[k] if per_class else ""
             alt = f"{what} of {plain(name)}" + (f", {caption}" if caption else "")
             figures.append(
                 f'<figure><img src="{pictures.signed(image, limit)}" alt="{escape(alt)}">'
@@ -197,7 +193,7 @@ class Panels:
                 + "</figure>"
             )
         kind = "pictures" if image_shape else "strips"
-        many = " many" if len(shown) > _FEW_PICTURES else ""
+        many = " many" if len(shown) > _MAX_LARGE_PICTURES else ""
         return (
             f'<p class="legend"><span>{_number(-limit)}</span>'
             f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
@@ -206,23 +202,29 @@ class Panels:
             f'<p class="note">{self._about_rows(matrix, len(shown))}</p>'
         )
 
+    def _image_shape(self, matrix: Array) -> tuple[int, int, int] | None:
+        """Return the shape of the image that each row is, or None if it is not one."""
+        has_features = matrix.shape[1] == self._example.features.size
+        return self._example.image_shape if has_features else None
+
     def _about_rows(self, matrix: Array, n_shown: int) -> str:
-        image_shape = self._example.image_shape
-        each = "pixel" if image_shape else "feature"
+        image_shape = self._image_shape(matrix)
+        per_class = len(matrix) == len(self._example.class_names)
         about = []
         if len(matrix) > 1:
-            about.append(f"A row a class, a colour a {each}, one scale for all.")
-        else:
-            about.append(f"A colour a {each}.")
+            picture, row = "picture" if image_shape else "strip", "class" if per_class else "row"
+            about.append(f"One {picture} per {row}, with the same scale for all.")
+        about.append(f"One colour per {'pixel' if image_shape else 'number'}.")
         if n_shown < len(matrix):
-            about.append(f"{n_shown} of {len(matrix)} rows: the largest, and the true class.")
+            which = "the largest and that of the true class" if per_class else "the largest"
+            about.append(f"{n_shown} of {len(matrix)} rows: {which}.")
         if image_shape and image_shape[0] > 1:
             about.append(f"Mean over the {image_shape[0]} channels.")
         return " ".join([*about, f"All: {_summary(matrix)}"])
 
 
 def _edge_names(edges: Sequence[EdgeJacobian]) -> str:
-    return " ".join(f"{edge.child}-{edge.parent}" for edge in edges)
+    return escape(" ".join(f"{edge.child}-{edge.parent}" for edge in edges))
 
 
 def _norms(step: BackwardStep) -> str:
@@ -233,13 +235,13 @@ def _norms(step: BackwardStep) -> str:
 
 
 def _common_limit(images: Array) -> float:
-    """Return where the colours end: few pixels of any image lie beyond."""
+    """Return the end of the range of colours, beyond which few pixels of any image lie."""
     sizes = np.abs(np.where(np.isfinite(images), images, 0.0)).reshape(len(images), -1)
     return float(np.quantile(sizes, _WITHIN_COLOURS, axis=1).max())
 
 
 def _bar(value: float, limit: float, has_negative: bool) -> str:
-    """Return a bar from 0, which lies in the middle if there are negative numbers."""
+    """Return a bar from 0. Zero is in the middle if any number is negative, else on the left."""
     if not np.isfinite(value):
         return ""
     zero, full = (50.0, 50.0) if has_negative else (0.0, 100.0)

@@ -1,4 +1,4 @@
-"""Small pictures as PNG data, made with the standard library: photographs and signed values."""
+"""Small pictures as PNG data: photographs and signed values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from backprop_cli.reporting.explain.explanation import Array
 
-# Blue for negative, near white for 0, orange for positive: told apart by every kind of eye.
-# The pale range is short, so that small values show beside large ones.
+# Blue for negative, nearly white for 0, orange for positive: safe for colour-blind readers.
+# The pale range is short, so that small values remain visible beside large ones.
 _STOPS = {
     -1.0: (31, 95, 168),
     -0.3: (146, 191, 224),
@@ -21,9 +21,9 @@ _STOPS = {
     0.3: (247, 178, 122),
     1.0: (196, 81, 12),
 }
-_LEVELS = 255  # an odd number, so that 0 has a colour of its own
-_MOST_PIXELS = 64  # a side; of a larger picture every k-th pixel is shown
-_LONGEST_STRIP = 1024
+_LEVELS = 255  # odd, so that 0 has a colour of its own
+_MAX_PIXELS = 64  # per side; of a larger picture, only every k-th pixel is shown
+_MAX_STRIP_LENGTH = 1024
 
 LEGEND = ", ".join(f"rgb{colour} {50 + 50 * place:g}%" for place, colour in _STOPS.items())
 """The colours from negative to positive, for a CSS gradient."""
@@ -35,9 +35,11 @@ def photograph(features: NDArray[Any], image_shape: tuple[int, int, int]) -> str
     Parameters
     ----------
     features
-        d numbers, channel planes. Unless they are bytes, they are stretched to black and white.
+        d numbers, one channel after the other. Unless they are bytes, they are scaled so that the
+        smallest is black and the largest white.
     image_shape
-        (channels, height, width). Three channels are colours; of any other number the mean.
+        (channels, height, width). Three channels are red, green and blue; otherwise their mean is
+        shown in grey.
     """
     planes = _thinned(features.reshape(image_shape)).astype(np.float64)
     if len(planes) != 3:
@@ -50,7 +52,7 @@ def photograph(features: NDArray[Any], image_shape: tuple[int, int, int]) -> str
 
 
 def signed(values: Array, limit: float) -> str:
-    """Return signed numbers, height x width, as a data URI: from -limit blue to limit orange."""
+    """Return a height x width picture as a data URI: from blue, -limit, to orange, limit."""
     values = _thinned(values)
     scaled = np.nan_to_num(values / limit if limit else values, posinf=1.0, neginf=-1.0)
     half = _LEVELS // 2
@@ -63,9 +65,9 @@ def signed(values: Array, limit: float) -> str:
 
 
 def _thinned(image: NDArray[Any]) -> NDArray[Any]:
-    """Return every k-th pixel of a large image or strip, ... x height x width."""
+    """Return every k-th pixel of a large image or strip, (...) x height x width."""
     height, width = image.shape[-2:]
-    k = -(-max(height, width) // (_MOST_PIXELS if height > 1 else _LONGEST_STRIP))
+    k = -(-max(height, width) // (_MAX_PIXELS if height > 1 else _MAX_STRIP_LENGTH))
     return image[..., ::k, ::k]
 
 
@@ -73,7 +75,7 @@ def _png(pixels: NDArray[np.uint8], colour_type: int, palette: bytes = b"") -> b
     """Return a PNG file of 8-bit pixels, height x width (x 3)."""
     height, width = pixels.shape[:2]
     rows = pixels.reshape(height, -1)
-    unfiltered = np.hstack([np.zeros((height, 1), np.uint8), rows])  # each row: filter type 0
+    unfiltered = np.hstack([np.zeros((height, 1), np.uint8), rows])  # filter type 0 for each row
     header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     return b"".join(
         [
