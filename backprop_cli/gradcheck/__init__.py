@@ -1,5 +1,20 @@
-"""Second opinions on the gradient that training uses."""
+"""Second opinions on the engine that trains.
 
-from backprop_cli.gradcheck.compare import DERIVATIONS, Comparison, compare
+Read `compare` first: it runs the engine that a config trains with (`measured`) and holds its numbers
+against derivations that share no line with it: the lecture's loop (`by_example`), the computational
+graph (`by_graph`), differences (`numeric`) and the complex step.
+"""
 
-__all__ = ["DERIVATIONS", "Comparison", "compare"]
+from backprop_cli.gradcheck.compare import DERIVATIONS, Checked, compare, reference
+from backprop_cli.gradcheck.comparison import Comparison
+from backprop_cli.gradcheck.problem import Problem, make_problem
+
+__all__ = [
+    "DERIVATIONS",
+    "Checked",
+    "Comparison",
+    "Problem",
+    "compare",
+    "make_problem",
+    "reference",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem, Vector
 
 
 def loop_over_examples(
@@ -19,7 +19,7 @@ def loop_over_examples(
     W, b, n = problem.W, problem.b, len(problem.rows)
     dW, db = np.zeros_like(W), np.zeros_like(b)
     for x, y, v in zip(problem.rows, problem.Y.T, problem.example_weights, strict=True):
-        g = v * _g(W @ x + b, y, problem.loss)
+        g = v * _g(problem, W @ x + b, y)
         db += g
         dW += np.outer(g, x)
     dW, db = dW / n + 2 * problem.l2 * W, db / n
@@ -27,16 +27,9 @@ def loop_over_examples(
     return gradient.reshape(-1)[coordinates], np.zeros(len(coordinates))
 
 
-def _g(s: Vector, y: Vector, loss: str) -> Vector:
+def _g(problem: Problem, s: Vector, y: Vector) -> Vector:
     """Return dl/ds; for a single score s, which stands for (-s/2, +s/2), one number."""
-    if len(s) == 1:
-        pair = _g(np.array([-s[0] / 2, s[0] / 2]), y, loss)
-        return np.array([(pair[1] - pair[0]) / 2])
-    if loss == "softmax_cross_entropy":
-        p = np.exp(s - s.max())
-        p /= p.sum()
-        return np.asarray(-(y - p))
-    true = int(np.argmax(y))
-    g = np.array([float(j != true and s[j] - s[true] + 1 > 0) for j in range(len(s))])
-    g[true] = -g.sum()
-    return g
+    if len(s) > 1:
+        return problem.loss.by_example(s, y)[1]
+    pair = problem.loss.by_example(np.array([-s[0] / 2, s[0] / 2]), y)[1]
+    return np.array([(pair[1] - pair[0]) / 2])

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
-from backprop_cli.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem, Vector
 
 _COLUMNS = 500  # coordinates that forward mode carries along at once
 
 
-def graph_of(problem: Problem) -> Graph:
+def evaluated_graph(problem: Problem) -> Graph:
     """Return the graph of a problem's cost, after its forward pass."""
     graph = problem.graph()
     with np.errstate(invalid="ignore"):
@@ -23,7 +23,7 @@ def graph_backward(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
 ) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k by the backward pass."""
-    graph = graph_of(problem)
+    graph = evaluated_graph(problem)
     with np.errstate(invalid="ignore"):
         gradient = backward_pass(graph).gradients[graph[parameter]]
     return np.asarray(gradient[0, coordinates]), _underflowed(graph, coordinates)
@@ -33,7 +33,7 @@ def graph_forward(
     problem: Problem, parameter: str, coordinates: NDArray[np.intp]
 ) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k by forward mode, a few columns at a time."""
-    graph = graph_of(problem)
+    graph = evaluated_graph(problem)
     pieces = []
     with np.errstate(invalid="ignore"):
         for first in range(0, len(coordinates), _COLUMNS):

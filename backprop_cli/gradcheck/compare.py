@@ -1,24 +1,24 @@
-"""Compares derivations of one gradient, coordinate by coordinate."""
+"""Holds the engine that a config trains with against derivations of its own numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.fit import prepare
 from backprop_cli.gradcheck.by_example import loop_over_examples
-from backprop_cli.gradcheck.by_graph import graph_backward, graph_forward
+from backprop_cli.gradcheck.by_graph import evaluated_graph, graph_backward, graph_forward
+from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Quantity, floor_of
 from backprop_cli.gradcheck.complex_step import complex_step
+from backprop_cli.gradcheck.measured import Measured, measure
 from backprop_cli.gradcheck.numeric import centred_differences
-from backprop_cli.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem, Vector, make_problem
+from backprop_cli.plan import Batches
 from backprop_cli.rng import Stream, generator
-
-# Coordinates this much smaller than the gradient's largest are compared in units of that: what
-# rounding leaves of a difference quotient says nothing on their last digits.
-_FLOOR, _ABSOLUTE_FLOOR = 1e-4, 1e-9
+from backprop_cli.solvers.descent import Descent
 
 
 @dataclass(frozen=True)
@@ -31,113 +31,161 @@ class Derivation:
         Returns the derivatives at some coordinates of one parameter, and how far each may be off
         for reasons of this way alone: infinity where it says nothing.
     tolerance
-        The largest relative error that counts as agreement; right gradients stay far below it.
-        A coordinate that may be off by more is set apart.
-    analytic
-        Whether it takes a cost without kinks.
+        The largest relative error that counts as agreement, for an engine that computes in
+        float64.
+    complete
+        Whether all coordinates cost no more than one, so that all are compared.
+    smooth
+        Whether it takes a smooth loss.
     """
 
     derive: Callable[[Problem, str, NDArray[np.intp]], tuple[Vector, Vector]]
     tolerance: float
-    analytic: bool = False
+    complete: bool = False
+    smooth: bool = False
 
 
 DERIVATIONS = {
-    "loop over examples": Derivation(loop_over_examples, 1e-9),
-    "graph, backward pass": Derivation(graph_backward, 1e-9),
+    "loop over examples": Derivation(loop_over_examples, 1e-9, complete=True),
+    "graph, backward pass": Derivation(graph_backward, 1e-9, complete=True),
     "graph, forward mode": Derivation(graph_forward, 1e-9),
     "centred differences": Derivation(centred_differences, 1e-6),
-    "complex step": Derivation(complex_step, 1e-9, analytic=True),
+    "complex step": Derivation(complex_step, 1e-9, smooth=True),
 }
-"""The second opinions on the batch engine's gradient, by name."""
+"""The second opinions on an engine's gradient, by name."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One derivation against the batch engine, for one parameter.
+class Checked:
+    """What is compared: an engine, and the mini-batch it is compared on.
 
     Attributes
     ----------
-    cost
-        L, the data term alone, or J.
-    parameter
-        W or b.
-    derivation
-        A name of `DERIVATIONS`.
-    tolerance
-        Of the derivation.
-    checked, apart
-        Coordinates compared, and those set apart: a kink is near, a probability underflows, or
-        rounding leaves too few digits of a difference.
-    relative_error
-        The largest: |a - n| / max(|a| + |n|, floor); 0 where nothing was compared.
-    worst
-        Index of that coordinate within the parameter; None where nothing was compared.
-    engine_value, other_value
-        The derivative there, by the engine and by the derivation.
+    engine
+        The engine and its number type.
+    n_examples
+        The size of the mini-batch.
+    left_out
+        Examples that are too close to a kink for this number type.
     """
 
-    cost: str
-    parameter: str
-    derivation: str
-    tolerance: float
-    checked: int
-    apart: int
-    relative_error: float
-    worst: tuple[int, ...] | None
-    engine_value: float
-    other_value: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the largest relative error is within the tolerance (NaN is not)."""
-        return self.relative_error <= self.tolerance
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the comparison as plain Python objects."""
-        return {**self.__dict__, "agrees": self.agrees}
+    engine: str
+    n_examples: int
+    left_out: int
 
 
-def compare(problem: Problem, samples: int | None, seed: int) -> Iterator[Comparison]:
-    """Compare every derivation for every parameter, first the data term, then the whole cost.
+def compare(
+    descent: Descent, samples: int | None, seed: int
+) -> Iterator[Checked | Comparison]:
+    """Compare an engine with every derivation: L, its gradient, that of J, a step of descent.
 
     Parameters
     ----------
-    problem
-        The cost, and the point.
+    descent
+        Training before its first step. What is checked is its engine, on its first mini-batch, at
+        its weights, through its standardization, its gathering and its update.
     samples
-        How many coordinates of each parameter, drawn with ``seed``; None: all.
+        How many coordinates of each parameter, drawn with ``seed``, where a derivation pays for
+        each of them; None: all.
+
+    Yields
+    ------
+    Checked, then Comparison
     """
-    costs = {"L": problem.without_penalty()}
+    name = f"{descent.engine_name}, {descent.settings.dtype}"
+    precision = PRECISIONS[descent.settings.dtype]
+    batches = descent.plan.epoch(0).some(0, 1)
+    size = len(batches.block.rows)
+    batches = _without_kinks(descent, batches, precision.kink)
+    left = len(batches.block.rows)
+    yield Checked(name, left, size - left)
+    if not left:
+        return
+    problem = _problem(descent, batches)
+    measured = measure(descent, batches)
+    unmirrored = Batches(batches.block._replace(mirrored=None), batches.starts)
+    for derivation, of, value in (
+        ("graph, forward pass", problem, measured.loss),
+        ("definition", problem, measured.loss),
+        ("definition, evaluated", _problem(descent, unmirrored), measured.evaluated_loss),
+    ):
+        yield _value(name, precision.tolerance, derivation, of.without_penalty(), value)
+    costs = {"L": (problem.without_penalty(), measured.data_term)}
     if problem.l2 > 0:
-        costs["J"] = problem
-    for cost, part in costs.items():
-        gradients = engine_gradient(part)
-        largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
-        floor = max(_FLOOR * largest, _ABSOLUTE_FLOOR)
+        costs["J"] = (problem, measured.cost)
+    for cost, (part, gradients) in costs.items():
+        floor = floor_of(gradients, precision.floor)
         for index, (parameter, gradient) in enumerate(gradients.items()):
-            coordinates = _coordinates(gradient.size, samples, seed, index)
-            for name, derivation in DERIVATIONS.items():
-                if derivation.analytic and part.loss != "softmax_cross_entropy":
+            quantity = Quantity(name, cost, parameter, gradient, floor)
+            drawn = _coordinates(gradient.size, samples, seed, index)
+            for kind, derivation in DERIVATIONS.items():
+                if derivation.smooth and not part.loss.smooth:
                     continue
+                coordinates = np.arange(gradient.size) if derivation.complete else drawn
                 values, uncertainty = derivation.derive(part, parameter, coordinates)
-                least = derivation.tolerance * np.fmax(np.abs(values), floor)  # NaN is no excuse
-                apart = uncertainty > least
-                yield _compare_one(
-                    (cost, parameter, name, derivation.tolerance),
-                    gradient,
-                    coordinates[~apart],
-                    values[~apart],
-                    int(apart.sum()),
-                    floor,
-                )
+                tolerance = max(derivation.tolerance, precision.tolerance)
+                yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
+    yield from _step(name, problem, measured, precision.tolerance, precision.floor)
 
 
-def engine_gradient(problem: Problem) -> dict[str, Vector]:
-    """Return dJ/dW and dJ/db as the batch engine computes them, O x d and O."""
-    engine = problem.engine()
-    engine.loss_gradient(problem.rows, problem.Y[None], problem.example_weights)
-    return {"W": engine.dW[0].astype(np.float64), "b": engine.db[0].astype(np.float64)}
+def _problem(descent: Descent, batches: Batches) -> Problem:
+    state = descent.state
+    return make_problem(
+        descent.dataset,
+        descent.settings,
+        descent.standardization,
+        (state.W[0], state.b[0]),
+        batches.block,
+    )
+
+
+def _without_kinks(descent: Descent, batches: Batches, share: float) -> Batches:
+    """Leave out examples that rounding may put on the other side of a kink."""
+    problem = _problem(descent, batches)
+    if problem.loss.kinks is None:
+        return batches
+    scores = problem.scores()
+    reach = share * max(1.0, float(np.abs(scores).max()))
+    clear = (np.abs(problem.loss.kinks(scores, problem.Y)) > reach).all(axis=0)
+    block = batches.block
+    mirrored = None if block.mirrored is None else block.mirrored[clear]
+    rows = block.rows[clear]
+    return Batches(block._replace(rows=rows, mirrored=mirrored), np.array([0, len(rows)]))
+
+
+def _value(
+    name: str, tolerance: float, derivation: str, problem: Problem, value: float
+) -> Comparison:
+    """Compare a value of L."""
+    if derivation.startswith("graph"):
+        expected = float(evaluated_graph(problem).result.value)
+    else:
+        losses = problem.loss.values(problem.scores(), problem.Y)
+        expected = float(problem.example_weights @ losses) / len(losses)
+    uncertainty = np.full(1, 0.0 if np.isfinite(expected) else np.inf)
+    quantity = Quantity(name, "L", "L", np.array([value]), 1e-9)
+    return quantity.compare(
+        derivation, tolerance, np.arange(1), np.array([expected]), uncertainty
+    )
+
+
+def _step(
+    name: str, problem: Problem, measured: Measured, tolerance: float, share: float
+) -> Iterator[Comparison]:
+    """Compare what a step moved with the rule applied to the loop's gradient."""
+    gradient = {
+        parameter: loop_over_examples(problem, parameter, np.arange(array.size))[0].reshape(
+            array.shape
+        )
+        for parameter, array in problem.parameters.items()
+    }
+    expected = measured.step.expected(gradient)
+    floor = floor_of(expected, share)
+    for parameter, moved in measured.step.moved.items():
+        yield Quantity(name, "step", parameter, moved, floor).compare(
+            "update rule", tolerance, np.arange(moved.size), expected[parameter].reshape(-1),
+            np.zeros(moved.size),
+        )  # fmt: skip
 
 
 def _coordinates(size: int, samples: int | None, seed: int, index: int) -> NDArray[np.intp]:
@@ -147,25 +195,11 @@ def _coordinates(size: int, samples: int | None, seed: int, index: int) -> NDArr
     return np.sort(rng.choice(size, samples, replace=False))
 
 
-def _compare_one(
-    what: tuple[str, str, str, float],
-    gradient: Vector,
-    coordinates: NDArray[np.intp],
-    values: Vector,
-    apart: int,
-    floor: float,
-) -> Comparison:
-    if not len(coordinates):
-        return Comparison(*what, 0, apart, 0.0, None, 0.0, 0.0)
-    own = gradient.reshape(-1)[coordinates]
-    errors = np.abs(own - values) / np.maximum(np.abs(own) + np.abs(values), floor)
-    worst = int(np.argmax(errors))  # NaN counts as the largest
-    return Comparison(
-        *what,
-        checked=len(coordinates),
-        apart=apart,
-        relative_error=float(errors[worst]),
-        worst=tuple(int(i) for i in np.unravel_index(coordinates[worst], gradient.shape)),
-        engine_value=float(own[worst]),
-        other_value=float(values[worst]),
+def reference(descent: Descent) -> Descent | None:
+    """Return the same training by NumPy in float64; None if it is that already."""
+    if descent.settings.dtype == "float64" and descent.engine_name == "numpy":
+        return None
+    settings = replace(descent.settings, dtype="float64", engine="numpy")
+    return prepare(
+        descent.dataset, settings, descent.solver, standardization=descent.standardization
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.values import losses
-from backprop_cli.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem, Vector, class_scores
 
 _STEP = 1e-100  # nothing is subtracted, so that no step is too small
 
@@ -27,7 +26,7 @@ def complex_step(
         start, before = theta[at], S[row].copy()
         theta[at] = start + 1j * _STEP
         S[row] = W[row] @ X + b[row]
-        J = v @ losses(S, problem) + problem.l2 * (W[row] @ W[row])  # other rows of W are real
+        J = v @ problem.loss.values(class_scores(S), problem.Y) + problem.l2 * (W[row] @ W[row])  # other rows of W are real
         derivatives[k] = J.imag / _STEP
         theta[at], S[row] = start, before
     return derivatives, np.zeros(len(coordinates))

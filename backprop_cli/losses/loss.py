@@ -46,8 +46,8 @@ class Loss:
     takes_soft_targets : bool
         Whether y may be any probability vector; otherwise it must be one-hot.
     kinks : callable or None
-        ``kinks(S, Y)``: on which side of each kink every example lies, as an array of truth values;
-        None if the gradient has no jumps.
+        ``kinks(S, Y)``: how far each example is from each of its kinks, in units of the scores; the
+        sign says on which side. None if the gradient has no jumps.
     kernel : str or None
         The name of the loss in `backprop_cli.losses.kernels`; None if only NumPy has it.
     """
@@ -60,5 +60,5 @@ class Loss:
     graph: tuple[tuple[str, Any], ...]
     smooth: bool
     takes_soft_targets: bool
-    kinks: Callable[[Vector, Vector], NDArray[np.bool_]] | None = None
+    kinks: Callable[[Vector, Vector], Vector] | None = None
     kernel: str | None = None

@@ -58,9 +58,9 @@ def values(S: NDArray[Any], Y: Vector) -> NDArray[Any]:
     return np.asarray(np.maximum(0, _margins(S, Y)).sum(axis=0))
 
 
-def kinks(S: Vector, Y: Vector) -> NDArray[np.bool_]:
-    """Say which margins are violated, C x n."""
-    return _margins(S, Y) > 0
+def kinks(S: Vector, Y: Vector) -> Vector:
+    """Return s_j - s_y + 1 for all classes, C x n; 1 for the true class."""
+    return np.asarray(_margins(S, Y) + Y)
 
 
 def _margins(S: NDArray[Any], Y: Vector) -> NDArray[Any]:

@@ -1,0 +1,155 @@
+"""Comparing numbers of an engine with those of a derivation, coordinate by coordinate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How closely the numbers of an engine can be compared.
+
+    Attributes
+    ----------
+    tolerance
+        The largest relative error that counts as agreement; right numbers stay far below it.
+    floor
+        Coordinates smaller than this share of the largest are compared in units of it: what
+        rounding leaves of them says nothing about their last digits.
+    kink
+        Examples closer to a kink than this, in units of the largest score, are left out: rounding
+        may put them on its other side.
+    """
+
+    tolerance: float
+    floor: float
+    kink: float
+
+
+PRECISIONS = {"float32": Precision(1e-4, 5e-2, 1e-5), "float64": Precision(1e-9, 1e-4, 1e-13)}
+"""By the number type that an engine computes in."""
+
+_MIN_FLOOR = 1e-9
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One derivation against one engine, for one quantity.
+
+    Attributes
+    ----------
+    engine
+        The engine and its number type: ``compiled, float32``.
+    cost
+        L, the data term alone; J, the whole cost; or step, what one step of descent moves.
+    parameter
+        W or b; L where the value is compared.
+    derivation
+        What it is compared with.
+    tolerance
+        The largest relative error that counts as agreement.
+    checked, apart
+        Coordinates compared, and those set apart: a kink is near, a probability underflows, or
+        rounding leaves too few digits of a difference.
+    relative_error
+        The largest: |a - n| / max(|a| + |n|, floor); 0 where nothing was compared.
+    worst
+        Index of that coordinate within the parameter; None where nothing was compared.
+    engine_value, other_value
+        The engine's number there, and the derivation's.
+    """
+
+    engine: str
+    cost: str
+    parameter: str
+    derivation: str
+    tolerance: float
+    checked: int
+    apart: int
+    relative_error: float
+    worst: tuple[int, ...] | None
+    engine_value: float
+    other_value: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the largest relative error is within the tolerance (NaN is not)."""
+        return self.relative_error <= self.tolerance
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the comparison as plain Python objects."""
+        return {**self.__dict__, "agrees": self.agrees}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Numbers of an engine that are compared with those of several derivations.
+
+    Attributes
+    ----------
+    engine, cost, parameter
+        As in `Comparison`.
+    values
+        The engine's numbers, of any shape.
+    floor
+        Smaller numbers are compared in units of this one.
+    """
+
+    engine: str
+    cost: str
+    parameter: str
+    values: Vector
+    floor: float
+
+    def compare(
+        self,
+        derivation: str,
+        tolerance: float,
+        coordinates: NDArray[np.intp],
+        others: Vector,
+        uncertainty: Vector,
+    ) -> Comparison:
+        """Compare some coordinates.
+
+        Parameters
+        ----------
+        derivation, tolerance
+            As in `Comparison`.
+        coordinates
+            Positions in the flattened values.
+        others
+            The derivation's numbers there.
+        uncertainty
+            How far each of them may be off, for reasons of the derivation alone; a coordinate
+            that may be off by more than the tolerance is set apart.
+        """
+        acceptable = tolerance * np.fmax(np.abs(others), self.floor)  # NaN is no excuse
+        apart = uncertainty > acceptable
+        what = (self.engine, self.cost, self.parameter, derivation, tolerance)
+        coordinates, others = coordinates[~apart], others[~apart]
+        if not len(coordinates):
+            return Comparison(*what, 0, int(apart.sum()), 0.0, None, 0.0, 0.0)
+        own = self.values.reshape(-1)[coordinates]
+        errors = np.abs(own - others) / np.maximum(np.abs(own) + np.abs(others), self.floor)
+        worst = int(np.argmax(errors))  # NaN counts as the largest
+        return Comparison(
+            *what,
+            checked=len(coordinates),
+            apart=int(apart.sum()),
+            relative_error=float(errors[worst]),
+            worst=tuple(int(i) for i in np.unravel_index(coordinates[worst], self.values.shape)),
+            engine_value=float(own[worst]),
+            other_value=float(others[worst]),
+        )
+
+
+def floor_of(values: dict[str, Vector], share: float) -> float:
+    """Return a share of the largest of some numbers, but not nothing."""
+    largest = max(float(np.abs(array).max()) for array in values.values())
+    return max(share * largest, _MIN_FLOOR)

@@ -1,0 +1,124 @@
+"""What the engine under test says of a mini-batch: value, gradients, and a step of descent."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine import blas_threads
+from backprop_cli.losses import Array
+from backprop_cli.plan import Batches
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.sources import to_planes
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of descent, from a state with some velocity.
+
+    Attributes
+    ----------
+    moved
+        By how much W and b have moved, by name.
+    velocity
+        V before the step, by name; none without momentum.
+    rate, momentum
+        eta and rho.
+    nesterov
+        Whether the step looks ahead.
+    """
+
+    moved: dict[str, Vector]
+    velocity: dict[str, Vector]
+    rate: float
+    momentum: float
+    nesterov: bool
+
+    def expected(self, gradient: dict[str, Vector]) -> dict[str, Vector]:
+        """Return by how much W and b should have moved against a gradient.
+
+        V <- rho V + dJ/dW, then W moves by -eta V, or after Nesterov by -eta (dJ/dW + rho V).
+        """
+        expected = {}
+        for name, g in gradient.items():
+            V = self.momentum * self.velocity[name] + g if self.velocity else g
+            expected[name] = -self.rate * (g + self.momentum * V if self.nesterov else V)
+        return expected
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an engine computes, for the first model.
+
+    Attributes
+    ----------
+    loss, evaluated_loss
+        L as the step has it, and as an evaluation has it (without mirroring).
+    data_term, cost
+        dL/dW and dL/db, dJ/dW and dJ/db, by name.
+    step
+        One step of descent, as training makes it.
+    """
+
+    loss: float
+    evaluated_loss: float
+    data_term: dict[str, Vector]
+    cost: dict[str, Vector]
+    step: Step
+
+
+def measure(descent: Descent, batches: Batches) -> Measured:
+    """Run the engine of a training on one mini-batch, through all that training does with it."""
+    engine, state, objective = descent.engine, descent.state, descent.objective
+    block = batches.batch(0)
+    if not engine.prepare():
+        engine.wait()
+    with blas_threads(descent.threads), np.errstate(over="ignore", invalid="ignore"):
+        sums = engine.sums(state.W, state.b, block)
+        loss = float(objective.loss(sums)[0])
+        data_term = _named(descent, sums.dW / sums.n, sums.db / sums.n)
+        cost = _named(descent, *objective.gradient(sums, state.W))
+        plain = block._replace(mirrored=None)
+        losses = engine.outcomes(state.W, state.b, plain, descent.targets).losses[0]
+        weights = descent.targets.example_weights(block.labels[block.rows])
+        if weights is not None:
+            losses = losses * weights
+        evaluated = float(losses.mean(dtype=np.float64))
+        return Measured(loss, evaluated, data_term, cost, _step(descent, batches, cost))
+
+
+def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> Step:
+    """Make one step, at a rate at which W moves by about its own size.
+
+    So rounding W after the step costs few of the digits that are compared.
+    """
+    state = copy.deepcopy(descent.state)
+    size = max(float(np.abs(g).max()) for g in gradient.values()) or 1.0
+    rate = np.float32((float(np.abs(state.W).max()) or 1.0) / size)
+    rng = np.random.default_rng(0)
+    for velocity in (state.velocity_W, state.velocity_b):
+        velocity[...] = size * rng.standard_normal(velocity.shape)
+    has_velocity = len(state.velocity_W) > 0
+    velocity = _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
+    before = _named(descent, state.W, state.b)
+    rates = np.full((1, len(state.W)), rate, state.W.dtype)
+    descent.steps(state, batches, rates, np.full(len(state.W), np.inf))
+    after = _named(descent, state.W, state.b)
+    return Step(
+        {name: after[name] - before[name] for name in after},
+        velocity,
+        float(rate),
+        float(state.momentum[0]),
+        bool(state.nesterov[0]),
+    )
+
+
+def _named(descent: Descent, weights: Array, bias: Array) -> dict[str, Vector]:
+    """Return what belongs to W and b of the first model, in float64 and channel planes."""
+    planes = to_planes(descent.dataset.image, weights[0])
+    return {"W": planes.astype(np.float64), "b": bias[0].astype(np.float64)}
