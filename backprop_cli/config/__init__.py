@@ -1,4 +1,4 @@
-"""A YAML config: what may stand in it, and how it is read. The only home of defaults."""
+"""YAML configs: their schema, and reading and checking them. The only home of defaults."""
 
 from backprop_cli.config.load import (
     check_config,

@@ -1,26 +1,28 @@
-"""Prints what is derived from the schema: ``python -m backprop_cli.config schema|reference``."""
+"""Print what is generated from the schema: ``python -m backprop_cli.config schema|reference``."""
 
 import json
 import sys
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS, Config, Section
+from backprop_cli.config.values import Choice
 
 
 def schema_text() -> str:
-    """Return the JSON schema of a config, shipped as backprop_cli/config/schema.json."""
+    """Return the JSON schema of a config, which is shipped as backprop_cli/config/schema.json."""
     return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def reference_text() -> str:
-    """Return the table of every key, docs/config.md."""
+    """Return tables of all keys, which are docs/config.md."""
     lines = [
         "# The keys of a config",
         "",
-        "Made from the schema by `python -m backprop_cli.config reference`; a test holds the two "
-        "together.",
+        "Generated from the schema by `python -m backprop_cli.config reference`; a test compares "
+        "the two.",
         "",
     ]
     for name, section in SECTIONS.items():
@@ -37,13 +39,21 @@ def _section(title: str, section: type[Section]) -> list[str]:
     for key, field in section.model_fields.items():
         default = "" if field.default is PydanticUndefined else f"`{_yaml(field.default)}`"
         meaning = field.description or ""
-        types = [field.annotation, *get_args(field.annotation)]
-        choices = [a for t in types for a in get_args(t) if isinstance(a, str | int)]
-        choices += [a for a in get_args(field.annotation) if isinstance(a, str | int)]
+        choices = _choices(field)
         if choices and key not in TAGS.values():
-            meaning = " or ".join(f"`{c}`" for c in dict.fromkeys(choices)) + f". {meaning}"
+            meaning = " or ".join(f"`{choice}`" for choice in choices) + f". {meaning}"
         lines.append(f"| `{key}` | {default} | {meaning.strip()} |")
     return [*lines, ""]
+
+
+def _choices(field: FieldInfo) -> list[str | int]:
+    """Return the values that a key is restricted to, in part at least."""
+    types = [field.annotation, *get_args(field.annotation)]
+    found = [a for t in types for a in get_args(t) if isinstance(a, str | int)]
+    for marker in field.metadata:
+        if isinstance(marker, Choice):
+            found += marker.names()
+    return list(dict.fromkeys(found))
 
 
 def _yaml(value: Any) -> str:

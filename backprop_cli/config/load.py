@@ -1,4 +1,4 @@
-"""A YAML file and overrides to a checked `Config`."""
+"""Turns a YAML file and overrides into a checked `Config`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from backprop_cli.errors import ConfigError, printable
 
 
 def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a config file, apply the overrides, check everything.
+    """Read a config file, apply the overrides and check the result.
 
     Parameters
     ----------
     file
         A YAML file.
     overrides
-        ``dotted.key=value`` each, the value in YAML; a later one wins.
+        Texts ``dotted.key=value`` with the value in YAML; the last one for a key wins.
 
     Raises
     ------
     ConfigError
-        All problems of the file at once, one line each.
+        With one line for each problem of the file and the overrides.
     """
     return check_config(read_config(file), str(file), overrides)
 
 
 def read_config(file: str | pathlib.Path) -> bytes:
-    """Return a config file's text, unchecked.
+    """Return the content of a config file, unchecked.
 
     Raises
     ------
     ConfigError
-        It cannot be read.
+        If the file cannot be read.
     """
     try:
         with pathlib.Path(file).open("rb") as stream:
@@ -55,9 +55,23 @@ def check_config(
     overrides: Sequence[str] = (),
     setting: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Check a config's YAML text; ``name`` stands for it in messages. See `load_config`.
+    """Check the YAML text of a config; see `load_config`.
 
-    ``setting`` has values of dotted keys that a sweep gives, over all others.
+    Parameters
+    ----------
+    text
+        The YAML text.
+    name
+        What messages call it.
+    overrides
+        As in `load_config`.
+    setting
+        Values of dotted keys that a sweep sets, which take precedence over all others.
+
+    Raises
+    ------
+    ConfigError
+        With one line for each problem.
     """
     name = printable(name)
     source = parse(text, name)
@@ -85,7 +99,7 @@ def check_config(
 def _apply(
     override: str, value: dict[str, Any], origins: dict[Path, str], problems: list[str]
 ) -> None:
-    """Set one dotted key of ``value`` in place."""
+    """Apply one ``dotted.key=value`` to ``value``, in place."""
     key, equals, text = override.partition("=")
     path: Path = tuple(key.strip().split("."))
     label = printable(f"--set {override}")
@@ -109,29 +123,30 @@ def _set(
     origins: dict[Path, str],
     problems: list[str],
 ) -> None:
+    """Set a key of ``value`` in place, and make ``label`` its origin in messages."""
     section = value
     for part in path[:-1]:
         inner = section.get(str(part))
-        if inner is None:  # not there, or null as in a run's own config
+        if inner is None:  # missing, or null as in the config of a run
             inner = section[str(part)] = {}
         if not isinstance(inner, dict):
-            problems.append(f"{label}: {part} is no mapping, so it has no key {path[-1]!r}")
+            problems.append(f"{label}: {part} is not a mapping, so it has no key {path[-1]!r}")
             return
         section = inner
     section[str(path[-1])] = new
     for other in [other for other in origins if other[: len(path)] == path]:
-        del origins[other]  # what it replaces, however deep
+        del origins[other]  # the keys that are replaced, at any depth
     for length in range(1, len(path) + 1):
         origins.setdefault(path[:length], label)
 
 
 def parse_values(text: str, label: str) -> list[Any]:
-    """Return the values of a list without its brackets, ``1e-3, {kind: cosine}``.
+    """Return the values of a YAML list without its brackets, as in ``1e-3, {kind: cosine}``.
 
     Raises
     ------
     ConfigError
-        It is none; ``label`` stands for the text.
+        If the text is not such a list; the message begins with ``label``.
     """
     parsed = parse(f"[{text}]", label)
     if parsed.problems:
@@ -142,5 +157,5 @@ def parse_values(text: str, label: str) -> list[Any]:
 
 
 def config_text(config: Config) -> str:
-    """Return the complete config as YAML: reading it gives the same config."""
+    """Return the complete config as YAML text, which reads back as the same config."""
     return dump(config.to_mapping())

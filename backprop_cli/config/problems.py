@@ -1,9 +1,9 @@
-"""Turns what pydantic found wrong into one line a problem: place, key, expected, found."""
+"""Turns the errors of pydantic into one line per problem: place, key, expected, found."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,16 +35,17 @@ _BOUNDS = {
 
 
 def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> list[str]:
-    """Return one line for each thing wrong.
+    """Return one line for each problem.
 
     Parameters
     ----------
     error
-        What the schema says about ``raw``.
+        The error that validating ``raw`` raised.
     raw
-        The mapping as it was read.
+        The mapping that was read.
     origins
-        Where each key was given: path -> ``file:line`` or the override. The empty path is the file.
+        The origin of each key: path -> ``file:line`` or the override. The empty path stands for the
+        whole file.
     """
     lines = []
     for details in error.errors(include_url=False):
@@ -58,9 +59,13 @@ def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> l
 
 
 def _path(details: ErrorDetails, raw: Any) -> Path:
-    """Return the error's path in the file: pydantic's, less a variant's tag after its section."""
+    """Return the path of an error in the file.
+
+    That is the path that pydantic gives, without the tags that it inserts after the sections of
+    `VARIANTS`.
+    """
     path: Path = ()
-    section = ""  # whose tag was left out, so that a key of the same name is not
+    section = ""  # the section whose tag was skipped; a key of the same name is kept
     for part in details["loc"]:
         dotted = ".".join(map(str, path))
         if dotted in TAGS and dotted != section and part == _get(raw, (*path, TAGS[dotted])):
@@ -73,7 +78,7 @@ def _path(details: ErrorDetails, raw: Any) -> Path:
 
 
 def _tag_path(section: Path, raw: Any) -> Path:
-    """Return the path of a section's tag: as it is, or as it is misspelt."""
+    """Return the path of a section's tag, or of the key that is a misspelling of it."""
     tag, keys = TAGS[".".join(map(str, section))], _get(raw, section)
     if tag not in keys:
         near = difflib.get_close_matches(tag, [key for key in keys if isinstance(key, str)], n=1)
@@ -114,10 +119,10 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
         given = _get(raw, path)
         found = "none" if given is None else _shown(given) + _did_you_mean(str(given), names)
         return f"{key}: expected one of {', '.join(names)}, found {found}"
-    if kind == "literal_error":
-        choices = ctx["expected"].replace("'", "")
-        near = _did_you_mean(str(details["input"]), choices.replace(" or ", ", ").split(", "))
-        return f"{key}: expected {choices}, found {found}{near}"
+    if kind in ("literal_error", "choice"):
+        names = ctx["names"] if kind == "choice" else _literal_names(ctx["expected"])
+        near = _did_you_mean(str(details["input"]), names)
+        return f"{key}: expected {_one_of(names)}, found {found}{near}"
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"{key}: expected a number {sign} {ctx[name]}, found {found}"
@@ -138,13 +143,23 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _literal_names(text: str) -> list[str]:
+    """Return the names in pydantic's text of a Literal, ``'a', 'b' or 'c'``."""
+    return text.replace("'", "").replace(" or ", ", ").split(", ")
+
+
+def _one_of(names: Sequence[str]) -> str:
+    """Return ``a, b or c``."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def _did_you_mean(word: str, choices: list[str]) -> str:
     near = difflib.get_close_matches(word, choices, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _nearest(path: Path, raw: Any) -> str:
-    """Say which key was meant: one of the same section, or one of that name elsewhere."""
+    """Suggest a key: a similar one of the same section, or of another one."""
     parent, word = ".".join(map(str, path[:-1])), str(path[-1])
     siblings = _section_keys(parent, raw)
     near = difflib.get_close_matches(word, siblings, n=1)
@@ -170,7 +185,7 @@ def _section_keys(name: str, raw: Any) -> list[str]:
 
 
 def _dotted_keys(raw: Any) -> Iterator[tuple[str, str]]:
-    """Yield every key of the config as (last word, dotted name)."""
+    """Yield every key of the config as (key, dotted name)."""
     for name in (*SECTIONS, *VARIANTS):
         for key in _section_keys(name, raw):
             yield key, f"{name}.{key}" if name else key

@@ -10,59 +10,70 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from backprop_cli.config.registered import soft_target_losses
 from backprop_cli.config.values import (
+    BackendName,
     Classes,
     ClassWeights,
     Count,
     FilePath,
+    LossName,
     Part,
     Threads,
-    not_a_truth_value,
+    not_a_boolean,
 )
 
 FLOAT32_MAX = 3.4028234e38
 
 
 class Section(BaseModel):
-    """A mapping of the config: unknown keys, lossy conversions, NaN and infinity are refused."""
+    """A section of the config. Unknown keys, lossy conversions, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DataSection(Section):
-    """What every data format has in common."""
+    """The keys that all data formats share."""
 
-    path_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys that name files or folders relative to the working directory."""
+    path_keys: ClassVar[tuple[str, ...]] = ("path",)
+    """Keys that name a file or a folder, relative to the working directory."""
 
-    format: str = Field(description="How the files are laid out.")
+    part_keys: ClassVar[tuple[str, ...]] = ("validation", "test")
+    """Keys that may name a file, or else say how many examples to hold out."""
+
+    @classmethod
+    def file_keys(cls) -> tuple[str, ...]:
+        """Return every key that may say where data is."""
+        return tuple(dict.fromkeys((*cls.path_keys, *cls.part_keys)))
+
+    format: str = Field(description="The layout of the files.")
     validation: Part = Field(
-        0.1, description="Validation examples: a count, a fraction, or a file of the format."
+        0.1, description="Validation examples: a count, a fraction, or a file in this format."
     )
     test: Part | None = Field(
         None,
-        description="Test examples: a count, a fraction, or a file of the format. "
-        "null: the format's own test file; a fifth of the data where it has none.",
+        description="Test examples: a count, a fraction, or a file in this format. "
+        "null: the format's own test file, or a fifth of the data if it has none.",
     )
     stratified: bool = Field(
-        False, description="Held-out parts and `limit` keep the proportions of the classes."
+        False,
+        description="Held-out parts and `limit` keep the class proportions.",
     )
     limit: Count | None = Field(
-        None, description="At most so many training examples, drawn with `seed`."
+        None, description="The maximum number of training examples, drawn at random with `seed`."
     )
     standardize: Literal["none", "per_feature", "per_channel"] = Field(
         "per_feature",
-        description="Subtract the mean, divide by the standard deviation, of the training split.",
+        description="Subtract the mean and divide by the standard deviation, both of the training "
+        "split.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the splits (and of synthetic data).")
+    seed: int = Field(0, ge=0, description="The seed of the splits (and of synthetic data).")
 
 
 class Cifar10Data(DataSection):
-    """CIFAR-10, the python or the binary layout, told apart by looking."""
+    """CIFAR-10, the Python or the binary layout, whichever the folder holds."""
 
-    path_keys: ClassVar[tuple[str, ...]] = ("path",)
-
-    format: Literal["cifar10"] = Field(description="How the files are laid out.")
+    format: Literal["cifar10"] = Field(description="The layout of the files.")
     path: FilePath = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
     train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: data_batch_1 to data_batch_5."
@@ -70,11 +81,9 @@ class Cifar10Data(DataSection):
 
 
 class Cifar100Data(DataSection):
-    """CIFAR-100, the python or the binary layout, told apart by looking."""
+    """CIFAR-100, the Python or the binary layout, whichever the folder holds."""
 
-    path_keys: ClassVar[tuple[str, ...]] = ("path",)
-
-    format: Literal["cifar100"] = Field(description="How the files are laid out.")
+    format: Literal["cifar100"] = Field(description="The layout of the files.")
     path: FilePath = Field(description="The folder that holds train (or train.bin).")
     train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: train."
@@ -87,20 +96,18 @@ class Cifar100Data(DataSection):
 class IdxData(DataSection):
     """IDX files of the MNIST family, plain or gzip."""
 
-    path_keys: ClassVar[tuple[str, ...]] = ("path",)
-
-    format: Literal["idx"] = Field(description="How the files are laid out.")
+    format: Literal["idx"] = Field(description="The layout of the files.")
     path: FilePath = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
     train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these image files. null: train-images-idx3-ubyte."
     )
     classes: Classes | None = Field(
-        None, description="Names (or the number) of the classes. null: as many as labels say."
+        None, description="Names (or the number) of the classes. null: inferred from the labels."
     )
 
 
 class NpyData(DataSection):
-    """Arrays: an .npz with x and y, or an .npy of features and one of labels."""
+    """Arrays: an .npz with x and y, or one .npy of features and one of labels."""
 
     path_keys: ClassVar[tuple[str, ...]] = (
         "path",
@@ -111,7 +118,7 @@ class NpyData(DataSection):
         "test_labels",
     )
 
-    format: Literal["npy"] = Field(description="How the files are laid out.")
+    format: Literal["npy"] = Field(description="The layout of the files.")
     path: FilePath = Field(
         description="An .npz with x (n x d, or n x height x width x channels) and y (n integers), "
         "or an .npy with the features."
@@ -124,19 +131,23 @@ class NpyData(DataSection):
         None, description="The .npy of labels that goes with a `test` file."
     )
     classes: Classes | None = Field(
-        None, description="Names (or the number) of the classes. null: as many as labels say."
+        None, description="Names (or the number) of the classes. null: inferred from the labels."
     )
 
 
 class SyntheticData(DataSection):
-    """CIFAR-like images made from `seed`: a smooth template a class, shifts, light and noise."""
+    """CIFAR-like images made from `seed`: a smooth template per class, shifts, light and noise."""
 
-    format: Literal["synthetic"] = Field(description="How the files are laid out.")
-    examples: int = Field(12000, ge=1, le=1_000_000, description="All examples, before any split.")
+    path_keys: ClassVar[tuple[str, ...]] = ()
+
+    format: Literal["synthetic"] = Field(description="The layout of the files.")
+    examples: int = Field(
+        12000, ge=1, le=1_000_000, description="Examples in all, before any split."
+    )
     classes: int = Field(10, ge=2, le=1000, description="The number of classes.")
-    size: int = Field(32, ge=1, le=256, description="Height and width of an image in pixels.")
-    channels: Annotated[Literal[1, 3], BeforeValidator(not_a_truth_value)] = Field(
-        3, description="1 grey, 3 colour."
+    size: int = Field(32, ge=1, le=256, description="Height and width of the images in pixels.")
+    channels: Annotated[Literal[1, 3], BeforeValidator(not_a_boolean)] = Field(
+        3, description="1: grey; 3: colour."
     )
 
 
@@ -148,44 +159,44 @@ Data = Annotated[
 class Model(Section):
     """The linear classifier."""
 
-    outputs: Annotated[Literal["per_class", 1], BeforeValidator(not_a_truth_value)] = Field(
+    outputs: Annotated[Literal["per_class", 1], BeforeValidator(not_a_boolean)] = Field(
         "per_class",
-        description="A score a class; or 1: a single score for two classes, decided by its sign.",
+        description="One score per class; or 1: a single score for two classes; its sign decides.",
     )
     dtype: Literal["float32", "float64"] = Field(
-        "float32", description="What training computes in."
+        "float32", description="The number type of training."
     )
     initial_std: float = Field(
-        0.01, ge=0, description="W starts as N(0, initial_std^2), b as zero."
+        0.01, ge=0, description="W is drawn from N(0, initial_std^2); b starts at zero."
     )
 
 
 class ConstantSchedule(Section):
-    """The rate stays `learning_rate`."""
+    """The learning rate is `learning_rate` throughout."""
 
-    kind: Literal["constant"] = Field(description="How the rate moves.")
+    kind: Literal["constant"] = Field(description="How the learning rate changes.")
 
 
 class StepSchedule(Section):
-    """The rate is multiplied by `factor` after every `every` epochs."""
+    """The learning rate is multiplied by `factor` every `every` epochs."""
 
-    kind: Literal["step"] = Field(description="How the rate moves.")
+    kind: Literal["step"] = Field(description="How the learning rate changes.")
     every: Count = Field(10, description="Epochs between two drops.")
-    factor: float = Field(0.1, gt=0, le=1, description="Of the rate at each drop.")
+    factor: float = Field(0.1, gt=0, le=1, description="What the learning rate is multiplied by.")
 
 
 class CosineSchedule(Section):
-    """The rate falls from `learning_rate` to `minimum` along half a cosine over all steps."""
+    """The learning rate falls from `learning_rate` to `minimum` along half a cosine."""
 
-    kind: Literal["cosine"] = Field(description="How the rate moves.")
-    minimum: float = Field(0.0, ge=0, description="What the rate nears at the end.")
+    kind: Literal["cosine"] = Field(description="How the learning rate changes.")
+    minimum: float = Field(0.0, ge=0, description="The learning rate approached at the last step.")
 
 
 class CyclicalSchedule(Section):
-    """The rate goes from `minimum` up to `learning_rate` and back, in straight lines."""
+    """The learning rate rises linearly from `minimum` to `learning_rate`, then falls back."""
 
-    kind: Literal["cyclical"] = Field(description="How the rate moves.")
-    minimum: float = Field(1e-5, ge=0, description="The lowest rate.")
+    kind: Literal["cyclical"] = Field(description="How the learning rate changes.")
+    minimum: float = Field(1e-5, ge=0, description="The lowest learning rate.")
     half_cycle: Count = Field(500, description="Steps from the lowest rate to the highest.")
 
 
@@ -196,49 +207,58 @@ Schedule = Annotated[
 
 
 class EarlyStopping(Section):
-    """Stop when validation has not improved for `patience` epochs."""
+    """Stop when the validation figure has not improved for `patience` epochs."""
 
-    patience: Count = Field(5, description="Epochs without a better validation figure.")
+    patience: Count = Field(5, description="Epochs without improvement before the stop.")
 
 
 class Training(Section):
     """Mini-batch gradient descent."""
 
     epochs: Count = Field(40, description="Passes over the training examples.")
-    batch_size: Count = Field(100, description="Examples a step.")
-    learning_rate: float = Field(0.001, gt=0, description="eta; the highest of a schedule.")
+    batch_size: Count = Field(100, description="Examples per step.")
+    learning_rate: float = Field(
+        0.001, gt=0, description="eta; with a schedule, its highest value."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="rho in V = rho V + dW.")
-    nesterov: bool = Field(False, description="Step along dW + rho V in place of V.")
+    nesterov: bool = Field(False, description="Step along dW + rho V instead of V.")
     schedule: Schedule = Field(ConstantSchedule(kind="constant"), description="See below.")
     horizontal_flips: bool = Field(
-        False, description="Mirror each training image with probability 1/2, anew every epoch."
+        False,
+        description="Mirror each training image with probability 1/2, anew in every epoch.",
     )
     class_weights: ClassWeights | None = Field(
         None,
-        description="A factor on each class; balanced: n / (classes there are x n_class).",
+        description="A factor per class. balanced: n / (C n_c) for class c, which has n_c of the n "
+        "examples, where C classes occur.",
     )
     select_by: Literal["accuracy", "loss"] = Field(
         "accuracy",
-        description="The validation figure that says which epoch is best, the first of equal ones.",
+        description="The validation figure that decides which epoch is best; of ties, the first.",
     )
     keep: Literal["best", "last"] = Field(
-        "best", description="The weights of which epoch become the model (without validation: last)"
+        "best",
+        description="The epoch whose weights become the model (without validation examples: last).",
     )
     early_stopping: EarlyStopping | None = Field(None, description="See below.")
-    seed: int = Field(42, ge=0, description="Seed of the initial weights, the order, the flips.")
+    seed: int = Field(
+        42,
+        ge=0,
+        description="The seed of initial weights, order and flips.",
+    )
 
 
 class Compute(Section):
-    """What the arithmetic runs on. A run's own config has what `auto` became."""
+    """What a run computes on. The config in a run directory states what `auto` was resolved to."""
 
-    backend: Literal["auto", "numpy", "compiled"] = Field(
+    backend: BackendName = Field(
         "auto",
-        description="compiled: kernels for few classes (float32; the extra `fast`); "
-        "auto: those where they are the faster ones.",
+        description="compiled: kernels for few classes (float32 only; needs the extra `fast`). "
+        "auto: the kernels where they are faster.",
     )
     threads: Threads = Field(
         "auto",
-        description="A number, or auto: as many as there are cores. Of BLAS and kernels alike.",
+        description="The number of threads of BLAS and kernels; auto: one per core.",
     )
 
 
@@ -252,15 +272,16 @@ class Recorded(Section):
 
 
 class Config(Section):
-    """A training run, complete."""
+    """The complete description of a training run."""
 
     data: Data = Field(description="See below, by format.")
     model: Model = Field(Model(), description="See below.")
-    loss: Literal["softmax_cross_entropy", "multiclass_svm"] = Field(
-        "softmax_cross_entropy", description="What is minimized."
-    )
+    loss: LossName = Field("softmax_cross_entropy", description="The loss that is minimized.")
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="Target (1 - a) for the label plus a / C for every class."
+        0.0,
+        ge=0,
+        lt=1,
+        description="a: the target is 1 - a for the true class, plus a / C for each of C classes.",
     )
     l2: float = Field(0.0, ge=0, description="lambda in J = L + lambda * sum of W_ij^2.")
     training: Training = Field(Training(), description="See below.")
@@ -271,8 +292,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_combinations(self) -> Config:
         training, mistakes = self.training, {}
-        if self.label_smoothing > 0 and self.loss != "softmax_cross_entropy":
-            mistakes["label_smoothing"] = "needs loss: softmax_cross_entropy"
+        if self.label_smoothing > 0 and self.loss not in soft_target_losses():
+            mistakes["label_smoothing"] = f"needs loss: {' or '.join(soft_target_losses())}"
         if training.nesterov and training.momentum == 0:
             mistakes["training.nesterov"] = "needs training.momentum > 0"
         if training.early_stopping is not None and self.data.validation == 0:
@@ -295,7 +316,9 @@ class Config(Section):
                 if value > FLOAT32_MAX:
                     mistakes[key] = f"expected a number that float32 can hold, found {value}"
         if mistakes:
-            raise PydanticCustomError("combinations", "keys do not fit", {"mistakes": mistakes})
+            raise PydanticCustomError(
+                "combinations", "keys do not go together", {"mistakes": mistakes}
+            )
         return self
 
     def to_mapping(self) -> dict[str, Any]:
@@ -318,9 +341,11 @@ VARIANTS: dict[str, dict[str, type[Section]]] = {
         "cyclical": CyclicalSchedule,
     },
 }
-"""Sections whose keys depend on one of them (`format`, `kind`): its value -> the section."""
+"""Sections whose keys depend on the value of a tag (`format`, `kind`): value -> section."""
 
 TAGS = {"data": "format", "training.schedule": "kind"}
+"""The tag of each of those sections."""
+
 SECTIONS: dict[str, type[Section]] = {
     "": Config,
     "model": Model,

@@ -1,8 +1,7 @@
-"""YAML text to plain values, remembering the line of every key.
+"""Parses YAML text into plain values and remembers the line of every key.
 
-Scalars are those of YAML 1.2, so that ``1e-3`` is a number and ``no`` is a word; numbers are
-decimal. Tags, anchors and aliases are refused: a config needs none, and they are how a YAML file
-does harm.
+Scalars follow YAML 1.2, so that ``1e-3`` is a number and ``no`` is a string; numbers are decimal.
+Tags, anchors and aliases are refused: a config does not need them, and malicious YAML files do.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Path = tuple[str | int, ...]
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_MOST_DIGITS = 20  # an integer of more is no count of anything; Python refuses 5000
+_MAX_DIGITS = 20  # longer integers become floats; Python refuses to convert 5000 digits
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False}
 _BOOLEANS["FALSE"] = False
@@ -31,7 +30,7 @@ MAX_DEPTH = 32
 
 @dataclass
 class Source:
-    """A parsed YAML text: its value, where each key stands, and what was wrong on the way."""
+    """A parsed YAML text: its value, the line of each key, and the problems found."""
 
     name: str
     value: Any = None
@@ -46,7 +45,7 @@ class _Open:
     value: dict[str, Any] | list[Any]
     path: Path
     key: str | None = None
-    seen: bool = False  # the pending key stands in the mapping already
+    seen: bool = False  # the pending key is a duplicate
 
 
 def parse(text: str | bytes, name: str) -> Source:
@@ -55,7 +54,7 @@ def parse(text: str | bytes, name: str) -> Source:
     Raises
     ------
     ConfigError
-        The text is no YAML, or uses what a config may not (tags, aliases, deep nesting).
+        If the text is not YAML, or uses tags, anchors, aliases or deep nesting.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{name}: expected at most {MAX_BYTES} bytes, found {len(text)}")
@@ -76,12 +75,15 @@ def parse(text: str | bytes, name: str) -> Source:
 
 
 def _read_events(source: Source, text: str) -> None:
-    """Fill ``source`` from the parser's events, with a stack of its own in place of recursion."""
+    """Fill ``source`` from the events of the parser, with an explicit stack, not by recursion."""
     stack: list[_Open] = []
     documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         where = f"{source.name}:{line}"
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ConfigError(f"{where}: the tag {printable(tag)} is not allowed in a config")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
@@ -89,34 +91,22 @@ def _read_events(source: Source, text: str) -> None:
         elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigError(f"{where}: anchors and aliases are not allowed in a config")
         elif isinstance(event, yaml.ScalarEvent):
-            if event.tag is not None:
-                raise ConfigError(
-                    f"{where}: the tag {printable(event.tag)} is not allowed in a config"
-                )
             top = stack[-1] if stack else None
             if top is not None and isinstance(top.value, dict) and top.key is None:
                 _start_key(source, top, event.value, line)
             else:
                 _place(source, stack, _scalar(event), line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if event.tag is not None:
-                raise ConfigError(
-                    f"{where}: the tag {printable(event.tag)} is not allowed in a config"
-                )
             if len(stack) >= MAX_DEPTH:
                 raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep")
             if stack and isinstance(stack[-1].value, dict) and stack[-1].key is None:
-                raise ConfigError(f"{where}: expected a word as a key, found a mapping or a list")
+                raise ConfigError(f"{where}: expected a string as a key, found a mapping or a list")
             new: dict[str, Any] | list[Any]
             new = {} if isinstance(event, yaml.MappingStartEvent) else []
             path = _place(source, stack, new, line)
             stack.append(_Open(new, path))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             stack.pop()
-
-
-def _refused_tag(where: str, tag: str) -> str:
-    return f"{where}: the tag {printable(tag)} is not allowed in a config"
 
 
 def _start_key(source: Source, top: _Open, key: str, line: int) -> None:
@@ -133,7 +123,7 @@ def _start_key(source: Source, top: _Open, key: str, line: int) -> None:
 
 
 def _place(source: Source, stack: list[_Open], value: Any, line: int) -> Path:
-    """Put ``value`` where the innermost open mapping or list wants it; return its path."""
+    """Add ``value`` to the innermost open mapping or list; return its path."""
     if not stack:
         source.value = value
         return ()
@@ -153,21 +143,21 @@ def _place(source: Source, stack: list[_Open], value: Any, line: int) -> Path:
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
     text: str = event.value
-    if not event.implicit[0]:  # quoted, or a block of text
+    if not event.implicit[0]:  # quoted, or a block scalar
         return text
     if text in _NULL:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _INTEGER.fullmatch(text):
-        return int(text) if len(text) <= _MOST_DIGITS else float(text)
+        return int(text) if len(text) <= _MAX_DIGITS else float(text)
     if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
 
 
 class _CoreDumper(yaml.SafeDumper):
-    """Quotes every string that YAML 1.2 would read as something else."""
+    """Quotes every string that YAML 1.2 would read as another type."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

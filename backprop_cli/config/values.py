@@ -1,20 +1,31 @@
-"""The kinds of values that several keys have, or that need a check of their own."""
+"""Types of values that several keys share, or that need a check of their own."""
 
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-MOST_CLASSES = 10_000
-MOST_THREADS = 1024
+from backprop_cli.config.registered import engine_names, loss_names
+
+MAX_CLASSES = 10_000
+MAX_THREADS = 1024
 
 
-def not_a_truth_value(value: object) -> object:
-    """Refuse true and false where a number is meant."""
-    # In Python True equals 1, and a Literal compares.
+def not_a_boolean(value: object) -> object:
+    """Refuse true and false where a number is expected."""
+    # In Python True equals 1, and a Literal compares by equality.
     if isinstance(value, bool):
         raise PydanticCustomError("number", "expected a number")
     return value
@@ -29,7 +40,7 @@ def _check_part(value: object) -> int | float | str:
     if isinstance(value, float) and 0.0 < value < 1.0:
         return value
     raise PydanticCustomError(
-        "part", "expected a count (5000), a fraction between 0 and 1 (0.1) or a file's name"
+        "part", "expected a count (5000), a fraction between 0 and 1 (0.1) or a file name"
     )
 
 
@@ -49,7 +60,7 @@ Part = Annotated[
 
 
 def _check_classes(value: object) -> int | list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_CLASSES:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MAX_CLASSES:
         return value
     if (
         isinstance(value, list)
@@ -60,7 +71,7 @@ def _check_classes(value: object) -> int | list[str]:
         return value
     raise PydanticCustomError(
         "classes",
-        f"expected the number of classes (2 to {MOST_CLASSES}) or a list of their distinct names",
+        f"expected the number of classes (2 to {MAX_CLASSES}) or a list of their distinct names",
     )
 
 
@@ -70,7 +81,7 @@ Classes = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 2, "maximum": MOST_CLASSES},
+                {"type": "integer", "minimum": 2, "maximum": MAX_CLASSES},
                 {
                     "type": "array",
                     "items": {"type": "string", "minLength": 1},
@@ -96,7 +107,7 @@ def _check_class_weights(value: object) -> str | list[float]:
         return [float(w) for w in value]
     raise PydanticCustomError(
         "class_weights",
-        "expected 'balanced' or a list of one finite number >= 0 a class, not all of them 0",
+        "expected 'balanced' or a list of one finite number >= 0 per class, not all of them 0",
     )
 
 
@@ -119,11 +130,11 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 def _check_path(value: str) -> str:
     if "\0" in value:
-        raise PydanticCustomError("path", "expected a path, which has no NUL character")
+        raise PydanticCustomError("path", "expected a path without NUL characters")
     try:
         pathlib.Path(value).expanduser()
     except RuntimeError:
-        raise PydanticCustomError("path", "expected a path; there is no such user") from None
+        raise PydanticCustomError("path", "expected a path of an existing user") from None
     return value
 
 
@@ -131,15 +142,54 @@ FilePath = Annotated[Text, AfterValidator(_check_path)]
 
 
 def _check_threads(value: object) -> int | str:
-    if value == "auto" or (type(value) is int and 1 <= value <= MOST_THREADS):
+    if value == "auto" or (type(value) is int and 1 <= value <= MAX_THREADS):
         return value
-    raise PydanticCustomError("threads", f"expected auto or a number from 1 to {MOST_THREADS}")
+    raise PydanticCustomError("threads", f"expected auto or a number from 1 to {MAX_THREADS}")
 
 
 Threads = Annotated[
     int | Literal["auto"],
     PlainValidator(_check_threads),
     WithJsonSchema(
-        {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MOST_THREADS}]}
+        {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_THREADS}]}
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Accepts the names that a function returns, as a `typing.Literal` of them would.
+
+    Unlike a Literal it asks for the names when a value is checked or a JSON schema is made.
+
+    Parameters
+    ----------
+    names
+        Returns the accepted names.
+    """
+
+    names: Callable[[], Sequence[str]]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"enum": list(self.names()), "type": "string"}
+
+    def _check(self, value: object) -> object:
+        names = list(self.names())
+        if value not in names:
+            raise PydanticCustomError("choice", "expected one of {names}", {"names": names})
+        return value
+
+
+def _backend_names() -> tuple[str, ...]:
+    return ("auto", *engine_names())
+
+
+LossName = Annotated[str, Choice(loss_names)]
+BackendName = Annotated[str, Choice(_backend_names)]

@@ -107,7 +107,7 @@ def test_every_truncation_of_a_data_file(run, tmp_path):
     [
         ("training.learning_rte=1", ["unknown key", "'learning_rate'"]),
         ("training.epochs", ["expected KEY=VALUE"]),
-        ("training.epochs.deep=1", ["no mapping"]),
+        ("training.epochs.deep=1", ["not a mapping"]),
         ("training.epochs=many", ["expected an integer", "'many'"]),
         ("=3", ["expected KEY=VALUE"]),
         ("loss=hinge", ["softmax_cross_entropy or multiclass_svm"]),

@@ -1,0 +1,24 @@
+"""The names that a config may use because a part of the program registers them.
+
+They are asked for when a config is checked, so that a loss or an engine that is registered later
+is accepted too, and so that importing the schema does not import NumPy.
+"""
+
+from __future__ import annotations
+
+
+def loss_names() -> tuple[str, ...]:
+    """Return the names of the losses."""
+    from backprop_cli.engine.losses import LOSSES
+
+    return tuple(LOSSES)
+
+
+def soft_target_losses() -> tuple[str, ...]:
+    """Return the names of the losses whose targets may be any probabilities, not only one-hot."""
+    return ("softmax_cross_entropy",)
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the names of the engines."""
+    return ("numpy", "compiled")
