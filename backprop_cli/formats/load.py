@@ -13,7 +13,7 @@ from backprop_cli.config.schema import (
     NpyData,
     SyntheticData,
 )
-from backprop_cli.config.values import MOST_CLASSES
+from backprop_cli.config.values import MAX_CLASSES
 from backprop_cli.errors import DataError
 from backprop_cli.formats import cifar, idx, npy, synthetic
 from backprop_cli.formats.classes import numbered
@@ -88,10 +88,10 @@ def _class_names(parts: Parts) -> tuple[str, ...]:
 
 def _count_classes(train: Source) -> int:
     low, high = int(train.labels.min()), int(train.labels.max())
-    if low < 0 or high >= MOST_CLASSES:
+    if low < 0 or high >= MAX_CLASSES:
         raise DataError(
             f"{train.name}: labels from {low} to {high}, expected class numbers "
-            f"from 0 to {MOST_CLASSES - 1}"
+            f"from 0 to {MAX_CLASSES - 1}"
         )
     missing = np.flatnonzero(np.bincount(train.labels) == 0)
     if len(missing):
