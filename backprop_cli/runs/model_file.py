@@ -21,7 +21,6 @@ from backprop_cli.sources import MIN_STD, Standardization
 
 FILE_NAME = "model.safetensors"
 _KEY = "backprop"  # one key: safetensors does not promise an order to several
-_WHERE = ("output", "path", "labels", "validation_labels", "test_labels")
 _TENSORS = ("weights", "bias", "feature_mean", "feature_std")
 
 
@@ -33,10 +32,11 @@ def save_model(path: pathlib.Path, model: LinearModel, config: Config) -> None:
     from backprop_cli import __version__
 
     settings = config.to_mapping()
-    data = {key: value for key, value in settings["data"].items() if key not in _WHERE}
-    for key in ("validation", "test"):
-        if isinstance(data[key], str):
-            data[key] = pathlib.PurePath(data[key]).name
+    data = settings["data"]
+    for key in config.data.file_keys():
+        value = data.pop(key)
+        if key in config.data.part_keys:
+            data[key] = pathlib.PurePath(value).name if isinstance(value, str) else value
     about = {
         "classes": model.class_names,
         "image_shape": model.image_shape,
