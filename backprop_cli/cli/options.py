@@ -1,16 +1,40 @@
-"""Options that several commands share, spelt once."""
+"""Options that several commands share, and commands that take their options as one object."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from backprop_cli.errors import OutputError
 
+T = TypeVar("T")
+
+
+def packed(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
+    """Let a command take its options as one object.
+
+    Parameters
+    ----------
+    options
+        A dataclass with a field for each parameter of the command, of the same name.
+    """
+
+    def decorate(command: Callable[[T], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def callback(**values: Any) -> None:
+            command(options(**values))
+
+        return callback
+
+    return decorate
+
 
 def a_page(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Refuse a page's file of another suffix: it may be one that something else was written to."""
+    """Refuse a page whose name does not end in .html: it may be a file of something else."""
     if value is not None and pathlib.Path(value).suffix != ".html":
         raise OutputError(f"{option.opts[0]} {value}: expected a name that ends in .html")
     return value
@@ -36,13 +60,13 @@ split_option = click.option(
     type=click.Choice(["train", "validation", "test"]),
     default="test",
     show_default=True,
-    help="Which examples are shown.",
+    help="The split whose examples are used.",
 )
 data_set_option = click.option(
     "--set",
     "overrides",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Files of other data, as in data.path=FOLDER where it was moved; repeatable.",
+    help="Use other files of data, as in data.path=FOLDER if it was moved; repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

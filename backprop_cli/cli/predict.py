@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.notes import note_unfinished
+from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import json_option
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SHOWN = 3  # classes an example, in the table
+_SHOWN = 3  # classes per example, in the table
 
 
 @click.command()
@@ -38,8 +38,8 @@ _SHOWN = 3  # classes an example, in the table
 def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Classify new examples with the model of RUN.
 
-    Prints the most probable classes of each; --json: an object a line, with all probabilities;
-    --output: nothing but how many there are.
+    Prints the most probable classes of each example; with --json one object per line, with all
+    probabilities; with --output only how many examples there are.
     After backprop calibrate, probabilities are those at its temperature.
     """
     import numpy as np
@@ -48,12 +48,13 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     from backprop_cli.errors import DataError, OutputError, printable
     from backprop_cli.formats.inputs import read_inputs
     from backprop_cli.runs.calibration import load_temperature
-    from backprop_cli.runs.run_directory import load_run
+    from backprop_cli.runs.opened import unfinished_notes
+    from backprop_cli.runs.run_directory import load_run, load_summary
 
     if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
         raise OutputError(f"{output}: expected a name that ends in .csv or .npy")
     config, model = load_run(run)
-    note_unfinished(run)
+    print_notes(run, unfinished_notes(load_summary(pathlib.Path(run))))
     if output is not None:
         own = [getattr(config.data, key) for key in config.data.path_keys]
         _refuse_input(pathlib.Path(output), [*inputs, *(v for v in own if isinstance(v, str))])
@@ -88,12 +89,12 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
 
 
 def _refuse_input(output: pathlib.Path, read: Sequence[str]) -> None:
-    """Refuse to write over what is to be classified, and what the model was trained on."""
+    """Refuse to overwrite the examples to classify and the data the model was trained on."""
     from backprop_cli.errors import OutputError
 
     for text in read:
         same = False
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # there is no such file
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # no such file
             same = output.samefile(pathlib.Path(text).expanduser())
         if same:
             raise OutputError(f"{output}: holds data ({text}); choose another name")

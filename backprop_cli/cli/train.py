@@ -5,18 +5,31 @@ from __future__ import annotations
 import importlib.util
 import json
 import pathlib
-import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.options import json_option, set_option
-from backprop_cli.cli.report import refuse_without_matplotlib, write_report
+from backprop_cli.cli.messages import print_how_to_resume, shown_path, summary_text
+from backprop_cli.cli.options import json_option, packed, set_option
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.evaluation.metrics import Evaluation
-    from backprop_cli.runs.run import Interrupted, Result, Run
+    from backprop_cli.runs.run import Run
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options of ``backprop train``."""
+
+    config_file: str | None
+    overrides: tuple[str, ...]
+    output: str | None
+    resume: bool
+    report: bool
+    tensorboard: bool
+    dry_run: bool
+    as_json: bool
 
 
 @click.command()
@@ -26,102 +39,84 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in the run directory, to the same bits."
 )
-@click.option(
-    "--report", is_flag=True, help="Write the pictures and the page of the run at its end."
-)
-@click.option("--tensorboard", is_flag=True, help="Log every epoch for TensorBoard too.")
+@click.option("--report", is_flag=True, help="Write the report of the run when it has finished.")
+@click.option("--tensorboard", is_flag=True, help="Also log every epoch for TensorBoard.")
 @click.option("--dry-run", is_flag=True, help="Print the complete config and the shapes; stop.")
 @json_option
-def train(
-    config_file: str | None,
-    overrides: tuple[str, ...],
-    output: str | None,
-    resume: bool,
-    report: bool,
-    tensorboard: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@packed(TrainOptions)
+def train(options: TrainOptions) -> None:
     """Train a classifier. Model, history and figures go to the run directory.
 
     An interrupted run goes on with: backprop train --resume --output DIR
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
-    from backprop_cli.config import load_config
-    from backprop_cli.runs.identity import with_saved_compute
     from backprop_cli.runs.run import Interrupted, Run
-    from backprop_cli.runs.run_directory import run_config_file
 
-    if config_file is None:
-        if not (resume and output):
-            raise click.UsageError("expected --config FILE, or --resume --output DIR")
-        config_file = str(run_config_file(output))
-    config = with_absolute_paths(load_config(config_file, overrides), output)
-    if resume:
-        saved = load_config(run_config_file(config.output))
-        config = with_saved_compute(config, saved.compute)
-    if report:
-        refuse_without_matplotlib("--report")
-    if tensorboard:
-        _refuse_without_tensorboard()
+    config = _config(options)
+    _check_extras(options)
     run = Run(config)
-    if dry_run:
-        click.echo(_description(run, as_json))
+    if options.dry_run:
+        click.echo(_description(run, options.as_json))
         return
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
-            if tensorboard:
+            if options.tensorboard:
                 progress.log_to(config.output)
-            result = run.train(progress, resume=resume)
+            result = run.train(progress, resume=options.resume)
     except Interrupted as stop:
-        tell_how_to_go_on(stop, "train")
+        print_how_to_resume(stop, "train")
         raise click.exceptions.Exit(interrupts.exit_status) from None
-    click.echo(json.dumps(result.to_mapping()) if as_json else summary_text(result))
-    if report:
-        page = write_report(str(result.path), "test")
-        if not as_json:
-            click.echo(f"{'report':<12}{shown(pathlib.Path(page))}")
+    click.echo(json.dumps(result.to_mapping()) if options.as_json else summary_text(result))
+    if options.report:
+        page = _write_report(result.path)
+        if not options.as_json:
+            click.echo(f"{'report':<12}{shown_path(page)}")
 
 
-def tell_how_to_go_on(stop: Interrupted, command: str) -> None:
-    """Say on stderr what an interrupted command left, and how it goes on."""
-    epochs = "1 epoch" if stop.epochs == 1 else f"{stop.epochs} epochs"
-    how = f"--resume --output {shlex.quote(shown(stop.path))}"
-    how = f"backprop {command} {how}" if command == "train" else f"the same command and {how}"
-    click.echo(f"Interrupted after {epochs}. To go on: {how}", err=True)
+def _config(options: TrainOptions) -> Config:
+    """Return the config to train with: of a file, or of the run that goes on."""
+    from backprop_cli.config import load_config
+    from backprop_cli.config.paths import with_absolute_paths
+    from backprop_cli.runs.identity import with_saved_compute
+    from backprop_cli.runs.run_directory import run_config_file
+
+    file = options.config_file
+    if file is None:
+        if not (options.resume and options.output):
+            raise click.UsageError("expected --config FILE, or --resume --output DIR")
+        file = str(run_config_file(options.output))
+    config = with_absolute_paths(load_config(file, options.overrides), options.output)
+    if options.resume:
+        saved = load_config(run_config_file(config.output))
+        config = with_saved_compute(config, saved.compute)
+    return config
 
 
-def _refuse_without_tensorboard() -> None:
+def _check_extras(options: TrainOptions) -> None:
+    """Refuse to begin if something is not installed that is needed at the end."""
     from backprop_cli.errors import ConfigError
 
-    if importlib.util.find_spec("tensorboardX") is None:
+    if options.report:
+        from backprop_cli.reporting.report.write import check_matplotlib
+
+        check_matplotlib("--report")
+    if options.tensorboard and importlib.util.find_spec("tensorboardX") is None:
         raise ConfigError(
             "--tensorboard needs tensorboardX, found none: install backprop-cli[tensorboard]"
         )
 
 
-def with_absolute_paths(config: Config, output: str | None) -> Config:
-    """Return the config with paths that hold from any folder, and the output of the option."""
-    from backprop_cli.errors import OutputError
+def _write_report(path: pathlib.Path) -> pathlib.Path:
+    from backprop_cli.reporting.report.load import run_view
+    from backprop_cli.reporting.report.write import write_report
+    from backprop_cli.runs.opened import open_run
 
-    data = {}
-    for key in config.data.path_keys:
-        value = getattr(config.data, key)
-        if isinstance(value, str):
-            data[key] = str(pathlib.Path(value).expanduser().absolute())
-    folder = config.output if output is None else output
-    if not folder:
-        raise OutputError("--output: expected a folder, found ''")
-    try:
-        folder = str(pathlib.Path(folder).expanduser().absolute())
-    except RuntimeError as error:
-        raise OutputError(f"{folder}: there is no such user") from error
-    return config.model_copy(update={"data": config.data.model_copy(update=data), "output": folder})
+    return write_report(path, run_view(open_run(str(path)), "test"))
 
 
 def _description(run: Run, as_json: bool) -> str:
-    """Return what would be trained, and on what."""
+    """Return the config, and the shapes of data and model."""
     from backprop_cli.config import config_text
 
     data, trainer = run.dataset, run.trainer
@@ -152,37 +147,10 @@ def _description(run: Run, as_json: bool) -> str:
             f"features    {data.n_features} ({image})",
             f"classes     {data.n_classes}: {_names(data.class_names)}",
             f"weights     {' x '.join(map(str, weights))}, bias {bias[0]}",
-            f"steps       {trainer.steps_per_epoch} an epoch of {trainer.batch_size} examples each",
+            f"steps       {trainer.steps_per_epoch} per epoch, {trainer.batch_size} examples each",
         ]
     )
 
 
 def _names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-
-
-def summary_text(result: Result) -> str:
-    """Return a finished run's figures."""
-    lines = [
-        _line(name, evaluation)
-        for name, evaluation in (("validation", result.validation), ("test", result.test))
-        if evaluation is not None
-    ]
-    lines.append(f"{'epoch':<12}{result.kept_epoch} kept of {result.epochs}")
-    lines.append(f"{'run':<12}{shown(result.path)}")
-    return "\n".join(lines)
-
-
-def _line(name: str, figures: Evaluation) -> str:
-    return (
-        f"{name:<12}accuracy {100 * figures.accuracy:.2f} %   loss {figures.loss:.4f}   "
-        f"({figures.n_examples} examples)"
-    )
-
-
-def shown(path: pathlib.Path) -> str:
-    """Return a path relative to the working directory where it lies below it."""
-    try:
-        return str(path.relative_to(pathlib.Path.cwd()))
-    except ValueError:
-        return str(path)

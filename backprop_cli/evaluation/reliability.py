@@ -1,4 +1,4 @@
-"""Whether probabilities are what they say: of those decided with 70 %, 70 % should be right."""
+"""Reliability: of the decisions made with 70 % confidence, 70 % should be right."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence and accuracy by bins of confidence, of equal width between 0 and 1.
+    """Confidence and accuracy in bins of equal width, by confidence from 0 to 1.
 
     Attributes
     ----------
     counts
-        Examples in each bin.
+        The number of examples in each bin.
     confidence, accuracy
-        Their means; NaN where a bin is empty.
+        The mean in each bin; NaN if it is empty.
     """
 
     counts: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Reliability:
     def error(self) -> float:
         """The expected calibration error: |accuracy - confidence|, averaged over examples.
 
-        Naeini et al., 2015; Guo et al., 2017, section 2, with 15 bins.
+        See Naeini et al., 2015; Guo et al., 2017, section 2, with 15 bins.
         """
         gaps = np.abs(self.accuracy - self.confidence)
         return float(np.nansum(gaps * self.counts) / self.counts.sum())
@@ -43,11 +43,11 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
     Parameters
     ----------
     confidence
-        The probability of the class decided for.
+        The probability of the decided class of each example.
     right
-        Whether it is the true one.
+        Whether it is the true class.
     """
-    # A bin has its upper edge and not its lower one, as in the literature; 0 is in the first.
+    # A bin includes its upper edge but not its lower one, as in the literature; 0 is in the first.
     place = np.clip(np.ceil(confidence.astype(np.float64) * BINS).astype(int) - 1, 0, BINS - 1)
     counts = np.bincount(place, minlength=BINS)
 

@@ -1,40 +1,114 @@
-"""Temperature scaling: one number that makes probabilities fit, and changes no decision."""
+"""Temperature scaling: one number that calibrates probabilities without changing a decision."""
 
 from __future__ import annotations
 
 import json
 import math
 import pathlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.atomic import write_atomically
+from backprop_cli.engine import class_scores
 from backprop_cli.errors import ConfigError, ModelFileError
+from backprop_cli.evaluation.reliability import reliability
+from backprop_cli.runs.model_file import LinearModel
+from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import model_digest
+from backprop_cli.sources import Split
 
 FILE_NAME = "calibration.json"
-_LOWEST, _HIGHEST = 1e-3, 1e6  # of the temperature
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 1e-3, 1e6
 
 
-def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
-    """Return T that minimizes the mean of -log SoftMax(s / T)_y.
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature, and what it was fitted on.
 
-    Guo et al., 2017, section 4.2; by Brent's method over log T, as scipy has it. The loss is
-    convex in 1 / T, so that the minimum is the only one.
-
-    Parameters
+    Attributes
     ----------
-    scores
-        n x C.
-    labels
-        n.
+    temperature
+        What scores are divided by before SoftMax.
+    fitted_on
+        The number of validation examples.
+    model_sha256
+        The SHA-256 of the model file.
+    errors
+        The expected calibration error of each split, before and after.
+    """
+
+    temperature: float
+    fitted_on: int
+    model_sha256: str
+    errors: dict[str, tuple[float, float]]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the calibration as plain Python objects."""
+        mapping: dict[str, Any] = {
+            "temperature": self.temperature,
+            "fitted_on": self.fitted_on,
+            "model_sha256": self.model_sha256,
+        }
+        for split, (before, after) in self.errors.items():
+            mapping[f"{split}_calibration_error_before"] = before
+            mapping[f"{split}_calibration_error_after"] = after
+        return mapping
+
+
+def calibrate(run: OpenedRun) -> Calibration:
+    """Fit the temperature of a run's model on its validation examples.
 
     Raises
     ------
     ConfigError
-        scipy is not installed.
+        If scipy is not installed.
+    DataError
+        If there are no validation examples, or examples do not fit the model.
+    """
+    validation, test = run.split("validation"), run.dataset.test
+    scores = class_scores(run.model.scores(validation.features, validation.rows)).T
+    temperature = fit_temperature(scores, validation.own_labels())
+    splits = (
+        {"validation": validation} if test is None else {"validation": validation, "test": test}
+    )
+    return Calibration(
+        temperature=temperature,
+        fitted_on=len(validation),
+        model_sha256=model_digest(run.path),
+        errors={
+            name: (_error(run.model, split, 1.0), _error(run.model, split, temperature))
+            for name, split in splits.items()
+        },
+    )
+
+
+def _error(model: LinearModel, split: Split, temperature: float) -> float:
+    """Return the expected calibration error on a split."""
+    P, decisions = model.predict(split.features, split.rows, temperature)
+    confidence = P[np.arange(len(P)), decisions]
+    return reliability(confidence, decisions == split.own_labels()).error
+
+
+def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
+    """Return the T that minimizes the mean of -log SoftMax(s / T)_y.
+
+    See Guo et al., 2017, section 4.2. The minimum is found by scipy's bounded Brent method over
+    log T; it is unique, because the loss is convex in 1 / T.
+
+    Parameters
+    ----------
+    scores
+        Scores of n examples, n x C.
+    labels
+        Their n labels.
+
+    Raises
+    ------
+    ConfigError
+        If scipy is not installed.
     """
     try:
         from scipy.optimize import minimize_scalar
@@ -44,37 +118,41 @@ def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]
         ) from error
     S = scores.astype(np.float64)
     S -= S.max(axis=1, keepdims=True)
-    of_truth = S[np.arange(len(S)), labels].mean()
+    mean_true_score = S[np.arange(len(S)), labels].mean()
 
     def loss(log_temperature: float) -> float:
         beta = math.exp(-log_temperature)
-        return float(np.log(np.exp(beta * S).sum(axis=1)).mean() - beta * of_truth)
+        return float(np.log(np.exp(beta * S).sum(axis=1)).mean() - beta * mean_true_score)
 
     found = minimize_scalar(
-        loss, bounds=(math.log(_LOWEST), math.log(_HIGHEST)), method="bounded",
+        loss,
+        bounds=(math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)),
+        method="bounded",
         options={"xatol": 1e-10},
-    )  # fmt: skip
+    )
     return math.exp(float(found.x))
 
 
-def save_calibration(path: pathlib.Path, content: dict[str, Any]) -> None:
-    """Write a run's calibration."""
-    write_atomically(path / FILE_NAME, (json.dumps(content, indent=2) + "\n").encode())
+def save_calibration(path: pathlib.Path, calibration: Calibration) -> pathlib.Path:
+    """Write a calibration into a run directory; return the path of the file."""
+    text = json.dumps(calibration.to_mapping(), indent=2) + "\n"
+    write_atomically(path / FILE_NAME, text.encode())
+    return path / FILE_NAME
 
 
 def load_temperature(path: pathlib.Path) -> float | None:
-    """Return a run's temperature, or None if it was not calibrated.
+    """Return the temperature of a run, or None if it was not calibrated.
 
     Raises
     ------
     ModelFileError
-        The file is broken, or of another model than the run has now.
+        If the file is broken, or belongs to another model than the run has now.
     """
     file = path / FILE_NAME
     try:
         content = json.loads(file.read_text("utf-8"))
         value, model = content["temperature"], content["model_sha256"]
-        if isinstance(value, bool) or not _LOWEST / 2 <= value <= 2 * _HIGHEST:
+        if isinstance(value, bool) or not _MIN_TEMPERATURE / 2 <= value <= 2 * _MAX_TEMPERATURE:
             raise ValueError(f"temperature {value}")
     except FileNotFoundError:
         return None
@@ -82,7 +160,7 @@ def load_temperature(path: pathlib.Path) -> float | None:
         raise ModelFileError(f"{file}: expected a temperature: {error}") from error
     if model != model_digest(path):
         raise ModelFileError(
-            f"{file}: fitted to another model than the run has now; "
-            "backprop calibrate fits it again, or remove the file"
+            f"{file}: fitted to another model than the run has now; run backprop calibrate again, "
+            "or remove the file"
         )
     return float(value)

@@ -177,7 +177,7 @@ def test_eval(run, tmp_path):
     assert (status, json.loads(out)["examples"]) == (0, 60)  # of one class, which is fine here
     assert_one_line(run("eval", folder, "--split", "validation", "--set", "data.validation=0"))
     for key in ("data.seed=7", "loss=multiclass_svm", "data.test=0.5", "training.epochs=2"):
-        assert_one_line(run("eval", folder, "--set", key), "eval takes files of other data alone")
+        assert_one_line(run("eval", folder, "--set", key), "only files of other data can be set")
     (tmp_path / "empty").mkdir()
     assert_one_line(run("eval", tmp_path / "empty"), "no config.yaml")
     assert_one_line(run("eval", tmp_path / "none"), "found none")

@@ -1,0 +1,100 @@
+"""Collects what a report shows of a run."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backprop_cli.config import Config, config_text
+from backprop_cli.errors import ModelFileError
+from backprop_cli.reporting.report.view import Predictions, RunView
+from backprop_cli.runs.calibration import load_temperature
+from backprop_cli.runs.opened import OpenedRun
+from backprop_cli.runs.run_directory import SWEEP_TABLE, load_history
+
+
+def run_view(run: OpenedRun, split: str) -> RunView:
+    """Return what there is to show of a run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    split
+        The split whose examples are shown; another one if there are none.
+
+    Raises
+    ------
+    ModelFileError
+        If a file of the run is broken.
+    DataError
+        If examples do not fit the model.
+    """
+    model, dataset = run.model, run.dataset
+    parts = {name: dataset.split(name) for name in ("validation", "test", split)}
+    present = {name: part for name, part in parts.items() if part is not None}
+    temperature, predictions = load_temperature(run.path), None
+    if present:
+        shown = split if split in present else next(iter(present))
+        part = present[shown]
+        P, decisions = model.predict(part.features, part.rows, temperature or 1.0)
+        labels = part.own_labels()
+        predictions = Predictions(shown, P, labels, decisions, part.features, part.rows)
+    history = load_history(run.path)
+    return RunView(
+        name=run.path.name or str(run.path),
+        config=run.config.to_mapping(),
+        config_text=config_text(run.config),
+        history=history,
+        kept_epoch=_kept_epoch(run.summary or {}, history, run.config),
+        evaluations={n: model.evaluate(part, n).to_mapping() for n, part in present.items()},
+        class_names=model.class_names,
+        image_shape=model.image_shape,
+        weights=model.weights,
+        predictions=predictions,
+        temperature=temperature,
+        sweep=_sweep_table(run.path / SWEEP_TABLE),
+    )
+
+
+def _kept_epoch(
+    summary: Mapping[str, Any], history: Sequence[Mapping[str, Any]], config: Config
+) -> int:
+    """Return the epoch whose weights are the model."""
+    found = summary.get("kept_epoch")
+    if type(found) is int and 0 <= found <= len(history):
+        return found
+    return _best_epoch(history, config)
+
+
+def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
+    """Return the epoch that a run without a summary has kept so far."""
+    if not history:
+        return 0
+    key = f"validation_{config.training.select_by}"
+    figures: list[float] = [line[key] for line in history if line[key] is not None]
+    if config.training.keep == "last" or len(figures) < len(history):
+        return int(history[-1]["epoch"])
+    best = max(figures) if key.endswith("accuracy") else min(figures)
+    return int(history[figures.index(best)]["epoch"])
+
+
+def _sweep_table(path: pathlib.Path) -> list[dict[str, Any]] | None:
+    """Return the rows of a sweep's table, checked; None for a run that is not of a sweep."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        rows = [
+            {key: row[key] for key in ("settings", "validation_accuracy", "diverged")}
+            for row in content
+        ]
+        if any(dict(row["settings"]).keys() != rows[0]["settings"].keys() for row in rows):
+            raise ValueError("models of different keys")
+        if not all(type(row["validation_accuracy"]) in (float, type(None)) for row in rows):
+            raise ValueError("an accuracy that is not a number")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not the table of a sweep: {error}") from error
+    return rows
