@@ -1,4 +1,4 @@
-"""The commands by name; each is imported when it is used, so that help comes at once."""
+"""The commands by name. Each is imported only when it is used, so that help is fast."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ COMMANDS = {
     "sweep": "Train many settings in one pass.",
     "train": "Train a classifier.",
 }
-"""What each command does, in the first sentence of its own help."""
+"""What each command does: the first sentence of its help."""
 
-_MODULES = {"eval": "evaluate"}  # a builtin's name, elsewhere the command's
+_MODULES = {"eval": "evaluate"}  # where the module is not named like the command
 
 
 class Commands(click.Group):
-    """The group of them all."""
+    """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of the help."""
+        """Return the names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command from the module of its name."""
+        """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
         name = _MODULES.get(cmd_name, cmd_name)
@@ -39,7 +39,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is asked for; refuse others, with the one that was meant."""
+        """Return the command of a command line; suggest a similar one if there is none."""
         if args[0] not in COMMANDS:
             import difflib
 
@@ -49,6 +49,6 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands into the help without importing them."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

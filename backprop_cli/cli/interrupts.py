@@ -1,4 +1,4 @@
-"""Ctrl-C, or a scheduler's SIGTERM, between two steps and never in the middle of one."""
+"""Lets Ctrl-C, or the SIGTERM of a scheduler, stop training between two steps only."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from types import FrameType
 
 
 class Interrupts:
-    """Which signal to stop came since `deferred_interrupts` began, if any."""
+    """The signal to stop that arrived since `deferred_interrupts` began, if any."""
 
     def __init__(self) -> None:
         self.pending: int | None = None
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if one came."""
+        """Raise KeyboardInterrupt if one arrived."""
         if self.pending is not None:
             raise KeyboardInterrupt
 
     @property
     def exit_status(self) -> int:
-        """What a shell shows for a process that the signal ended: 130 or 143."""
+        """The status of a process that the signal ends, as a shell shows it: 130 or 143."""
         return 128 + (self.pending or signal.SIGINT)
 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Let SIGINT and SIGTERM wait for `Interrupts.check`, however often they come.
+    """Hold SIGINT and SIGTERM back until `Interrupts.check` is called.
 
-    After one, the process is about to save and to end, and further ones are ignored.
+    After the first one the process is about to save and to exit, so further ones are ignored.
     """
     interrupts = Interrupts()
 
@@ -39,7 +39,7 @@ def deferred_interrupts() -> Iterator[Interrupts]:
     before = {
         number: signal.signal(number, handle)
         for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) != signal.SIG_IGN  # a parent's wish, as by nohup
+        if signal.getsignal(number) != signal.SIG_IGN  # nohup ignores them
     }
     try:
         yield interrupts

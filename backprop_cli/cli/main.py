@@ -1,4 +1,4 @@
-"""The command ``backprop``: its commands, and what the world sees when one fails."""
+"""The command ``backprop``, and how it reports failures."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit with the status that the README promises."""
-    pressed = _remembered_interrupts()
+    """Run the command line and exit with the status that the README documents."""
+    pressed = _recorded_interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names that the locale cannot spell
+            stream.reconfigure(errors="backslashreplace")  # names that the locale cannot encode
     try:
         status = cli.main(standalone_mode=False)
         if sys.stdout is not None:
@@ -45,13 +45,13 @@ def main() -> None:
         for line in error.lines():
             click.echo(f"Error: {line}", err=True)
         status = error.exit_status
-    except (BrokenPipeError, SystemExit):  # click makes the latter of the former
-        _let_output_go()
+    except (BrokenPipeError, SystemExit):  # click turns the former into the latter
+        _discard_output()
         status = 0
     except OSError as error:
-        # Files are read and written under their own errors; what is left is stdout itself.
+        # Reading and writing files raises errors of this package; what remains is stdout.
         click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
-        _let_output_go()
+        _discard_output()
         status = 2
     except MemoryError:
         click.echo("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
@@ -63,20 +63,23 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _remembered_interrupts() -> list[int]:
-    """Return where every Ctrl-C is noted: an import that it meets may fail with another error."""
+def _recorded_interrupts() -> list[int]:
+    """Return a list to which every Ctrl-C is added.
+
+    An import that is interrupted may fail with another error than KeyboardInterrupt.
+    """
     pressed: list[int] = []
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         pressed.append(signum)
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a parent's wish, as by nohup
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGINT, interrupt)
     return pressed
 
 
-def _let_output_go() -> None:
-    """Let the interpreter's own flush of stdout at exit go nowhere."""
+def _discard_output() -> None:
+    """Redirect stdout to nowhere, because the interpreter flushes it at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

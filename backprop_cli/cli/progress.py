@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class ProgressBar(Observer):
-    """Shows epoch, loss and rate on stderr where that is a terminal, and nothing elsewhere.
+    """Shows epoch, loss and learning rate on stderr if that is a terminal.
 
-    Ends the run between two steps if there was an interrupt.
+    Raises KeyboardInterrupt between two steps if there was an interrupt.
     """
 
     def __init__(self, interrupts: Interrupts) -> None:
@@ -46,13 +46,13 @@ class ProgressBar(Observer):
             self._log.close()
 
     def log_to(self, run: str) -> None:
-        """Log every epoch for TensorBoard, in a run's folder."""
+        """Log every epoch for TensorBoard, in the folder of a run."""
         self._log_folder = pathlib.Path(run) / "tensorboard"
 
     def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
         self._n_epochs = n_epochs
-        if self._log_folder is not None:  # only now is it sure that the run begins
+        if self._log_folder is not None:  # not earlier: only now is it certain that the run begins
             from backprop_cli.reporting.tensorboard import TensorBoardLog
 
             self._log = TensorBoardLog(self._log_folder)
@@ -64,18 +64,18 @@ class ProgressBar(Observer):
             )
 
     def compiling(self) -> None:
-        """Say why nothing moves yet."""
-        click.echo("Compiling kernels for this machine, once; some seconds.", err=True)
+        """Say why the bar does not move yet."""
+        click.echo("Compiling kernels for this machine, once; this takes some seconds.", err=True)
 
     def steps(self, number: int, loss: float, learning_rate: float) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         self._interrupts.check()
         bar = self._bar
         if bar is not None and bar.update(number):
             bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
-        """Show an epoch's figures."""
+        """Show the figures of an epoch."""
         going = [record for record in records if record is not None]
         if not going:
             return

@@ -1,1 +1,1 @@
-"""What a run or a computation looks like to a reader: pages, text, pictures."""
+"""Reports for a reader: pages, text and pictures of runs and of computations."""

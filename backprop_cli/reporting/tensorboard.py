@@ -1,4 +1,4 @@
-"""A run's history for TensorBoard, by tensorboardX."""
+"""The history of a run for TensorBoard, written by tensorboardX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TensorBoardLog:
-    """Writes an event file of every epoch's figures."""
+    """Writes an event file with the figures of every epoch."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         from tensorboardX import SummaryWriter

@@ -71,9 +71,9 @@ def calibrate(run: OpenedRun) -> Calibration:
     validation, test = run.split("validation"), run.dataset.test
     scores = class_scores(run.model.scores(validation.features, validation.rows)).T
     temperature = fit_temperature(scores, validation.own_labels())
-    splits = (
-        {"validation": validation} if test is None else {"validation": validation, "test": test}
-    )
+    splits = {"validation": validation}
+    if test is not None:
+        splits["test"] = test
     return Calibration(
         temperature=temperature,
         fitted_on=len(validation),

@@ -64,7 +64,7 @@ def test_the_pictures_that_there_are(runs, pages):
     assert drawn("images") == drawn("one epoch") == drawn("two classes") == DRAWN
     assert drawn("features") == NO_IMAGE
     assert drawn("diverged") == DRAWN - {"curves"}
-    assert "The features are no image." in pages["features"].read_text("utf-8")
+    assert "The features are not images." in pages["features"].read_text("utf-8")
     assert "No epoch has finished." in pages["diverged"].read_text("utf-8")
 
 
@@ -127,6 +127,17 @@ def test_the_page_of_several_runs_is_for_several(runs, capsys, tmp_path):
     for args in (["--text", runs["images"], runs["sweep"]], [runs["images"]]):
         assert call("report", *args, "--output", tmp_path / "c.html") == 2
         assert "--output is for the page of several runs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_of_several_runs_is_written_where_it_is_asked_for(
+    runs, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert call("report", runs["images"], runs["sweep"]) == 2
+    needs = "Error: report of several runs needs --output FILE.html\n"
+    assert capsys.readouterr().err == needs
     assert not list(tmp_path.iterdir())
 
 

@@ -1,1 +1,1 @@
-"""A run shown: curves, templates, confusion, calibration, mistakes; as text, pictures, a page."""
+"""The report of a run: curves, templates, confusion, calibration, mistakes; as text or a page."""

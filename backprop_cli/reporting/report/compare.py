@@ -1,4 +1,4 @@
-"""Several runs side by side, and the models of a sweep."""
+"""Comparing several runs, or the models of a sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_COMPARED = ("output", "recorded")
 
 
 def comparison_page(views: Sequence[RunView]) -> str:
-    """Return a page with the runs' curves, the settings that differ, and the results."""
+    """Return a page with the curves of the runs, the settings that differ, and the results."""
     sections = []
     if any(view.history for view in views):
         made = picture_section("comparison", "Validation", lambda theme: _curves(views, theme))
@@ -36,7 +36,7 @@ def comparison_page(views: Sequence[RunView]) -> str:
 
 
 def sweep_section(view: RunView) -> Section | None:
-    """Return the section of a sweep's models, or None for an ordinary run."""
+    """Return the section on the models of a sweep, or None for an ordinary run."""
     if view.sweep is None:
         return None
     rows = [
@@ -124,7 +124,7 @@ def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def _sweep(
     models: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], theme: Theme
 ) -> Picture:
-    """Draw validation accuracy over one key, a grid of two, or parallel axes of more."""
+    """Draw validation accuracy by one key, on a grid of two, or on parallel axes of more."""
     keys = list(rows[0]["settings"])
     draw = {1: _over_one, 2: _heat_map}.get(len(keys), _parallel)
     figure = draw(rows, keys, theme)
@@ -136,14 +136,14 @@ def _sweep(
 
 
 def _axis(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
-    """Return the values of a key, in order."""
+    """Return the distinct values of a key, sorted."""
     values = {_exact(row["settings"][key]): row["settings"][key] for row in rows}
     numbers = all(isinstance(v, int | float) for v in values.values())
     return sorted(values.values(), key=(lambda v: v) if numbers else _exact)
 
 
 def _exact(value: Any) -> str:
-    """Return what tells values apart."""
+    """Return a text that tells values apart, mappings included."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -161,7 +161,7 @@ def _over_one(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     values = _axis(rows, keys[0])
     found = {
         _exact(row["settings"][keys[0]]): row["validation_accuracy"] for row in reversed(rows)
-    }  # of equal settings the best stays
+    }  # of equal settings the best remains
     heights = [100 * found[_exact(value)] for value in values]
     axes.plot(range(len(values)), heights, marker="o", color=theme.first)
     best = int(np.argmax(heights))
@@ -180,10 +180,10 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     names = [[_shown(v) for v in values] for values in (down, across)]
     places = [[_exact(v) for v in values] for values in (down, across)]
     grid = np.full((len(down), len(across)), np.nan)
-    for row in reversed(rows):  # of equal settings the best stays
+    for row in reversed(rows):  # of equal settings the best remains
         i, j = (places[k].index(_exact(row["settings"][key])) for k, key in enumerate(keys))
         grid[i, j] = 100 * row["validation_accuracy"]
-    if np.isnan(grid).mean() > 0.5:  # drawn at random: no grid
+    if np.isnan(grid).mean() > 0.5:  # settings drawn at random do not fill a grid
         return _parallel(rows, keys, theme)
     figure = new_figure(max(5.0, 0.9 * len(across) + 2.4), max(3.0, 0.55 * len(down) + 1.7))
     axes = figure.subplots()
@@ -232,7 +232,7 @@ def _parallel(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
                 textcoords="offset points", fontsize=8, va="center", bbox=behind, zorder=5,
             )  # fmt: skip
     columns.append([scale(value) for value in accuracy])
-    for k in reversed(range(len(rows))):  # the best on top
+    for k in reversed(range(len(rows))):  # the best one on top
         axes.plot(
             range(len(columns)), [column[k] for column in columns],
             color=theme.second if k == 0 else colours(scale(accuracy[k])),

@@ -1,4 +1,4 @@
-"""A run, or several, as one page that needs nothing else: no network, no script."""
+"""The report of one run or several as a single HTML page, without scripts or other files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDE = {"figures", "curves", "templates", "mistakes", "hardest", "sweep", "comp
 
 
 class Section:
-    """A part of the page: a picture in two themes and the text that says it, or a table."""
+    """A part of the page: a picture in two themes with a text that describes it, or a table."""
 
     def __init__(self, name: str, title: str, body: str) -> None:
         self.name, self.title, self.body = name, title, body
@@ -37,7 +37,7 @@ class Section:
 
 
 def pictures(view: RunView) -> tuple[dict[str, bytes], list[Section]]:
-    """Return every picture of a run: light ones as PNG by name, and the page's sections."""
+    """Return the pictures of a run, light ones as PNG by name, and the sections of its page."""
     files: dict[str, bytes] = {}
     sections = []
     for name, title, maker in PICTURES:
@@ -57,14 +57,14 @@ def picture_section(
 ) -> tuple[Section, bytes] | None:
     """Return a section with a picture in both themes, and the light one as PNG.
 
-    None where ``make`` has nothing to draw.
+    Return None if ``make`` has nothing to draw.
     """
     import matplotlib as mpl
 
     drawn, text = [], ""
     for theme in (LIGHT, DARK):
         with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}), warnings.catch_warnings():
-            # Names may be in any script; what the font has not is drawn as a box.
+            # Names may be in any script; letters that the font lacks are drawn as boxes.
             warnings.filterwarnings("ignore", message="Glyph")
             made = make(theme)
             if made is None:
@@ -82,7 +82,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _picture_html(light: bytes, dark: bytes, text: str) -> str:
-    """Return a picture that follows the reader's theme."""
+    """Return a picture that follows the theme of the reader's system."""
     return (
         f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{_uri(dark)}">'
         f'<img src="{_uri(light)}" alt="{escape(text)}"></picture>'
@@ -124,7 +124,7 @@ def table(
 ) -> str:
     """Return a table whose first column is text and whose others are numbers.
 
-    ``best`` are places, row and column, to be set in bold.
+    ``best`` has the (row, column) of the cells to set in bold.
     """
 
     def cell(row: int, column: int, text: str) -> str:
@@ -148,7 +148,7 @@ def table(
 
 
 def percent(value: float | None) -> str:
-    """Return a share as ``eval`` prints it."""
+    """Return a share in percent, as ``eval`` prints it."""
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
@@ -182,7 +182,7 @@ def _why_missing(name: str, view: RunView) -> str | None:
     if name == "curves":
         return "No epoch has finished."
     if name in ("templates", "mistakes", "hardest") and view.image_shape is None:
-        return "The features are no image."
+        return "The features are not images."
     if name == "mistakes":
         return "There are no mistakes."
     if name == "hardest":

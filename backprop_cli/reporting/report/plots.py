@@ -1,4 +1,4 @@
-"""The pictures of a run, by matplotlib. Each function returns a figure and a text that says it."""
+"""The pictures of a run. Each function returns a figure and a text that describes it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from backprop_cli.reporting.report.view import Predictions, RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_NUMBERS = 12  # classes whose confusion matrix has room for numbers
-_MOST_BARS = 40  # classes that have room for a bar each
-_MOST_TEMPLATES = 100
-_WITHIN = 0.995  # of the weights lie within the scale of the templates
-_LONGEST_NAME = 14
+_MAX_NUMBERS = 12  # classes of a confusion matrix that has room for numbers
+_MAX_BARS = 40  # classes for which there is room for a bar each
+_MAX_TEMPLATES = 100
+_WITHIN = 0.995  # the share of the weights within the scale of the templates
+_MAX_NAME = 14
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours that all kinds of eyes can tell apart (after Okabe and Ito), on light or on dark."""
+    """Colours on light or on dark that colour-blind readers can tell apart (Okabe and Ito)."""
 
     paper: str
     ink: str
@@ -35,7 +35,7 @@ class Theme:
     map: str
 
     def style(self) -> dict[str, Any]:
-        """Return matplotlib's settings."""
+        """Return the settings of matplotlib."""
         return {
             "figure.facecolor": self.paper, "axes.facecolor": self.paper,
             "savefig.facecolor": self.paper, "text.color": self.ink,
@@ -44,7 +44,7 @@ class Theme:
             "grid.color": self.soft, "grid.alpha": 0.3, "font.size": 10, "axes.titlesize": 11,
             "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130,
             "legend.frameon": False, "axes.axisbelow": True, "figure.constrained_layout.use": True,
-            "text.parse_math": False,  # names are no formulas
+            "text.parse_math": False,  # names are not formulas
         }  # fmt: skip
 
 
@@ -56,25 +56,25 @@ Maker = Callable[[RunView, Theme], Picture | None]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure; sizes in inches."""
+    """Return an empty figure of a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
 
 
 def shortened(name: str) -> str:
-    """Return a class's name at a length that a picture has room for."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    """Return the name of a class, shortened to fit into a picture."""
+    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
 
 
 def readable_on(image: Any, value: float) -> str:
-    """Return black or white: what can be read on the colour that an image has for a value."""
+    """Return black or white, whichever is readable on the colour of a value in an image."""
     r, g, b, _ = image.cmap(image.norm(value))
     return "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "#ffffff"
 
 
 def whole_epochs(axes: Any, n: int) -> None:
-    """Let the axis of n epochs have ticks at whole numbers."""
+    """Place the ticks of an axis of n epochs at whole numbers."""
     if n == 1:
         axes.set_xticks([1])
     else:
@@ -82,7 +82,7 @@ def whole_epochs(axes: Any, n: int) -> None:
 
 
 def curves(view: RunView, theme: Theme) -> Picture | None:
-    """Draw cost, loss, accuracy and rate against epochs, with the kept epoch."""
+    """Draw cost, loss, accuracy and learning rate by epoch, and mark the kept epoch."""
     history = view.history
     if not history:
         return None
@@ -130,10 +130,10 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
 
 
 def templates(view: RunView, theme: Theme) -> Picture | None:
-    """Draw each class's weights as an image, all to one scale."""
+    """Draw the weights of each class as an image, all on one scale."""
     if view.image_shape is None:
         return None
-    weights = view.weights[:_MOST_TEMPLATES].reshape(-1, *view.image_shape)
+    weights = view.weights[:_MAX_TEMPLATES].reshape(-1, *view.image_shape)
     limit = float(np.quantile(np.abs(weights), _WITHIN)) or 1.0
     images = np.clip(0.5 + weights / (2 * limit), 0, 1).transpose(0, 2, 3, 1)
     single = len(view.weights) == 1
@@ -159,14 +159,14 @@ def templates(view: RunView, theme: Theme) -> Picture | None:
 
 
 def confusion(view: RunView, theme: Theme) -> Picture | None:
-    """Draw the confusion matrix, row by row in %, with counts where there is room."""
+    """Draw the confusion matrix in % of each row, with counts if there is room."""
     if view.shown is None:
         return None
     counts = np.asarray(view.shown["confusion"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     C = len(counts)
-    numbers = C <= _MOST_NUMBERS
+    numbers = C <= _MAX_NUMBERS
     size = max(4.6, 0.72 * C + 1.6) if numbers else 7.6
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
@@ -174,7 +174,7 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=most)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("% of the true class")
-    step = 1 if C <= _MOST_BARS else -(-C // _MOST_BARS)
+    step = 1 if C <= _MAX_BARS else -(-C // _MAX_BARS)
     places = range(0, C, step)
     names = [shortened(view.class_names[k]) for k in places]
     small = 9 if numbers else 7
@@ -201,14 +201,14 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
 
 
 def classes(view: RunView, theme: Theme) -> Picture | None:
-    """Draw precision and recall of each class; of many, those of lowest and of highest recall."""
+    """Draw precision and recall per class; of many, those with the lowest and highest recall."""
     if view.shown is None:
         return None
     rows = list(view.shown["classes"])
-    many = len(rows) > _MOST_BARS
+    many = len(rows) > _MAX_BARS
     if many:
         rows.sort(key=lambda row: row["recall"] or 0.0)
-        rows[_MOST_BARS // 2 : -_MOST_BARS // 2] = []
+        rows[_MAX_BARS // 2 : -_MAX_BARS // 2] = []
     figure = new_figure(7.6, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     places = np.arange(len(rows))
@@ -221,8 +221,8 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     axes.set_xlabel("%")
     axes.grid(visible=True, axis="x")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    half = _MOST_BARS // 2
-    which = f"{half} of lowest and {half} of highest recall" if many else "all"
+    half = _MAX_BARS // 2
+    which = f"{half} with the lowest and {half} with the highest recall" if many else "all"
     recalls = [(row["recall"] or 0.0, row["name"]) for row in rows]
     low, high = min(recalls), max(recalls)
     text = (
@@ -233,7 +233,7 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
 
 
 def calibration(view: RunView, theme: Theme) -> Picture | None:
-    """Draw accuracy against confidence, and how many examples are in each bin."""
+    """Draw accuracy against confidence, and the number of examples in each bin."""
     if view.predictions is None:
         return None
     predictions = view.predictions
@@ -243,7 +243,7 @@ def calibration(view: RunView, theme: Theme) -> Picture | None:
     middles = 100 * (np.arange(BINS) + 0.5) / BINS
     width = 100 / BINS * 0.92
     upper.bar(middles, 100 * np.nan_to_num(found.accuracy), width, color=theme.first)
-    upper.plot([0, 100], [0, 100], color=theme.mark, linestyle=":", label="as it should be")
+    upper.plot([0, 100], [0, 100], color=theme.mark, linestyle=":", label="perfect calibration")
     upper.set_ylabel("right, %")
     upper.set_title(f"Calibration error {100 * found.error:.2f} %")
     upper.legend(loc="upper left")
@@ -256,17 +256,17 @@ def calibration(view: RunView, theme: Theme) -> Picture | None:
     mean = 100 * float(predictions.confidence().mean())
     accuracy = 100 * float((predictions.decisions == predictions.labels).mean())
     text = (
-        f"Expected calibration error {100 * found.error:.2f} % in {BINS} bins: decisions are made "
-        f"with {mean:.1f} % on average, and {accuracy:.1f} % are right."
+        f"Expected calibration error {100 * found.error:.2f} % in {BINS} bins: the mean confidence "
+        f"of the decisions is {mean:.1f} %, and {accuracy:.1f} % of them are right."
     )
     return figure, text
 
 
 def truth(view: RunView, theme: Theme) -> Picture | None:
-    """Draw how probable the true class is taken to be."""
+    """Draw a histogram of the probability of the true class."""
     if view.predictions is None:
         return None
-    values = 100 * view.predictions.of_truth()
+    values = 100 * view.predictions.truth()
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 100, 26).tolist(), color=theme.first)
@@ -274,7 +274,7 @@ def truth(view: RunView, theme: Theme) -> Picture | None:
     axes.set_ylabel("examples")
     axes.set_xlim(0, 100)
     axes.grid(visible=True, axis="y")
-    return figure, f"The true class has {np.median(values):.1f} % in the median."
+    return figure, f"The median probability of the true class is {np.median(values):.1f} %."
 
 
 def mistakes(view: RunView, theme: Theme) -> Picture | None:
@@ -285,7 +285,7 @@ def mistakes(view: RunView, theme: Theme) -> Picture | None:
 
 
 def hardest(view: RunView, theme: Theme) -> Picture | None:
-    """Draw the right decisions of least confidence."""
+    """Draw the right decisions with the lowest confidence."""
     if view.predictions is None:
         return None
     return _examples(view, view.predictions, view.predictions.hardest_right())
@@ -317,7 +317,7 @@ def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp])
 
 
 def _image(features: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Return an example as matplotlib wants it, stretched to 0 to 1 unless it is bytes."""
+    """Return an example as matplotlib expects it, scaled to 0 to 1 unless it is bytes."""
     image = features.reshape(shape).transpose(1, 2, 0)
     if image.dtype != np.uint8:
         image = image.astype(np.float64)
@@ -340,4 +340,4 @@ PICTURES: Sequence[tuple[str, str, Maker]] = (
     ("mistakes", "Most confident mistakes", mistakes),
     ("hardest", "Hardest right decisions", hardest),
 )
-"""Name of the file, title, and what draws it; None is returned where there is nothing to draw."""
+"""Name of the file, title, and the function that draws it, or returns None without data."""

@@ -1,4 +1,4 @@
-"""A run in a terminal of 80 columns, with nothing to install."""
+"""The report of a run as text for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backprop_cli.reporting.report.view import RunView
 
 WIDTH = 80
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_MOST_CLASSES = 10  # of a confusion matrix within 80 columns
-_MOST_CONFUSIONS = 15
+_MAX_CLASSES = 10  # in a confusion matrix of 80 columns
+_MAX_CONFUSIONS = 15
 _CURVES = (
     ("train_cost", "cost, training"),
     ("train_loss", "loss, training"),
@@ -26,9 +26,9 @@ _CURVES = (
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """Return a curve as blocks of eight heights; what is not finite is a gap.
+    """Return a curve as blocks of eight heights; values that are not finite are gaps.
 
-    A longer curve is cut into ``width`` parts, each shown by its mean.
+    A curve of more than ``width`` values is split into ``width`` parts, whose means are shown.
     """
     numbers = np.array([np.nan if v is None else v for v in values], float)
     parts = np.array_split(numbers, min(width, len(numbers)))
@@ -47,7 +47,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 
 def to_text(view: RunView) -> str:
-    """Return the run as lines of at most 80 characters."""
+    """Return the report as lines of at most 80 characters."""
     view = dataclasses.replace(view, class_names=tuple(map(printable, view.class_names)))
     lines = [
         _cut(f"run {printable(view.name)}: {view.config['data']['format']}, {view.config['loss']}"),
@@ -87,12 +87,12 @@ def _curves(view: RunView) -> list[str]:
 
 
 def _confusion(counts: np.ndarray, names: Sequence[str]) -> list[str]:
-    if len(counts) > _MOST_CLASSES:
+    if len(counts) > _MAX_CLASSES:
         return _most_frequent(counts, names)
     first = 12
     width = (WIDTH - first) // len(counts)
     width = min(width, 9)
-    lines = ["confusion: a row a true class, a column a decision"]
+    lines = ["confusion: one row per true class, one column per decision"]
     lines.append(" " * first + "".join(f"{name[: width - 1]:>{width}}" for name in names))
     for name, row in zip(names, counts, strict=True):
         lines.append(f"{name[: first - 1]:<{first}}" + "".join(f"{n:>{width}}" for n in row))
@@ -101,7 +101,7 @@ def _confusion(counts: np.ndarray, names: Sequence[str]) -> list[str]:
 
 def _most_frequent(counts: np.ndarray, names: Sequence[str]) -> list[str]:
     off = counts - np.diag(np.diag(counts))
-    order = np.argsort(-off, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    order = np.argsort(-off, axis=None, kind="stable")[:_MAX_CONFUSIONS]
     lines = ["the most frequent confusions: true class, decision, examples"]
     for place in order:
         i, j = np.unravel_index(place, off.shape)

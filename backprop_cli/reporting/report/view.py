@@ -1,4 +1,4 @@
-"""What there is to show of a run, as plain data."""
+"""What a report shows of a run, as plain data."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CHOSEN = 12  # mistakes, and hard ones
+_CHOSEN = 12  # mistakes, and as many hard examples
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of the n examples of a split.
+    """The predictions of a model for the n examples of a split.
 
     Attributes
     ----------
     split
         train, validation or test.
     probabilities
-        n x C.
+        The probability of each class, n x C.
     labels
-        n, the true classes.
+        The n true classes.
     decisions
-        n.
+        The n decided classes.
     features
-        N x d, as the file has them.
+        N x d, raw: as the file holds them.
     rows
-        n: which of the N.
+        The rows of ``features`` that are the n examples.
     """
 
     split: str
@@ -39,7 +39,7 @@ class Predictions:
     features: NDArray[Any]
     rows: NDArray[np.intp]
 
-    def of_truth(self) -> NDArray[np.floating[Any]]:
+    def truth(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the true class of each example, n."""
         values: NDArray[np.floating[Any]] = self.probabilities[
             np.arange(len(self.labels)), self.labels
@@ -47,53 +47,53 @@ class Predictions:
         return values
 
     def confidence(self) -> NDArray[np.floating[Any]]:
-        """Return the probability of the class decided for, n."""
+        """Return the probability of the decided class of each example, n."""
         values: NDArray[np.floating[Any]] = self.probabilities[
             np.arange(len(self.labels)), self.decisions
         ]
         return values
 
     def confident_mistakes(self) -> NDArray[np.intp]:
-        """Return the examples that are wrong with the most confidence, the worst first."""
+        """Return the wrong decisions with the highest confidence, the worst first."""
         wrong = np.flatnonzero(self.decisions != self.labels)
         return wrong[np.argsort(-self.confidence()[wrong], kind="stable")][:_CHOSEN]
 
     def hardest_right(self) -> NDArray[np.intp]:
-        """Return the examples that are right with the least confidence, the hardest first."""
+        """Return the right decisions with the lowest confidence, the hardest first."""
         right = np.flatnonzero(self.decisions == self.labels)
         return right[np.argsort(self.confidence()[right], kind="stable")][:_CHOSEN]
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run.
+    """What a report shows of a run.
 
     Attributes
     ----------
     name
-        Its folder.
+        The name of its folder.
     config
-        Every key with its value.
+        The value of every key.
     config_text
-        The same as YAML.
+        The same as YAML text.
     history
-        A mapping an epoch, as in metrics.jsonl.
+        One mapping per epoch, as in metrics.jsonl.
     kept_epoch
-        The epoch whose weights are the model; 0 for the initial ones.
+        The epoch whose weights are the model; 0 for the initial weights.
     evaluations
-        Of each split there is, what ``eval --json`` says.
+        The figures of each split, as ``eval --json`` prints them.
     class_names
         C names.
     image_shape
-        (channels, height, width), or None.
+        (channels, height, width), or None if the features are not images.
     weights
         O x d, on standardized features.
     predictions
-        Of the split that is shown; None where there is none.
+        Those for the split that is shown; None if there is none.
     temperature
-        What scores are divided by before SoftMax, or None if that was not calibrated.
+        What scores are divided by before SoftMax; None if the run was not calibrated.
     sweep
-        The rows of sweep.json, or None.
+        The rows of sweep.json; None if the run is not of a sweep.
     """
 
     name: str
@@ -111,5 +111,5 @@ class RunView:
 
     @property
     def shown(self) -> Mapping[str, Any] | None:
-        """What ``eval --json`` says of the split that is shown."""
+        """The figures of the split that is shown, as ``eval --json`` prints them."""
         return None if self.predictions is None else self.evaluations[self.predictions.split]
