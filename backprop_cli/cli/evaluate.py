@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backprop_cli.cli.messages import print_notes
-from backprop_cli.cli.options import json_option, set_option, split_option
+from backprop_cli.cli.options import data_set_option, json_option, split_option
 from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _MAX_COLUMNS = 20  # classes of a confusion matrix that is still readable in a t
 @click.argument("run", type=click.Path())
 @split_option
 @click.option("--verify", is_flag=True, help="Only check that model and data are those of the run.")
-@set_option
+@data_set_option
 @json_option
 def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the model of RUN. Prints accuracy, loss, precision and recall, confusion matrix.

@@ -80,6 +80,6 @@ def _recorded_interrupts() -> list[int]:
 
 
 def _discard_output() -> None:
-    """Redirect stdout to nowhere, because the interpreter flushes it at exit."""
+    """Redirect stdout to the null device, because the interpreter flushes it again at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,7 +47,7 @@ def _section(title: str, section: type[Section]) -> list[str]:
 
 
 def _choices(field: FieldInfo) -> list[str | int]:
-    """Return the values that a key is restricted to, in part at least."""
+    """Return the literal values that a key accepts, if any."""
     types = [field.annotation, *get_args(field.annotation)]
     found = [a for t in types for a in get_args(t) if isinstance(a, str | int)]
     for marker in field.metadata:

@@ -176,7 +176,13 @@ def test_eval(run, tmp_path):
     status, out, err = run("eval", folder, "--set", other, "--json")
     assert (status, json.loads(out)["examples"]) == (0, 60)  # of one class, which is fine here
     assert_one_line(run("eval", folder, "--split", "validation", "--set", "data.validation=0"))
-    for key in ("data.seed=7", "loss=multiclass_svm", "data.test=0.5", "training.epochs=2"):
+    for key in (
+        "data.seed=7",
+        "loss=multiclass_svm",
+        "data.test=0.5",
+        "data.test=",
+        "training.epochs=2",
+    ):
         assert_one_line(run("eval", folder, "--set", key), "only files of other data can be set")
     (tmp_path / "empty").mkdir()
     assert_one_line(run("eval", tmp_path / "empty"), "no config.yaml")

@@ -82,7 +82,7 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
 
 
 def _sweep_table(path: pathlib.Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a sweep's table, checked; None for a run that is not of a sweep."""
+    """Return the rows of the table of a sweep, checked; None if the run is not of a sweep."""
     try:
         content = json.loads(path.read_text("utf-8"))
         rows = [

@@ -12,6 +12,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from backprop_cli.config.registered import soft_target_losses
 from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Picture, Theme
 from backprop_cli.reporting.report.view import RunView
 
@@ -160,8 +161,9 @@ def _figures(view: RunView) -> str:
     kept = f"Epoch {view.kept_epoch} kept of {len(view.history)}."
     if view.temperature is not None:
         kept += f" Scores are divided by the temperature {view.temperature:.4g} before SoftMax."
-    elif view.config["loss"] == "multiclass_svm":
-        kept += " Probabilities are the SoftMax of an SVM's scores, which was not trained for it."
+    elif view.config["loss"] not in soft_target_losses():
+        loss = view.config["loss"]
+        kept += f" Probabilities are the SoftMax of the scores, although {loss} does not train for that."
     return f"{table(['split', 'accuracy', 'loss', 'examples'], rows)}\n<p>{kept}</p>"
 
 
