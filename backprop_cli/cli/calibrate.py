@@ -32,10 +32,10 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"run": run, **found.to_mapping()}))
         return
-    T, n = found.temperature, found.fitted_on
-    click.echo(f"temperature {T:.4g}, fitted on {n} validation examples")
+    temperature, n = found.temperature, found.fitted_on
+    click.echo(f"temperature {temperature:.4g}, fitted on {n} validation examples")
     for split, (before, after) in found.errors.items():
         click.echo(f"{split:<12}calibration error {100 * before:.2f} %, now {100 * after:.2f} %")
-    if not 1e-2 < T < 1e3:
+    if not 1e-2 < temperature < 1e3:
         click.echo("so far from 1, it means that the scores say little about the classes")
     click.echo(f"written to {path}")

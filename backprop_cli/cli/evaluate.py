@@ -30,6 +30,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
 
     On other data of the same shape: --set data.test=FILE.
     """
+    from backprop_cli.evaluation.metrics import evaluate_model
     from backprop_cli.runs.opened import open_run
 
     opened = open_run(run, overrides)
@@ -38,7 +39,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
         return
     examples = opened.split(split)
     print_notes(run, opened.notes())
-    result = opened.model.evaluate(examples, split)
+    result = evaluate_model(opened.model, examples)
     if as_json:
         click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))
     else:

@@ -49,6 +49,7 @@ def explain(
     """
     from backprop_cli.atomic import write_atomically
     from backprop_cli.config import load_config
+    from backprop_cli.config.convert import settings_of
     from backprop_cli.formats import load_dataset
     from backprop_cli.reporting.explain import explain as describe
     from backprop_cli.reporting.explain import to_dot, to_html, to_text
@@ -56,7 +57,7 @@ def explain(
     if as_json + as_dot + (html_file is not None) > 1:
         raise click.UsageError("choose one of --json, --dot and --html")
     config = load_config(config_file, overrides)
-    explanation = describe(config, load_dataset(config.data, "float64"), index)
+    explanation = describe(load_dataset(config.data), settings_of([config]), index)
     if as_json:
         click.echo(json.dumps(explanation.to_mapping()))
     elif as_dot:

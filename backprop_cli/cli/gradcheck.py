@@ -53,9 +53,8 @@ class GradcheckOptions:
     help="Training examples in the mini-batch.  [default: the batch size]",
 )
 @json_option
-@click.pass_context
 @packed(GradcheckOptions)
-def gradcheck(context: click.Context, options: GradcheckOptions) -> None:
+def gradcheck(options: GradcheckOptions) -> None:
     """Check the gradient against other derivations. On the engine that this config trains with.
 
     The first mini-batch goes through that engine as in training, in its number type: the loss, its
@@ -111,7 +110,8 @@ def gradcheck(context: click.Context, options: GradcheckOptions) -> None:
         click.echo(json.dumps(mapping))
     else:
         click.echo("\n" + (_verdict(wrong) if compared else "Nothing could be compared."))
-    context.exit(0 if compared and not wrong else 1)
+    if wrong or not compared:
+        raise click.exceptions.Exit(1)
 
 
 def _about(checked: Checked, *, trains: bool) -> str:

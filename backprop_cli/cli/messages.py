@@ -13,7 +13,8 @@ from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
     from backprop_cli.evaluation.metrics import Evaluation
-    from backprop_cli.runs.run import Interrupted, Result
+    from backprop_cli.runs.result import Result
+    from backprop_cli.runs.session import Interrupted
 
 
 def print_notes(run: str, notes: Iterable[str]) -> None:

@@ -45,7 +45,7 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     import numpy as np
 
     from backprop_cli.atomic import write_atomically
-    from backprop_cli.errors import DataError, OutputError, printable
+    from backprop_cli.errors import OutputError, printable
     from backprop_cli.formats.inputs import read_inputs
     from backprop_cli.runs.calibration import load_temperature
     from backprop_cli.runs.opened import unfinished_notes
@@ -58,24 +58,20 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     if output is not None:
         own = [getattr(config.data, key) for key in config.data.path_keys]
         _refuse_input(pathlib.Path(output), [*inputs, *(v for v in own if isinstance(v, str))])
-    names, features = read_inputs(inputs, config.data, model.image_shape, model.weights.dtype)
+    names, source = read_inputs(inputs, config.data, model)
     temperature = load_temperature(pathlib.Path(run)) or 1.0
-    if not len(features):
-        raise DataError(f"{inputs[0]}: expected examples, found none")
-    if features.shape[1] != model.weights.shape[1]:
-        raise DataError(
-            f"{inputs[0]}: expected examples of {model.weights.shape[1]} features as the model "
-            f"has, found {features.shape[1]}"
-        )
-    P, decisions = model.predict(features, np.arange(len(features)), temperature)
+    rows = np.arange(len(source))
+    probabilities, decisions = model.predict(source, rows, temperature)
     if output is not None:
         content = (
-            _npy(P) if output.endswith(".npy") else _csv(names, P, decisions, model.class_names)
+            _npy(probabilities)
+            if output.endswith(".npy")
+            else _csv(names, probabilities, decisions, model.class_names)
         )
         write_atomically(pathlib.Path(output), content)
-        click.echo(f"{len(P)} predictions in {output}", err=as_json)
+        click.echo(f"{len(names)} predictions in {output}", err=as_json)
     elif as_json:
-        for name, row, decision in zip(names, P, decisions, strict=True):
+        for name, row, decision in zip(names, probabilities, decisions, strict=True):
             line = {
                 "example": name,
                 "class": model.class_names[decision],
@@ -85,7 +81,7 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
             click.echo(json.dumps(line))
     else:
         shown = [printable(name) for name in names]
-        _print_table(shown, P, [printable(name) for name in model.class_names])
+        _print_table(shown, probabilities, [printable(name) for name in model.class_names])
 
 
 def _refuse_input(output: pathlib.Path, read: Sequence[str]) -> None:
@@ -102,14 +98,14 @@ def _refuse_input(output: pathlib.Path, read: Sequence[str]) -> None:
 
 def _print_table(
     names: Sequence[str],
-    P: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
     class_names: Sequence[str],
 ) -> None:
     import numpy as np
 
     first = max(map(len, [*names, "example"]))
     second = max(map(len, class_names))
-    for name, row in zip(names, P, strict=True):
+    for name, row in zip(names, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[:_SHOWN]
         cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
         click.echo(f"{name:<{first}}  " + "   ".join(cells))
@@ -117,21 +113,21 @@ def _print_table(
 
 def _csv(
     names: Sequence[str],
-    P: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
     decisions: NDArray[np.intp],
     class_names: Sequence[str],
 ) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream)
     writer.writerow(["example", "class", *class_names])
-    for name, row, decision in zip(names, P, decisions, strict=True):
+    for name, row, decision in zip(names, probabilities, decisions, strict=True):
         writer.writerow([name, class_names[decision], *row.tolist()])
     return stream.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _npy(P: NDArray[np.floating]) -> bytes:
+def _npy(probabilities: NDArray[np.floating]) -> bytes:
     import numpy as np
 
     stream = io.BytesIO()
-    np.save(stream, P)
+    np.save(stream, probabilities)
     return stream.getvalue()

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from backprop_cli.cli.interrupts import Interrupts
-from backprop_cli.solvers.loop import EpochRecord, Observer
+from backprop_cli.solvers.observer import EpochRecord, Observer
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.tensorboard import TensorBoardLog

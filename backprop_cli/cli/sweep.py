@@ -64,7 +64,7 @@ def sweep(options: SweepOptions) -> None:
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
-    from backprop_cli.runs.run import Interrupted
+    from backprop_cli.runs.session import Interrupted
     from backprop_cli.runs.sweep import Sweep
 
     settings, configs = _settings(options)

@@ -51,7 +51,8 @@ def train(options: TrainOptions) -> None:
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
-    from backprop_cli.runs.run import Interrupted, Run
+    from backprop_cli.runs.run import Run
+    from backprop_cli.runs.session import Interrupted
 
     config = _config(options)
     _check_extras(options)
@@ -119,13 +120,13 @@ def _description(run: Run, as_json: bool) -> str:
     """Return the config, and the shapes of data and model."""
     from backprop_cli.config import config_text
 
-    data, trainer = run.dataset, run.trainer
+    data, plan, state = run.dataset, run.descent.plan, run.descent.state
     sizes = {
         name: 0 if split is None else len(split)
         for name in ("train", "validation", "test")
         for split in [data.split(name)]
     }
-    weights, bias = trainer.engine.W[0].shape, trainer.engine.b[0].shape
+    weights, bias = state.W[0].shape, state.b[0].shape
     shapes = {
         "examples": sizes,
         "features": data.n_features,
@@ -133,8 +134,8 @@ def _description(run: Run, as_json: bool) -> str:
         "classes": list(data.class_names),
         "weights": weights,
         "bias": bias,
-        "batch_size": trainer.batch_size,
-        "steps_per_epoch": trainer.steps_per_epoch,
+        "batch_size": plan.batch_size,
+        "steps_per_epoch": plan.steps_per_epoch,
         "output": run.config.output,
     }
     if as_json:
@@ -147,7 +148,7 @@ def _description(run: Run, as_json: bool) -> str:
             f"features    {data.n_features} ({image})",
             f"classes     {data.n_classes}: {_names(data.class_names)}",
             f"weights     {' x '.join(map(str, weights))}, bias {bias[0]}",
-            f"steps       {trainer.steps_per_epoch} per epoch, {trainer.batch_size} examples each",
+            f"steps       {plan.steps_per_epoch} per epoch, {plan.batch_size} examples each",
         ]
     )
 

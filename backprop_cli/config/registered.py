@@ -9,16 +9,20 @@ from __future__ import annotations
 
 def loss_names() -> tuple[str, ...]:
     """Return the names of the losses."""
-    from backprop_cli.engine.losses import LOSSES
+    from backprop_cli.losses import LOSSES
 
     return tuple(LOSSES)
 
 
 def soft_target_losses() -> tuple[str, ...]:
     """Return the names of the losses whose targets may be any probabilities, not only one-hot."""
-    return ("softmax_cross_entropy",)
+    from backprop_cli.losses import LOSSES
+
+    return tuple(name for name, loss in LOSSES.items() if loss.takes_soft_targets)
 
 
 def engine_names() -> tuple[str, ...]:
     """Return the names of the engines."""
-    return ("numpy", "compiled")
+    from backprop_cli.engine import ENGINES
+
+    return tuple(ENGINES)

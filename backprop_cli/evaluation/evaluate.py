@@ -50,9 +50,9 @@ def evaluate(
         block = split.block(first, last)
         losses, decided = engine.outcomes(weights, bias, block, targets)
         labels = block.labels[block.rows]
-        weights = targets.example_weights(labels)
-        if weights is not None:
-            losses *= weights
+        factors = targets.example_weights(labels)
+        if factors is not None:
+            losses *= factors
         total += losses.sum(axis=1, dtype=np.float64)
         right += (decided == labels).sum(axis=1)
         if decisions is not None:

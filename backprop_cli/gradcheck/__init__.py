@@ -1,8 +1,8 @@
 """Second opinions on the engine that trains.
 
-Read `compare` first: it runs the engine that a config trains with (`measured`) and holds its numbers
-against derivations that share no line with it: the lecture's loop (`by_example`), the computational
-graph (`by_graph`), differences (`numeric`) and the complex step.
+Read `compare` first: it runs the engine that a config trains with (`measured`) and holds its
+numbers against derivations that share no line with it: the lecture's loop (`by_example`), the
+computational graph (`by_graph`), differences (`numeric`) and the complex step.
 """
 
 from backprop_cli.gradcheck.compare import DERIVATIONS, Checked, compare, reference

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
 from backprop_cli.gradcheck.problem import Problem, Vector
+from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
 
 _COLUMNS = 500  # coordinates that forward mode carries along at once
 

@@ -74,9 +74,7 @@ class Checked:
     left_out: int
 
 
-def compare(
-    descent: Descent, samples: int | None, seed: int
-) -> Iterator[Checked | Comparison]:
+def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checked | Comparison]:
     """Compare an engine with every derivation: L, its gradient, that of J, a step of descent.
 
     Parameters
@@ -164,9 +162,7 @@ def _value(
         expected = float(problem.example_weights @ losses) / len(losses)
     uncertainty = np.full(1, 0.0 if np.isfinite(expected) else np.inf)
     quantity = Quantity(name, "L", "L", np.array([value]), 1e-9)
-    return quantity.compare(
-        derivation, tolerance, np.arange(1), np.array([expected]), uncertainty
-    )
+    return quantity.compare(derivation, tolerance, np.arange(1), np.array([expected]), uncertainty)
 
 
 def _step(

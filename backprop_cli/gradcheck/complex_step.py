@@ -26,7 +26,9 @@ def complex_step(
         start, before = theta[at], S[row].copy()
         theta[at] = start + 1j * _STEP
         S[row] = W[row] @ X + b[row]
-        J = v @ problem.loss.values(class_scores(S), problem.Y) + problem.l2 * (W[row] @ W[row])  # other rows of W are real
+        J = v @ problem.loss.values(class_scores(S), problem.Y) + problem.l2 * (
+            W[row] @ W[row]
+        )  # other rows of W are real
         derivatives[k] = J.imag / _STEP
         theta[at], S[row] = start, before
     return derivatives, np.zeros(len(coordinates))

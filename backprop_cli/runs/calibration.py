@@ -15,7 +15,7 @@ from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
 from backprop_cli.errors import ConfigError, ModelFileError
 from backprop_cli.evaluation.reliability import reliability
-from backprop_cli.runs.model_file import LinearModel
+from backprop_cli.model import LinearModel
 from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import model_digest
 from backprop_cli.sources import Split
@@ -69,7 +69,7 @@ def calibrate(run: OpenedRun) -> Calibration:
         If there are no validation examples, or examples do not fit the model.
     """
     validation, test = run.split("validation"), run.dataset.test
-    scores = class_scores(run.model.scores(validation.features, validation.rows)).T
+    scores = class_scores(run.model.scores(validation.source, validation.rows)).T
     temperature = fit_temperature(scores, validation.own_labels())
     splits = {"validation": validation}
     if test is not None:
@@ -87,8 +87,8 @@ def calibrate(run: OpenedRun) -> Calibration:
 
 def _error(model: LinearModel, split: Split, temperature: float) -> float:
     """Return the expected calibration error on a split."""
-    P, decisions = model.predict(split.features, split.rows, temperature)
-    confidence = P[np.arange(len(P)), decisions]
+    probabilities, decisions = model.predict(split.source, split.rows, temperature)
+    confidence = probabilities[np.arange(len(split)), decisions]
     return reliability(confidence, decisions == split.own_labels()).error
 
 
@@ -116,13 +116,13 @@ def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]
         raise ConfigError(
             "calibrate needs scipy, found none: install backprop-cli[calibrate]"
         ) from error
-    S = scores.astype(np.float64)
-    S -= S.max(axis=1, keepdims=True)
-    mean_true_score = S[np.arange(len(S)), labels].mean()
+    scores = scores.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    mean_true_score = scores[np.arange(len(scores)), labels].mean()
 
     def loss(log_temperature: float) -> float:
         beta = math.exp(-log_temperature)
-        return float(np.log(np.exp(beta * S).sum(axis=1)).mean() - beta * mean_true_score)
+        return float(np.log(np.exp(beta * scores).sum(axis=1)).mean() - beta * mean_true_score)
 
     found = minimize_scalar(
         loss,

@@ -108,7 +108,7 @@ def _about(text: str | None, path: pathlib.Path) -> dict[str, Any]:
 
 
 def _check(model: LinearModel, path: pathlib.Path) -> None:
-    weights, C = model.weights, len(model.class_names)
+    weights, n_classes = model.weights, model.n_classes
 
     def expect(good: bool, what: str, array: NDArray[Any]) -> None:
         if not good:
@@ -120,13 +120,15 @@ def _check(model: LinearModel, path: pathlib.Path) -> None:
         weights.ndim == 2
         and weights.dtype in floats
         and weights.shape[1] > 0
-        and weights.shape[0] in ((1, C) if C == 2 else (C,)),
-        f"weights of {C} classes x features",
+        and weights.shape[0] in ((1, n_classes) if n_classes == 2 else (n_classes,)),
+        f"weights of {n_classes} classes x features",
         weights,
     )
-    O, d = weights.shape  # noqa: E741 - the number of outputs, beside d and C
+    n_outputs, d = weights.shape
     expect(
-        model.bias.shape == (O,) and model.bias.dtype == weights.dtype, f"{O} biases", model.bias
+        model.bias.shape == (n_outputs,) and model.bias.dtype == weights.dtype,
+        f"{n_outputs} biases",
+        model.bias,
     )
     for name, array in vars(model.standardization).items():
         expect(array.shape == (d,) and array.dtype == np.float64, f"{d} of feature_{name}", array)

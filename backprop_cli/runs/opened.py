@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import Any
 from backprop_cli.config import Config
 from backprop_cli.errors import ConfigError, DataError, ModelFileError
 from backprop_cli.formats import load_dataset
-from backprop_cli.runs.model_file import LinearModel
+from backprop_cli.model import LinearModel
 from backprop_cli.runs.run_directory import load_run, load_summary, model_digest
-from backprop_cli.sources import Dataset, Split, fingerprint
+from backprop_cli.sources import Dataset, Split, survey
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class OpenedRun:
         The data that the config names.
     has_own_data
         Whether that is the data of the run itself: no override names another.
+    fingerprint
+        Of the data.
     """
 
     path: pathlib.Path
@@ -42,12 +43,13 @@ class OpenedRun:
     summary: dict[str, Any] | None
     dataset: Dataset
     has_own_data: bool
+    fingerprint: str
 
-    @functools.cached_property
+    @property
     def data_is_unchanged(self) -> bool:
         """Whether the examples are those that the run recorded, if it recorded any."""
         recorded = self.config.recorded
-        return recorded is None or fingerprint(self.dataset) == recorded.data
+        return recorded is None or self.fingerprint == recorded.data
 
     def notes(self) -> list[str]:
         """Return what one should know before trusting figures of this run."""
@@ -69,11 +71,7 @@ class OpenedRun:
         split = self.dataset.split(name)
         if split is None:
             raise DataError(f"data.{name}: the config asks for no {name} examples")
-        if self.dataset.image_shape != self.model.image_shape:
-            raise DataError(
-                f"{name}: expected images of {_size(self.model.image_shape)} as the model has, "
-                f"found {_size(self.dataset.image_shape)}"
-            )
+        self.model.check(split.source)
         return split
 
     def verify(self) -> dict[str, bool]:
@@ -113,9 +111,17 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
     """
     config, model = load_run(path, tuple(overrides))
     _check_overrides(overrides, config)
-    dataset = load_dataset(config.data, model.weights.dtype, model.class_names)
     folder = pathlib.Path(path)
-    return OpenedRun(folder, config, model, load_summary(folder), dataset, not overrides)
+    dataset = load_dataset(config.data, model.class_names)
+    return OpenedRun(
+        folder,
+        config,
+        model,
+        load_summary(folder),
+        dataset,
+        has_own_data=not overrides,
+        fingerprint=survey(dataset, "none", model.weights.dtype).fingerprint,
+    )
 
 
 def unfinished_notes(summary: dict[str, Any] | None) -> list[str]:
@@ -135,10 +141,3 @@ def _check_overrides(overrides: Sequence[str], config: Config) -> None:
                 f"--set {override}: only files of other data can be set for a trained model: "
                 f"{', '.join(keys)}"
             )
-
-
-def _size(image_shape: tuple[int, int, int] | None) -> str:
-    if image_shape is None:
-        return "no image shape"
-    channels, height, width = image_shape
-    return f"{height} x {width} pixels, {channels} channels"

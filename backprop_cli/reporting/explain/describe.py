@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backprop_cli.config import Config
 from backprop_cli.errors import DataError
+from backprop_cli.gradcheck import make_problem
 from backprop_cli.graph import (
     OPERATIONS,
     BackwardPass,
@@ -16,7 +16,6 @@ from backprop_cli.graph import (
     forward_mode,
     forward_pass,
 )
-from backprop_cli.problem import make_problem
 from backprop_cli.reporting.explain import words
 from backprop_cli.reporting.explain.explanation import (
     BackwardStep,
@@ -27,52 +26,58 @@ from backprop_cli.reporting.explain.explanation import (
     ForwardStep,
     Outcome,
 )
-from backprop_cli.sources import Dataset
+from backprop_cli.settings import Settings
+from backprop_cli.solvers.start import check_against_data, initial_parameters
+from backprop_cli.sources import Dataset, survey, to_planes
 
 _MAX_TANGENT_ENTRIES = 2_000_000  # 16 MB; up to here forward mode runs on all coordinates
 _FEW_COORDINATES = 8
 
 
-def explain(config: Config, dataset: Dataset, index: int) -> Explanation:
+def explain(dataset: Dataset, settings: Settings, index: int) -> Explanation:
     """Explain the gradient of one training example at the weights that training starts from.
 
     Parameters
     ----------
-    config
-        Gives the loss, the penalty, and the initial weights.
     dataset
-        The data of the config.
+        The examples.
+    settings
+        The loss, the penalty, and the initial weights of one model.
     index
         The index of the example in the training split, from 0.
 
     Raises
     ------
     DataError
-        If there is no such example.
+        If there is no such example, or the data does not have what the settings ask for.
     """
-    train = dataset.train
+    check_against_data(settings, dataset)
+    train, image = dataset.train, dataset.image
     if not 0 <= index < len(train):
         raise DataError(
             f"example {index}: expected 0 to {len(train) - 1}, "
             f"the training split has {len(train)} examples"
         )
-    rows = train.rows[index : index + 1]
-    problem = make_problem(config, dataset, rows)
+    model = settings.models[0]
+    standardization = survey(dataset, settings.standardize, settings.dtype).standardization
+    weights, bias = initial_parameters(settings, dataset)
+    block = train.block(index, index + 1)
+    problem = make_problem(dataset, settings, standardization, (weights[0], bias[0]), block)
     example = Example(
         index=index,
         n_examples=len(train),
-        label=int(train.labels[rows[0]]),
+        label=int(block.labels[block.rows[0]]),
         class_names=dataset.class_names,
-        features=np.array(train.features[rows[0]]),
+        features=np.array(to_planes(image, block.features[block.rows[0]])),
         image_shape=dataset.image_shape,
     )
     return describe_graph(
         problem.graph(),
         example,
-        loss=problem.loss,
-        l2=problem.l2,
-        seed=config.training.seed,
-        loss_of_equal_scores=_loss_of_equal_scores(problem.graph()),
+        loss=model.loss.name,
+        l2=model.l2,
+        seed=model.seed,
+        loss_of_equal_scores=model.loss.at_equal_scores(dataset.n_classes),
     )
 
 
@@ -123,14 +128,6 @@ def describe_graph(
     )
 
 
-def _loss_of_equal_scores(graph: Graph) -> float:
-    """Return the loss when the parameters, and therefore all scores, are zero."""
-    for parameter in _parameters(graph):
-        graph.set_value(parameter, np.zeros_like(parameter.value))
-    forward_pass(graph)
-    return float(_loss(graph).value)
-
-
 def _outcome(graph: Graph, loss_of_equal_scores: float) -> Outcome:
     scores = _child(graph["s"], "two_scores") or graph["s"]
     probabilities = _child(scores, "softmax")
@@ -156,14 +153,14 @@ def _forward_step(node: Node) -> ForwardStep:
 
 
 def _backward_step(graph: Graph, node: Node, backward: BackwardPass) -> BackwardStep:
-    J = graph.result.name
+    result = graph.result.name
     from_children = [] if node is graph.result else node.uses
     for_parents = [Edge(node, position) for position in range(len(node.parents))]
     terms = tuple(_edge_jacobian(edge, backward) for edge in from_children)
-    right_side = " + ".join(f"∂{J}/∂{term.child} {term.symbol}" for term in terms)
+    right_side = " + ".join(f"∂{result}/∂{term.child} {term.symbol}" for term in terms)
     return BackwardStep(
         name=node.name,
-        chain_rule=f"∂{J}/∂{node.name} = {right_side or '1'}",
+        chain_rule=f"∂{result}/∂{node.name} = {right_side or '1'}",
         terms=terms,
         term_norms=tuple(
             float(np.linalg.norm(backward.gradients[edge.child] @ backward.jacobians[edge]))
@@ -189,9 +186,9 @@ def _edge_jacobian(edge: Edge, backward: BackwardPass) -> EdgeJacobian:
 def _simplified(graph: Graph, node: Node) -> str:
     """Return the lecture's short form of a gradient, or "" if it has none."""
     if z := _child(node, "matrix_vector"):
-        W, x = z.parents
-        if node is W:
-            penalty = f" + 2 lambda {W.name}" if _child(W, "sum_of_squares") else ""
+        weights, x = z.parents
+        if node is weights:
+            penalty = f" + 2 lambda {weights.name}" if _child(weights, "sum_of_squares") else ""
             return f"gᵀ {x.name}ᵀ{penalty}, g = ∂{graph.result.name}/∂{z.name}"
     if (p := _child(node, "softmax")) and (loss := _child(p, "cross_entropy")):
         mean = _child(loss, "weighted_mean")

@@ -9,6 +9,7 @@ from typing import Any
 
 from backprop_cli.config import Config, config_text
 from backprop_cli.errors import ModelFileError
+from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.reporting.report.view import Predictions, RunView
 from backprop_cli.runs.calibration import load_temperature
 from backprop_cli.runs.opened import OpenedRun
@@ -39,9 +40,8 @@ def run_view(run: OpenedRun, split: str) -> RunView:
     if present:
         shown = split if split in present else next(iter(present))
         part = present[shown]
-        P, decisions = model.predict(part.features, part.rows, temperature or 1.0)
-        labels = part.own_labels()
-        predictions = Predictions(shown, P, labels, decisions, part.features, part.rows)
+        probabilities, decisions = model.predict(part.source, part.rows, temperature or 1.0)
+        predictions = Predictions(shown, probabilities, decisions, part)
     history = load_history(run.path)
     return RunView(
         name=run.path.name or str(run.path),
@@ -49,7 +49,7 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         config_text=config_text(run.config),
         history=history,
         kept_epoch=_kept_epoch(run.summary or {}, history, run.config),
-        evaluations={n: model.evaluate(part, n).to_mapping() for n, part in present.items()},
+        evaluations={n: evaluate_model(model, part).to_mapping() for n, part in present.items()},
         class_names=model.class_names,
         image_shape=model.image_shape,
         weights=model.weights,

@@ -163,7 +163,7 @@ def _figures(view: RunView) -> str:
         kept += f" Scores are divided by the temperature {view.temperature:.4g} before SoftMax."
     elif view.config["loss"] not in soft_target_losses():
         loss = view.config["loss"]
-        kept += f" Probabilities are the SoftMax of the scores, although {loss} does not train for that."
+        kept += f" Probabilities are the SoftMax of scores, although {loss} does not train for it."
     return f"{table(['split', 'accuracy', 'loss', 'examples'], rows)}\n<p>{kept}</p>"
 
 

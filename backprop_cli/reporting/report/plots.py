@@ -165,26 +165,26 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     counts = np.asarray(view.shown["confusion"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    C = len(counts)
-    numbers = C <= _MAX_NUMBERS
-    size = max(4.6, 0.72 * C + 1.6) if numbers else 7.6
+    n_classes = len(counts)
+    numbers = n_classes <= _MAX_NUMBERS
+    size = max(4.6, 0.72 * n_classes + 1.6) if numbers else 7.6
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
     most = 100 if numbers else max(float(shares.max()), 1.0)
     image = axes.imshow(shares, cmap=theme.map, vmin=0, vmax=most)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("% of the true class")
-    step = 1 if C <= _MAX_BARS else -(-C // _MAX_BARS)
-    places = range(0, C, step)
+    step = 1 if n_classes <= _MAX_BARS else -(-n_classes // _MAX_BARS)
+    places = range(0, n_classes, step)
     names = [shortened(view.class_names[k]) for k in places]
     small = 9 if numbers else 7
-    axes.set_xticks(places, names, rotation=90 if C > 5 else 0, fontsize=small)
+    axes.set_xticks(places, names, rotation=90 if n_classes > 5 else 0, fontsize=small)
     axes.set_yticks(places, names, fontsize=small)
     axes.set_xlabel("decided")
     axes.set_ylabel("true")
     axes.spines[:].set_visible(False)
     if numbers:
-        for i, j in np.ndindex(C, C):
+        for i, j in np.ndindex(n_classes, n_classes):
             axes.text(
                 j, i, f"{shares[i, j]:.0f} %\n{counts[i, j]}", ha="center", va="center",
                 color=readable_on(image, shares[i, j]), fontsize=7.5,
@@ -304,7 +304,7 @@ def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp])
         if k >= len(chosen):
             continue
         i = chosen[k]
-        image = _image(predictions.features[predictions.rows[i]], view.image_shape)
+        image = _image(predictions.features(i), view.image_shape)
         axes.imshow(image, cmap="gray", interpolation="nearest")
         true = shortened(view.class_names[predictions.labels[i]])
         decided = shortened(view.class_names[predictions.decisions[i]])

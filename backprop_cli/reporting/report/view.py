@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from backprop_cli.sources import Split, to_planes
 
 _CHOSEN = 12  # mistakes, and as many hard examples
 
@@ -22,22 +25,26 @@ class Predictions:
         train, validation or test.
     probabilities
         The probability of each class, n x C.
-    labels
-        The n true classes.
     decisions
         The n decided classes.
-    features
-        N x d, raw: as the file holds them.
-    rows
-        The rows of ``features`` that are the n examples.
+    examples
+        The n examples.
     """
 
     split: str
     probabilities: NDArray[np.floating[Any]]
-    labels: NDArray[np.int64]
     decisions: NDArray[np.intp]
-    features: NDArray[Any]
-    rows: NDArray[np.intp]
+    examples: Split
+
+    @functools.cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The n true classes."""
+        return self.examples.own_labels()
+
+    def features(self, i: int) -> NDArray[Any]:
+        """Return the raw features of example i, d; those of an image as channel planes."""
+        source = self.examples.source
+        return to_planes(source.image, source.features[self.examples.rows[i]])
 
     def truth(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the true class of each example, n."""
