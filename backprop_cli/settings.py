@@ -58,6 +58,6 @@ class Settings:
     dtype: Literal["float32", "float64"]
     single_output: bool
     standardize: Literal["none", "per_feature", "per_channel"]
-    class_weights: Literal["balanced"] | Sequence[float] | None
+    class_weights: str | Sequence[float] | None
     engine: str
     threads: int | None

@@ -13,8 +13,8 @@ from backprop_cli.cli.options import config_option, json_option, packed, set_opt
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
+    from backprop_cli.runs.candidate import Candidate
     from backprop_cli.runs.settings import Settings
-    from backprop_cli.runs.sweep import Candidate
 
 
 @dataclass(frozen=True)

@@ -116,12 +116,12 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
         for index, (parameter, gradient) in enumerate(gradients.items()):
             quantity = Quantity(name, cost, parameter, gradient, floor)
             drawn = _coordinates(gradient.size, samples, seed, index)
-            for kind, derivation in DERIVATIONS.items():
-                if derivation.smooth and not part.loss.smooth:
+            for kind, way in DERIVATIONS.items():
+                if way.smooth and not part.loss.smooth:
                     continue
-                coordinates = np.arange(gradient.size) if derivation.complete else drawn
-                values, uncertainty = derivation.derive(part, parameter, coordinates)
-                tolerance = max(derivation.tolerance, precision.tolerance)
+                coordinates = np.arange(gradient.size) if way.complete else drawn
+                values, uncertainty = way.derive(part, parameter, coordinates)
+                tolerance = max(way.tolerance, precision.tolerance)
                 yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
     yield from _step(name, problem, measured, precision.tolerance, precision.floor)
 

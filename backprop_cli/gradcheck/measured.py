@@ -104,14 +104,14 @@ def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> St
     for velocity in (state.velocity_W, state.velocity_b):
         velocity[...] = size * rng.standard_normal(velocity.shape)
     has_velocity = len(state.velocity_W) > 0
-    velocity = _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
+    before_step = _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
     before = _named(descent, state.W, state.b)
     rates = np.full((1, len(state.W)), rate, state.W.dtype)
     descent.steps(state, batches, rates, np.full(len(state.W), np.inf))
     after = _named(descent, state.W, state.b)
     return Step(
         {name: after[name] - before[name] for name in after},
-        velocity,
+        before_step,
         float(rate),
         float(state.momentum[0]),
         bool(state.nesterov[0]),

@@ -47,8 +47,9 @@ def training_targets(settings: Settings, dataset: Dataset) -> Targets:
     if isinstance(weights, str):  # balanced
         labels = dataset.train.own_labels()
         counts = np.bincount(labels, minlength=C)
-        weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return Targets(C, smoothing, np.asarray(weights).astype(dtype))
+        balanced = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return Targets(C, smoothing, balanced.astype(dtype))
+    return Targets(C, smoothing, np.asarray(weights, np.float64).astype(dtype))
 
 
 def check_against_data(settings: Settings, dataset: Dataset) -> None:

@@ -94,7 +94,8 @@ def _read(
             moments.add(chunk if len(own) == len(chunk) else chunk[own])
     if pending is not None:
         pending.result()
-    return digest.digest()
+    whole: bytes = digest.digest()
+    return whole
 
 
 def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str, first: int = 0) -> None:
