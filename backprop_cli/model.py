@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,17 +86,33 @@ class LinearModel:
         Raises
         ------
         DataError
-            The examples are of another size.
+            The examples are of another size, or a score is not finite.
+        """
+        scores = np.empty((len(self.bias), len(rows)), self.weights.dtype)
+        for some, found in self.score_blocks(source, rows):
+            scores[:, some] = found
+        return scores
+
+    def score_blocks(self, source: Source, rows: NDArray[np.intp]) -> Iterator[tuple[slice, Array]]:
+        """Yield the scores of some rows block by block: which of the rows, and O x their number.
+
+        A block's scores are overwritten by the next one. Errors are those of `scores`.
         """
         self.check(source)
         engine = self.engine(source.image)
         weights, bias = self.parameters(source.image)
-        scores = np.empty((len(self.bias), len(rows)), self.weights.dtype)
         for first in range(0, len(rows), engine.examples_at_once):
-            some = slice(first, first + engine.examples_at_once)
+            some = slice(first, min(first + engine.examples_at_once, len(rows)))
             with np.errstate(over="ignore", invalid="ignore"):
-                scores[:, some] = engine.scores(weights, bias, source.block(rows[some]))[0]
-        return scores
+                scores = engine.scores(weights, bias, source.block(rows[some]))[0]
+            finite = np.isfinite(scores).all(axis=0)
+            if not finite.all():
+                row = int(rows[some][int(np.argmin(finite))])
+                raise DataError(
+                    f"{source.name}: the scores of example {row} are not finite in "
+                    f"{self.weights.dtype}: its features or the model's weights are too large"
+                )
+            yield some, scores
 
     def check(self, source: Source) -> None:
         """Refuse examples of another size or another image shape than the model was trained on.
@@ -123,18 +140,19 @@ class LinearModel:
         weights = np.ascontiguousarray(from_planes(image, self.weights))
         return weights[None], np.ascontiguousarray(self.bias)[None]
 
+    def standardization_for(self, image: ImageLayout | None) -> Standardization:
+        """Return the standardization of examples that are stored in some order."""
+        mean, std = self.standardization.mean, self.standardization.std
+        return Standardization(from_planes(image, mean), from_planes(image, std))
+
     def engine(self, image: ImageLayout | None) -> NumpyEngine:
         """Return an engine that evaluates the model on examples stored in some order."""
-        standardization = Standardization(
-            from_planes(image, self.standardization.mean),
-            from_planes(image, self.standardization.std),
-        )
         return NumpyEngine(
             Task(
                 losses=(LOSSES[self.loss],),
                 targets=Targets.plain(self.n_classes, self.weights.dtype),
                 n_outputs=len(self.bias),
-                standardization=standardization,
+                standardization=self.standardization_for(image),
                 splits=(),
                 dtype=self.weights.dtype,
                 batch_size=1,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import data_set_option, json_option
+from backprop_cli.jsontext import to_json
 
 
 @click.command()
@@ -30,7 +29,7 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     found = fit(opened)
     path = save_calibration(opened.path, found)
     if as_json:
-        click.echo(json.dumps({"run": run, **found.to_mapping()}))
+        click.echo(to_json({"run": run, **found.to_mapping()}))
         return
     temperature, n = found.temperature, found.fitted_on
     click.echo(f"temperature {temperature:.4g}, fitted on {n} validation examples")

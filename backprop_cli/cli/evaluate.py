@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import click
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import data_set_option, json_option, split_option
 from backprop_cli.errors import printable
+from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.evaluation.metrics import Evaluation
@@ -41,7 +41,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
     print_notes(run, opened.notes())
     result = evaluate_model(opened.model, examples)
     if as_json:
-        click.echo(json.dumps({"run": run, "split": split, **result.to_mapping()}))
+        click.echo(to_json({"run": run, "split": split, **result.to_mapping()}))
     else:
         click.echo(_table(split, result))
 
@@ -49,7 +49,7 @@ def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_
 def _print_verified(run: str, unchanged: Mapping[str, bool], as_json: bool) -> None:
     """Print whether model file and data are those of the run; exit 1 if one of them is not."""
     if as_json:
-        click.echo(json.dumps({"run": run, **unchanged}))
+        click.echo(to_json({"run": run, **unchanged}))
     else:
         for what, good in unchanged.items():
             click.echo(f"{what:<8}{'as the run left it' if good else 'CHANGED since the run'}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 import click
 
 from backprop_cli.cli.options import a_page, config_option, json_option, set_option
+from backprop_cli.jsontext import to_json
 
 
 @click.command()
@@ -59,7 +59,7 @@ def explain(
     config = load_config(config_file, overrides)
     explanation = describe(load_dataset(config.data), settings_of([config]), index)
     if as_json:
-        click.echo(json.dumps(explanation.to_mapping()))
+        click.echo(to_json(explanation.to_mapping()))
     elif as_dot:
         click.echo(to_dot(explanation))
     elif html_file is not None:

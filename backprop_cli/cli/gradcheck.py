@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
+from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.gradcheck import Checked, Comparison
@@ -107,7 +107,7 @@ def gradcheck(options: GradcheckOptions) -> None:
             "engine": f"{descent.engine_name}, {settings.dtype}",
             "rows": [row.to_mapping() for row in rows],
         }
-        click.echo(json.dumps(mapping))
+        click.echo(to_json(mapping))
     else:
         click.echo("\n" + (_verdict(wrong) if compared else "Nothing could be compared."))
     if wrong or not compared:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import click
 
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import json_option
+from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
                 "probability": float(row[decision]),
                 "probabilities": dict(zip(model.class_names, row.tolist(), strict=True)),
             }
-            click.echo(json.dumps(line))
+            click.echo(to_json(line))
     else:
         shown = [printable(name) for name in names]
         _print_table(shown, probabilities, [printable(name) for name in model.class_names])

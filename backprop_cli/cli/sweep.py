@@ -10,6 +10,7 @@ import click
 
 from backprop_cli.cli.messages import print_how_to_resume, summary_text
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
+from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
@@ -77,7 +78,7 @@ def sweep(options: SweepOptions) -> None:
         raise click.exceptions.Exit(interrupts.exit_status) from None
     if options.as_json:
         table = [candidate.to_mapping() for candidate in candidates]
-        click.echo(json.dumps({"models": table, "winner": result.to_mapping()}))
+        click.echo(to_json({"models": table, "winner": result.to_mapping()}))
     else:
         click.echo(_table(candidates))
         click.echo()

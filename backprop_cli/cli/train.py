@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import pathlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 
 from backprop_cli.cli.messages import print_how_to_resume, shown_path, summary_text
 from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
@@ -68,7 +68,7 @@ def train(options: TrainOptions) -> None:
     except Interrupted as stop:
         print_how_to_resume(stop, "train")
         raise click.exceptions.Exit(interrupts.exit_status) from None
-    click.echo(json.dumps(result.to_mapping()) if options.as_json else summary_text(result))
+    click.echo(to_json(result.to_mapping()) if options.as_json else summary_text(result))
     if options.report:
         page = _write_report(result.path)
         if not options.as_json:
@@ -139,7 +139,7 @@ def _description(run: Run, as_json: bool) -> str:
         "output": run.config.output,
     }
     if as_json:
-        return json.dumps({"config": run.config.to_mapping(), "shapes": shapes})
+        return to_json({"config": run.config.to_mapping(), "shapes": shapes})
     image = " x ".join(map(str, data.image_shape)) if data.image_shape else "no image"
     return "\n".join(
         [

@@ -20,6 +20,7 @@ from backprop_cli.config.values import (
     LossName,
     Part,
     Threads,
+    float32,
     not_a_boolean,
 )
 
@@ -305,21 +306,39 @@ class Config(Section):
                 f"found {lowest}"
             )
         if self.model.dtype == "float32":
-            for key, value in {
-                "l2": self.l2,
-                "model.initial_std": self.model.initial_std,
-                "training.learning_rate": training.learning_rate,
-                "training.class_weights": max(
-                    training.class_weights if isinstance(training.class_weights, list) else [0.0]
-                ),
-            }.items():
-                if value > FLOAT32_MAX:
-                    mistakes[key] = f"expected a number that float32 can hold, found {value}"
+            mistakes.update(self._lost_in_float32())
         if mistakes:
             raise PydanticCustomError(
                 "combinations", "keys do not go together", {"mistakes": mistakes}
             )
         return self
+
+    def _lost_in_float32(self) -> dict[str, str]:
+        """Return what is wrong with numbers that would be others in float32: 0, 1, infinity."""
+        training = self.training
+        numbers = {
+            "l2": self.l2,
+            "label_smoothing": self.label_smoothing,
+            "model.initial_std": self.model.initial_std,
+            "training.learning_rate": training.learning_rate,
+            "training.momentum": training.momentum,
+            "training.schedule.minimum": getattr(training.schedule, "minimum", 0.0),
+        }
+        if isinstance(training.class_weights, list):
+            for k, weight in enumerate(training.class_weights):
+                numbers[f"training.class_weights.{k}"] = weight
+        mistakes = {}
+        for key, value in numbers.items():
+            largest = FLOAT32_MAX / 2 if key == "l2" else FLOAT32_MAX  # the gradient has 2 lambda W
+            if value > largest:
+                mistakes[key] = f"expected at most {largest:.4g}, which float32 can hold"
+            elif value > 0 and float32(value) == 0:
+                mistakes[key] = "expected 0 or a number that is not 0 in float32"
+            elif value < 1 and float32(value) == 1:
+                mistakes[key] = "expected a number that is below 1 in float32"
+            if key in mistakes:
+                mistakes[key] += f", found {value}; or set model.dtype: float64"
+        return mistakes
 
     def to_mapping(self) -> dict[str, Any]:
         """Return every key with its value, as plain Python objects."""

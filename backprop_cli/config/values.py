@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -21,6 +22,12 @@ from backprop_cli.config.registered import engine_names, loss_names
 
 MAX_CLASSES = 10_000
 MAX_THREADS = 1024
+
+
+def float32(value: float) -> float:
+    """Return the float32 that is nearest to a number within its range."""
+    nearest: float = struct.unpack("f", struct.pack("f", value))[0]
+    return nearest
 
 
 def not_a_boolean(value: object) -> object:

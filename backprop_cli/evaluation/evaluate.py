@@ -26,7 +26,6 @@ def evaluate(
     bias: Array,
     split: Split,
     targets: Targets,
-    decisions: NDArray[np.intp] | None = None,
 ) -> Figures:
     """Return the figures of M models on all examples of a split.
 
@@ -40,8 +39,6 @@ def evaluate(
         The examples.
     targets
         What the loss is taken against; its class weights are factors on the losses.
-    decisions
-        If given, M x n: the models' decisions are written there.
     """
     n, n_models = len(split), len(weights)
     total, right = np.zeros(n_models), np.zeros(n_models)
@@ -55,6 +52,4 @@ def evaluate(
             losses *= factors
         total += losses.sum(axis=1, dtype=np.float64)
         right += (decided == labels).sum(axis=1)
-        if decisions is not None:
-            decisions[:, first:last] = decided
     return Figures(total / n, right / n)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine import Targets
+from backprop_cli.engine import Targets, class_scores, decide
 from backprop_cli.errors import DataError
-from backprop_cli.evaluation.evaluate import evaluate
+from backprop_cli.losses import LOSSES
 from backprop_cli.model import LinearModel
 from backprop_cli.sources import Split
 
@@ -73,23 +73,23 @@ def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
     Raises
     ------
     DataError
-        The examples are of another size, or have other labels.
+        The examples are of another size, have other labels, or scores that are not finite.
     """
-    model.check(split.source)
-    n_classes = model.n_classes
-    labels = split.own_labels()
+    n_classes, labels = model.n_classes, split.own_labels()
     if labels.max() >= n_classes or labels.min() < 0:
         raise DataError(
             f"{split.source.name}: expected labels 0 to {n_classes - 1}, found {labels.max()}"
         )
-    image = split.source.image
-    decisions = np.empty((1, len(split)), np.intp)
-    plain = Targets.plain(n_classes, model.weights.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        weights, bias = model.parameters(image)
-        figures = evaluate(model.engine(image), weights, bias, split, plain, decisions)
-    confusion = confusion_matrix(labels, decisions[0], n_classes)
-    return Evaluation(float(figures.loss[0]), confusion, model.class_names)
+    targets = Targets.plain(n_classes, model.weights.dtype)
+    decisions = np.empty(len(split), np.intp)
+    total = 0.0
+    for some, scores in model.score_blocks(split.source, split.rows):
+        decisions[some] = decide(scores)
+        columns = targets.columns(labels[some])
+        losses, _ = LOSSES[model.loss].loss_gradient(class_scores(scores[None]), columns)
+        total += float(losses.sum(dtype=np.float64))
+    confusion = confusion_matrix(labels, decisions, n_classes)
+    return Evaluation(total / len(split), confusion, model.class_names)
 
 
 def _shares(confusion: NDArray[np.int64], totals: NDArray[np.int64]) -> list[float | None]:

@@ -88,7 +88,7 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
     if isinstance(data.test, str) or data.test is None:
         test = _read_files(directory, [data.test or kind.test], kind)
     return Parts(
-        train=_read_files(directory, training_files(data, kind.train, kind.test), kind),
+        train=_read_files(directory, training_files(data, kind.train, kind.test, ".bin"), kind),
         validation=validation,
         test=test,
         class_names=_class_names(directory, kind),

@@ -37,28 +37,63 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
 
 
 def training_files(
-    data: Cifar10Data | Cifar100Data | IdxData, default: Sequence[str], default_test: str
+    data: Cifar10Data | Cifar100Data | IdxData,
+    default: Sequence[str],
+    default_test: str,
+    suffix: str,
 ) -> list[str]:
     """Return the files to train on, without those named for validation or test.
+
+    Files are compared, not their names: a name may be spelt in several ways, or be a link.
+
+    Parameters
+    ----------
+    data
+        The data section of a config.
+    default, default_test
+        The training files and the test file of the format.
+    suffix
+        What a file's name may end in besides.
 
     Raises
     ------
     DataError
         If a file is named twice, or none is left.
     """
+    directory = folder(data.path)
+
+    def identity(name: str) -> FileIdentity:
+        return file_identity(existing(directory, name, f"{name}{suffix}"))
+
     test = default_test if data.test is None else data.test
-    held = [part for part in (data.validation, test) if isinstance(part, str)]
+    held = [identity(part) for part in (data.validation, test) if isinstance(part, str)]
     if len(set(held)) < len(held):
-        raise DataError(f"data.validation: {held[0]} is also the test file")
+        raise DataError(f"data.validation: {data.validation} is also the test file")
     if data.train is None:
-        left = [name for name in default if name not in held]
+        left = [name for name in default if identity(name) not in held]
         if not left:
             raise DataError(f"{data.path}: validation and test leave no file to train on")
         return left
+    seen: set[FileIdentity] = set()
     for name in data.train:
-        if name in held or data.train.count(name) > 1:
+        found = identity(name)
+        if found in held:
+            raise DataError(f"data.train: {name} is also a file of validation or test")
+        if found in seen:
             raise DataError(f"data.train: {name} is named twice")
+        seen.add(found)
     return data.train
+
+
+FileIdentity = tuple[int, int]
+"""Device and number of a file: the same for all names of it, links included."""
+
+
+def file_identity(path: pathlib.Path) -> FileIdentity:
+    """Return what tells a file from others, however its name is spelt."""
+    with reading(path):
+        status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 _MAX_EXPANSION, _MAX_EXPANDED = 200, 2**28

@@ -40,7 +40,7 @@ def read(data: IdxData) -> Parts:
         validation = _read_files(directory, [data.validation])
     if isinstance(data.test, str) or data.test is None:
         test = _read_files(directory, [data.test or TEST])
-    train = _read_files(directory, training_files(data, [TRAIN], TEST))
+    train = _read_files(directory, training_files(data, [TRAIN], TEST, ".gz"))
     return Parts(train, validation, test, configured_names(data.classes))
 
 

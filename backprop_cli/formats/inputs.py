@@ -16,7 +16,7 @@ from backprop_cli.formats.files import reading
 from backprop_cli.formats.idx import read_idx
 from backprop_cli.formats.npy import as_features, read_npy, read_npz
 from backprop_cli.model import LinearModel
-from backprop_cli.sources import ImageLayout, Source, check_finite, to_planes
+from backprop_cli.sources import ImageLayout, Source, check_features, to_planes
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES = (".png", ".jpg", ".jpeg")
@@ -66,7 +66,8 @@ def read_inputs(
             raise DataError(f"{text}: expected examples, found none")
         part = Source(features, np.empty(0, np.int64), text, image)
         model.check(part)
-        check_finite(features, model.weights.dtype, text)
+        standardization = model.standardization_for(image)
+        check_features(part, standardization, model.weights.dtype)
         parts.append(part)
         names += [text] if len(part) == 1 else [f"{text}[{k}]" for k in range(len(part))]
     if len(parts) == 1:

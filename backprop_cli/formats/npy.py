@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from backprop_cli.config.schema import NpyData
 from backprop_cli.errors import DataError, first_line
 from backprop_cli.formats.classes import configured_names
-from backprop_cli.formats.files import reading, refuse_bomb
+from backprop_cli.formats.files import FileIdentity, file_identity, reading, refuse_bomb
 from backprop_cli.formats.parts import Parts
 from backprop_cli.sources import ImageLayout, Source
 
 
 def read(data: NpyData) -> Parts:
     """Read the files that a config names."""
-    files = [part for part in (data.path, data.validation, data.test) if isinstance(part, str)]
-    if len(set(files)) < len(files):
-        raise DataError(f"{files[-1]}: training, validation and test need files of their own")
+    _refuse_same_files(data)
     train = _read_pair(data.path, data.labels, "labels")
     validation = test = None
     if isinstance(data.validation, str):
@@ -35,6 +33,21 @@ def read(data: NpyData) -> Parts:
         test = _read_pair(data.test, data.test_labels, "test_labels")
         _same_shape(test, train)
     return Parts(train, validation, test, configured_names(data.classes))
+
+
+def _refuse_same_files(data: NpyData) -> None:
+    """Refuse a file of which two parts are made, however its names are spelt."""
+    seen: dict[FileIdentity, str] = {}
+    for key in ("path", "validation", "test"):
+        name = getattr(data, key)
+        if isinstance(name, str):
+            found = file_identity(pathlib.Path(name).expanduser())
+            if found in seen:
+                raise DataError(
+                    f"{name}: training, validation and test need files of their own; data.{key} "
+                    f"is the same file as data.{seen[found]}"
+                )
+            seen[found] = key
 
 
 def _same_shape(other: Source, train: Source) -> None:

@@ -15,6 +15,7 @@ from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
 from backprop_cli.errors import ConfigError, ModelFileError
 from backprop_cli.evaluation.reliability import reliability
+from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import model_digest
@@ -135,7 +136,7 @@ def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]
 
 def save_calibration(path: pathlib.Path, calibration: Calibration) -> pathlib.Path:
     """Write a calibration into a run directory; return the path of the file."""
-    text = json.dumps(calibration.to_mapping(), indent=2) + "\n"
+    text = to_json(calibration.to_mapping(), indent=2) + "\n"
     write_atomically(path / FILE_NAME, text.encode())
     return path / FILE_NAME
 

@@ -113,6 +113,8 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
     _check_overrides(overrides, config)
     folder = pathlib.Path(path)
     dataset = load_dataset(config.data, model.class_names)
+    model.check(dataset.train.source)
+    found = survey(dataset, model.standardization_for(dataset.image), model.weights.dtype)
     return OpenedRun(
         folder,
         config,
@@ -120,7 +122,7 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
         load_summary(folder),
         dataset,
         has_own_data=not overrides,
-        fingerprint=survey(dataset, "none", model.weights.dtype).fingerprint,
+        fingerprint=found.fingerprint,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from backprop_cli.atomic import remove_leftovers, write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.errors import ModelFileError, OutputError
+from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.model_file import FILE_NAME, load_model, save_model
@@ -41,13 +42,13 @@ class RunDirectory:
 
     def save(self, lines: Sequence[Mapping[str, Any]], model: LinearModel) -> None:
         """Write the history, a line an epoch, and the model."""
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+        text = "".join(to_json(line) + "\n" for line in lines)
         write_atomically(self.path / METRICS, text.encode())
         save_model(self.path / FILE_NAME, model, self._config)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the figures of the end; the checkpoint is of no use any more."""
-        write_atomically(self.path / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        write_atomically(self.path / SUMMARY, (to_json(summary, indent=2) + "\n").encode())
         with contextlib.suppress(OSError):
             (self.path / checkpoint.FILE_NAME).unlink()
 

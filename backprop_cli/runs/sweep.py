@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
 from backprop_cli.fit import prepare
 from backprop_cli.formats import load_dataset
+from backprop_cli.jsontext import to_json
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
@@ -213,9 +213,9 @@ class Sweep:
 
     def _write_tables(self, ranked: Sequence[Candidate]) -> None:
         table = [candidate.to_mapping() for candidate in ranked]
-        write_atomically(self.path / SWEEP_TABLE, (json.dumps(table, indent=2) + "\n").encode())
+        write_atomically(self.path / SWEEP_TABLE, (to_json(table, indent=2) + "\n").encode())
         lines = [
-            json.dumps({"model": place, **record.to_mapping()}) + "\n"
+            to_json({"model": place, **record.to_mapping()}) + "\n"
             for place, candidate in enumerate(ranked)
             for record in candidate.history
         ]

@@ -15,7 +15,7 @@ from backprop_cli.errors import DataError
 from backprop_cli.sources.source import Dataset, Source
 from backprop_cli.sources.statistics import Moments, Standardization, standardization
 
-_CHUNK_BYTES = 16_000_000
+_CHUNK_BYTES = 2_000_000  # stays in the cache, so that all who need it read memory once
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Survey:
     fingerprint: str
 
 
-def survey(dataset: Dataset, standardize: str, dtype: DTypeLike) -> Survey:
+def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLike) -> Survey:
     """Read every source once, from its first row to its last.
 
     Parameters
@@ -43,7 +43,7 @@ def survey(dataset: Dataset, standardize: str, dtype: DTypeLike) -> Survey:
     dataset
         Its training split alone gives the statistics.
     standardize
-        none, per_feature or per_channel.
+        none, per_feature or per_channel; or the standardization of a model, which stays.
     dtype
         What will be computed in: every feature must be finite in it.
 
@@ -54,77 +54,136 @@ def survey(dataset: Dataset, standardize: str, dtype: DTypeLike) -> Survey:
     """
     d, train = dataset.n_features, dataset.train
     moments = None
-    if standardize != "none":
+    if isinstance(standardize, str) and standardize != "none":
         moments = Moments(len(train), d, train.features.dtype)
     digests: dict[int, bytes] = {}
+    ranges: dict[int, Range] = {}
     # Overflow is looked for in the results.
     quiet = np.errstate(over="ignore", invalid="ignore")
     with quiet, ThreadPoolExecutor(1, "backprop-hash") as hashing:
         for source in dataset.sources():
-            rows = train.rows if source is train.source else None
-            digests[id(source)] = _read(source, np.dtype(dtype), moments, rows, hashing)
-        if moments is None:
+            of_train = moments if source is train.source else None
+            reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
+            digests[id(source)] = reading.run(hashing)
+            ranges[id(source)] = reading.range
+        if isinstance(standardize, Standardization):
+            found = standardize
+        elif moments is None:
             found = Standardization(np.zeros(d), np.ones(d))
         else:
             found = standardization(moments, standardize, dataset.image)
+        for source in dataset.sources():
+            _check_reach(source, ranges[id(source)], found, np.dtype(dtype))
     return Survey(found, _fingerprint(dataset, digests))
 
 
-def _read(
-    source: Source,
-    dtype: np.dtype[Any],
-    moments: Moments | None,
-    counted: NDArray[np.intp] | None,
-    hashing: ThreadPoolExecutor,
-) -> bytes:
-    """Check a source's features, add the rows that count to the moments, return a digest.
-
-    Hashing takes about as long as the rest, and has a core of its own where there is one.
-    """
-    digest = _begun(source.features)
-    pending: Future[None] | None = None
-    for start, chunk in _chunks(source.features):
-        check_finite(chunk, dtype, source.name, start)
-        if pending is not None:
-            pending.result()
-        pending = hashing.submit(_update, digest, chunk)
-        if moments is not None and counted is not None:
-            first, last = np.searchsorted(counted, [start, start + len(chunk)])
-            own = counted[first:last] - start
-            moments.add(chunk if len(own) == len(chunk) else chunk[own])
-    if pending is not None:
-        pending.result()
-    whole: bytes = digest.digest()
-    return whole
-
-
-def check_finite(features: NDArray[Any], dtype: np.dtype[Any], name: str, first: int = 0) -> None:
-    """Refuse features that are not finite in ``dtype``.
+class Range:
+    """The smallest and the largest value of every feature so far.
 
     Parameters
     ----------
-    features
-        n x d.
     dtype
         What will be computed in.
     name
-        Whose they are, for the message.
-    first
-        The row that the first of them is.
+        Whose features they are, for messages.
     """
-    if features.dtype.kind != "f":
+
+    def __init__(self, dtype: np.dtype[Any], name: str) -> None:
+        self._dtype, self._name = dtype, name
+        self.low: NDArray[np.float64] | None = None
+        self.high: NDArray[np.float64] | None = None
+
+    def add(self, features: NDArray[Any], first: int = 0) -> None:
+        """Take some rows, of which the first is row ``first``; refuse what is not finite."""
+        if features.dtype == np.uint8 or not len(features):
+            return  # bytes are finite in any type, and cannot reach far
+        wide = features.astype(np.float32) if features.dtype == np.float16 else features
+        low = wide.min(axis=0).astype(np.float64)
+        high = wide.max(axis=0).astype(np.float64)
+        largest = np.finfo(self._dtype).max
+        if not (np.maximum(-low, high) <= largest).all():  # NaN is not
+            good = np.abs(wide) <= largest
+            row, column = np.argwhere(~good)[0]
+            raise DataError(
+                f"{self._name}: features[{first + row}, {column}] is {features[row, column]}, "
+                f"expected numbers that are finite in {self._dtype.name}"
+            )
+        self.low = low if self.low is None else np.minimum(self.low, low)
+        self.high = high if self.high is None else np.maximum(self.high, high)
+
+
+class _Reading:
+    """Reads a source once: its range, its digest, and moments of the rows that count."""
+
+    def __init__(
+        self,
+        source: Source,
+        dtype: np.dtype[Any],
+        moments: Moments | None,
+        counted: NDArray[np.intp],
+    ) -> None:
+        self._source, self._moments, self._counted = source, moments, counted
+        self.range = Range(dtype, source.name)
+
+    def run(self, hashing: ThreadPoolExecutor) -> bytes:
+        """Read all rows; return the digest.
+
+        Hashing takes about as long as the rest, and has a core of its own where there is one.
+        """
+        digest = _begun(self._source.features)
+        pending: Future[None] | None = None
+        for start, chunk in _chunks(self._source.features):
+            self.range.add(chunk, start)
+            if pending is not None:
+                pending.result()
+            pending = hashing.submit(_update, digest, chunk)
+            self._add_moments(chunk, start)
+        if pending is not None:
+            pending.result()
+        whole: bytes = digest.digest()
+        return whole
+
+    def _add_moments(self, chunk: NDArray[Any], start: int) -> None:
+        if self._moments is None:
+            return
+        first, last = np.searchsorted(self._counted, [start, start + len(chunk)])
+        own = self._counted[first:last] - start
+        self._moments.add(chunk if len(own) == len(chunk) else chunk[own])
+
+
+def _check_reach(
+    source: Source, found: Range, standardization: Standardization, dtype: np.dtype[Any]
+) -> None:
+    """Refuse features whose standardized value is too large to compute with."""
+    if found.low is None or found.high is None:
         return
-    largest = np.finfo(dtype).max
-    for start, chunk in _chunks(features):
-        good = np.isfinite(chunk)
-        if features.dtype.itemsize > dtype.itemsize:
-            good &= np.abs(chunk) <= largest
+    mean, std = standardization.mean, standardization.std
+    limit = float(np.sqrt(np.finfo(dtype).max))
+    if (np.maximum(mean - found.low, found.high - mean) <= limit * std).all():
+        return
+    for start, chunk in _chunks(source.features):
+        good = np.abs(chunk.astype(np.float64) - mean) <= limit * std
         if not good.all():
             row, column = np.argwhere(~good)[0]
             raise DataError(
-                f"{name}: features[{first + start + row}, {column}] is {chunk[row, column]}, "
-                f"expected numbers that are finite in {dtype.name}"
+                f"{source.name}: features[{start + row}, {column}] is {chunk[row, column]}, which "
+                f"is more than {limit:.0e} standard deviations from the mean {mean[column]:.4g} of "
+                "the training split; remove it, or scale the features"
             )
+
+
+def check_features(source: Source, standardization: Standardization, dtype: DTypeLike) -> None:
+    """Refuse features that are not finite, or that a model cannot standardize.
+
+    Raises
+    ------
+    DataError
+        Names the feature.
+    """
+    found = Range(np.dtype(dtype), source.name)
+    for start, chunk in _chunks(source.features):
+        found.add(chunk, start)
+    _check_reach(source, found, standardization, np.dtype(dtype))
 
 
 def _chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
