@@ -13,6 +13,7 @@ import click
 
 from backprop_cli import __version__
 from backprop_cli.cli.commands import Commands
+from backprop_cli.cli.mapped import tell_of_shortened_files
 from backprop_cli.errors import BackpropError
 
 INTERRUPTED = 130
@@ -27,6 +28,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the status that the README documents."""
     pressed = _recorded_interrupts()
+    tell_of_shortened_files()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the locale cannot encode

@@ -333,9 +333,9 @@ class Config(Section):
             if value > largest:
                 mistakes[key] = f"expected at most {largest:.4g}, which float32 can hold"
             elif value > 0 and float32(value) == 0:
-                mistakes[key] = "expected 0 or a number that is not 0 in float32"
+                mistakes[key] = "expected a number that float32 does not round to 0"
             elif value < 1 and float32(value) == 1:
-                mistakes[key] = "expected a number that is below 1 in float32"
+                mistakes[key] = "expected a number that float32 does not round to 1"
             if key in mistakes:
                 mistakes[key] += f", found {value}; or set model.dtype: float64"
         return mistakes

@@ -18,7 +18,7 @@ from backprop_cli.errors import DataError, first_line
 from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.files import FileIdentity, file_identity, reading, refuse_bomb
 from backprop_cli.formats.parts import Parts
-from backprop_cli.sources import ImageLayout, Source
+from backprop_cli.sources import ImageLayout, Source, WatchedFile
 
 
 def read(data: NpyData) -> Parts:
@@ -68,6 +68,7 @@ def _shape_text(source: Source) -> str:
 
 def _read_pair(path: str, labels: str | None, key: str) -> Source:
     x_name, y_name = path, labels or path
+    files: tuple[WatchedFile, ...] = ()
     if path.endswith(".npz"):
         if labels is not None:
             raise DataError(f"data.{key}: {path} already holds the labels, as y")
@@ -75,7 +76,8 @@ def _read_pair(path: str, labels: str | None, key: str) -> Source:
     elif labels is None:
         raise DataError(f"data.{key}: expected the .npy of labels that goes with {path}")
     else:
-        x = read_npy(pathlib.Path(path).expanduser())
+        file = WatchedFile.opened(pathlib.Path(path).expanduser())
+        x, files = read_npy(file.path), (file,)
         y = read_npy(pathlib.Path(labels).expanduser())
     if y.ndim != 1 or y.dtype.kind not in "iub":
         raise DataError(f"{y_name}: labels: expected n integers, found {_described(y)}")
@@ -84,7 +86,7 @@ def _read_pair(path: str, labels: str | None, key: str) -> Source:
         raise DataError(f"{x_name}: {len(x)} examples but {len(y)} labels")
     if y.dtype.kind == "u" and y.dtype.itemsize == 8 and len(y) and y.max() > 2**62:
         raise DataError(f"{y_name}: labels up to {y.max()}, expected class numbers")
-    return Source(features, y.astype(np.int64), x_name, image)
+    return Source(features, y.astype(np.int64), x_name, image, files)
 
 
 def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout | None]:

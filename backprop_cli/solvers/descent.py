@@ -121,6 +121,8 @@ class Descent:
         ------
         DivergedError
             No model is left. What was kept until then stays in ``selections``.
+        DataError
+            A file of the data was changed meanwhile.
         """
         per_epoch = self.plan.steps_per_epoch
         observer.begin(self.solver.epochs, per_epoch, self.epochs_finished * per_epoch + self.step)
@@ -139,6 +141,8 @@ class Descent:
                 batches = self.plan.epoch(epoch)
                 self._run_epoch(batches, rates, start, observer)
                 records = self._finish_epoch(batches, rates[-1], start)
+                for source in self.dataset.sources():
+                    source.check_unchanged()
                 for own, record in zip(self.history, records, strict=True):
                     own += [record] if record is not None else []
                 self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0

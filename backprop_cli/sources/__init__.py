@@ -4,6 +4,7 @@ from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
 from backprop_cli.sources.source import Block, Dataset, Source, Split
 from backprop_cli.sources.statistics import MIN_STD, Standardization
 from backprop_cli.sources.survey import Survey, check_features, survey
+from backprop_cli.sources.watched import WatchedFile
 
 __all__ = [
     "MIN_STD",
@@ -14,6 +15,7 @@ __all__ = [
     "Split",
     "Standardization",
     "Survey",
+    "WatchedFile",
     "check_features",
     "from_planes",
     "survey",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.sources.image import ImageLayout
+from backprop_cli.sources.watched import WatchedFile
 
 
 class Block(NamedTuple):
@@ -53,15 +54,23 @@ class Source:
         The file, or files, they come from, for messages.
     image
         How an example's features are an image; None for plain features.
+    files
+        The files that are read while the source is used.
     """
 
     features: NDArray[Any]
     labels: NDArray[np.int64]
     name: str
     image: ImageLayout | None = None
+    files: tuple[WatchedFile, ...] = ()
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on if a file was changed while it was used; a DataError names it."""
+        for file in self.files:
+            file.check()
 
     def block(self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None) -> Block:
         """Return some rows of the source, in this order."""

@@ -65,6 +65,7 @@ def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLik
             of_train = moments if source is train.source else None
             reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
             digests[id(source)] = reading.run(hashing)
+            source.check_unchanged()
             ranges[id(source)] = reading.range
         if isinstance(standardize, Standardization):
             found = standardize
