@@ -67,7 +67,7 @@ def gradcheck(options: GradcheckOptions) -> None:
 
     from backprop_cli.config import load_config
     from backprop_cli.config.convert import settings_of, solver_of
-    from backprop_cli.fit import prepare
+    from backprop_cli.fitting import prepare
     from backprop_cli.formats import load_dataset
     from backprop_cli.gradcheck import Comparison, compare, reference
 

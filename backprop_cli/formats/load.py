@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +46,7 @@ def load_dataset(data: DataSection, class_names: tuple[str, ...] | None = None) 
         If the data cannot be used. The message names the file, what was expected and what was
         found.
     """
-    parts = _read(data)
+    parts = READERS[type(data)](data)
     for examples in (parts.train, parts.validation, parts.test):
         if examples is not None:
             _check_size(examples)
@@ -54,16 +57,14 @@ def load_dataset(data: DataSection, class_names: tuple[str, ...] | None = None) 
     return _split(data, parts, class_names)
 
 
-def _read(data: DataSection) -> Parts:
-    if isinstance(data, Cifar10Data | Cifar100Data):
-        return cifar.read(data)
-    if isinstance(data, IdxData):
-        return idx.read(data)
-    if isinstance(data, NpyData):
-        return npy.read(data)
-    if isinstance(data, SyntheticData):
-        return synthetic.read(data)
-    raise TypeError(f"no reader for {type(data).__name__}")
+READERS: dict[type[DataSection], Callable[[Any], Parts]] = {
+    Cifar10Data: cifar.read,
+    Cifar100Data: cifar.read,
+    IdxData: idx.read,
+    NpyData: npy.read,
+    SyntheticData: synthetic.read,
+}
+"""What reads each kind of data section."""
 
 
 def _check_size(source: Source) -> None:

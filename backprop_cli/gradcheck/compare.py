@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.fit import prepare
+from backprop_cli.fitting import prepare
 from backprop_cli.gradcheck.by_example import loop_over_examples
 from backprop_cli.gradcheck.by_graph import evaluated_graph, graph_backward, graph_forward
 from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Quantity, floor_of

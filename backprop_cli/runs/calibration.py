@@ -1,20 +1,23 @@
-"""Temperature scaling: one number that calibrates probabilities without changing a decision."""
+"""The calibration of a run: fitted on its validation examples, kept in its folder."""
 
 from __future__ import annotations
 
 import json
-import math
 import pathlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
-from backprop_cli.errors import ConfigError, ModelFileError
+from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.reliability import reliability
+from backprop_cli.evaluation.temperature import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    fit_temperature,
+)
 from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.opened import OpenedRun
@@ -22,7 +25,6 @@ from backprop_cli.runs.run_directory import model_digest
 from backprop_cli.sources import Split
 
 FILE_NAME = "calibration.json"
-_MIN_TEMPERATURE, _MAX_TEMPERATURE = 1e-3, 1e6
 
 
 @dataclass(frozen=True)
@@ -93,47 +95,6 @@ def _error(model: LinearModel, split: Split, temperature: float) -> float:
     return reliability(confidence, decisions == split.own_labels()).error
 
 
-def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
-    """Return the T that minimizes the mean of -log SoftMax(s / T)_y.
-
-    See Guo et al., 2017, section 4.2. The minimum is found by scipy's bounded Brent method over
-    log T; it is unique, because the loss is convex in 1 / T.
-
-    Parameters
-    ----------
-    scores
-        Scores of n examples, n x C.
-    labels
-        Their n labels.
-
-    Raises
-    ------
-    ConfigError
-        If scipy is not installed.
-    """
-    try:
-        from scipy.optimize import minimize_scalar
-    except ImportError as error:
-        raise ConfigError(
-            "calibrate needs scipy, found none: install backprop-cli[calibrate]"
-        ) from error
-    scores = scores.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    mean_true_score = scores[np.arange(len(scores)), labels].mean()
-
-    def loss(log_temperature: float) -> float:
-        beta = math.exp(-log_temperature)
-        return float(np.log(np.exp(beta * scores).sum(axis=1)).mean() - beta * mean_true_score)
-
-    found = minimize_scalar(
-        loss,
-        bounds=(math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)),
-        method="bounded",
-        options={"xatol": 1e-10},
-    )
-    return math.exp(float(found.x))
-
-
 def save_calibration(path: pathlib.Path, calibration: Calibration) -> pathlib.Path:
     """Write a calibration into a run directory; return the path of the file."""
     text = to_json(calibration.to_mapping(), indent=2) + "\n"
@@ -153,7 +114,7 @@ def load_temperature(path: pathlib.Path) -> float | None:
     try:
         content = json.loads(file.read_text("utf-8"))
         value, model = content["temperature"], content["model_sha256"]
-        if isinstance(value, bool) or not _MIN_TEMPERATURE / 2 <= value <= 2 * _MAX_TEMPERATURE:
+        if isinstance(value, bool) or not MIN_TEMPERATURE / 2 <= value <= 2 * MAX_TEMPERATURE:
             raise ValueError(f"temperature {value}")
     except FileNotFoundError:
         return None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
+from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config, load_config
 from backprop_cli.config.convert import settings_of, solver_of
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
-from backprop_cli.fit import prepare
+from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
@@ -36,6 +38,8 @@ class Run:
         Complete; ``output`` says where the run directory is made.
     dataset
         Its data; loaded when not given.
+    communicator
+        The processes that train together; rank 0 writes the run directory.
 
     Attributes
     ----------
@@ -49,13 +53,18 @@ class Run:
         The run directory.
     """
 
-    def __init__(self, config: Config, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset | None = None,
+        communicator: Communicator | None = None,
+    ) -> None:
+        communicator = communicator or Serial()
+        self._writes = communicator.rank == 0
         self.dataset = dataset or load_dataset(config.data)
         settings, solver = settings_of([config]), solver_of([config])
         found = survey(self.dataset, settings.standardize, settings.dtype)
-        self.descent = prepare(
-            self.dataset, settings, solver, standardization=found.standardization
-        )
+        self.descent = prepare(self.dataset, settings, solver, communicator, found.standardization)
         compute = Compute(backend=self.descent.engine_name, threads=self.descent.threads)
         update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}
         self.config = config.model_copy(update=update)
@@ -84,10 +93,10 @@ class Run:
             The run that is to be resumed is another one, or broken.
         """
         descent = self.descent
-        with entered(self.path, resume=resume):
+        with entered(self.path, resume=resume) if self._writes else contextlib.nullcontext():
             if resume:
                 self._resume()
-            else:
+            elif self._writes:
                 refuse_run(self.path, self.config)
                 self._directory.write_config()
             try:
@@ -104,15 +113,20 @@ class Run:
                     epochs=descent.epochs_finished,
                     kept_epoch=descent.kept(0).epoch,
                 )
-            self._directory.finish(result.to_mapping())
+            if self._writes:
+                self._directory.finish(result.to_mapping())
         return result
 
     def _save(self) -> None:
+        if not self._writes:
+            return
         self._save_model()
         about = {"config": config_digest(self.config)}
         save_checkpoint(self.path / checkpoint.FILE_NAME, self.descent, about)
 
     def _save_model(self) -> None:
+        if not self._writes:
+            return
         lines = [record.to_mapping() for record in self.descent.history[0]]
         self._directory.save(lines, self.descent.model(0))
 

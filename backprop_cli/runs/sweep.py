@@ -14,7 +14,7 @@ from backprop_cli.config.convert import settings_of, solver_of
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
-from backprop_cli.fit import prepare
+from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.jsontext import to_json
 from backprop_cli.losses import Array
