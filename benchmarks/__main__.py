@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.solvers.compute import cores
+from backprop_cli.engine import cores
 from benchmarks.contenders import CONTENDERS
 from benchmarks.machine import copy_rate, floor, sgemm_rate, wait_for_calm
 from benchmarks.processes import Finished, run
@@ -23,8 +23,8 @@ from benchmarks.race import Times, race
 from benchmarks.workload import Workload
 
 _COMPILED, _NUMPY, _TORCH = "backprop, compiled", "backprop, NumPy", "PyTorch, tuned"
-_BY_HAND = "PyTorch, by hand"
-_SAME_STEPS = (_COMPILED, _NUMPY, _TORCH, _BY_HAND)
+_BY_HAND, _JAX = "PyTorch, by hand", "JAX"
+_SAME_STEPS = (_COMPILED, _NUMPY, _TORCH, _BY_HAND, _JAX)
 _EVERY_EPOCH = "PyTorch script, evaluating every epoch"
 _AT_THE_END = "PyTorch script, evaluating at the end"
 _SCRIPTS = pathlib.Path(__file__).parent / "scripts"
@@ -111,7 +111,7 @@ def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
     work = Workload(data, n_models=16, threads=threads)
-    times = race([_COMPILED, _NUMPY, _BY_HAND], work, rounds, sgemm)
+    times = race([_COMPILED, _NUMPY, _BY_HAND, _JAX], work, rounds, sgemm)
     torch = race([_TORCH], Workload(data, threads=threads), rounds, sgemm)[_TORCH]
     first = times[_COMPILED].median
     rows = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.workload import Workload
+from backprop_cli.fitting import prepare
+from backprop_cli.losses import LOSSES
+from backprop_cli.settings import ModelSettings, Settings
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+from backprop_cli.solvers.observer import Observer
+from backprop_cli.solvers.schedules import Constant
+from benchmarks.workload import SEED, Workload
+
+_MAX_EPOCHS = 1_000_000  # more than are ever asked for
 
 
 class Contender:
@@ -27,40 +38,72 @@ class Contender:
         raise NotImplementedError
 
 
-class Backprop(Contender):
-    """This project, without its progress bar and without the evaluation after an epoch."""
+class _EpochEnded(Exception):  # noqa: N818 - no error
+    """The last step of an epoch is made."""
 
-    backend = "numpy"
+
+class _Steps(Observer):
+    """Ends training where an epoch's steps end, before the evaluation."""
+
+    def __init__(self, descent: Descent) -> None:
+        self._descent = descent
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        if self._descent.step == self._descent.plan.steps_per_epoch:
+            raise _EpochEnded
+
+
+class Backprop(Contender):
+    """This project, without its progress bar and without the evaluation after an epoch.
+
+    What is timed is what a run does: it draws the order, and makes the steps in as many calls.
+    """
+
+    engine = "numpy"
 
     def __init__(self, work: Workload) -> None:
-        from backprop_cli.solvers.compute import blas_threads
-        from backprop_cli.solvers.loop import Trainer
-
         self._work = work
-        configs = [work.config(self.backend, rate) for rate in work.learning_rates()]
-        self._trainer = Trainer(work.dataset(), configs)
-        self._trainer.engine.W[...] = 0
-        self._trainer._steps.prepare(lambda: None)
-        self._limit = blas_threads(work.threads)
-        self._limit.__enter__()
+        model = ModelSettings(
+            LOSSES[work.loss], l2=0.0, label_smoothing=0.0, seed=SEED, initial_std=0.0
+        )
+        settings = Settings(
+            models=(model,) * work.n_models,
+            dtype="float32",
+            single_output=False,
+            standardize="per_feature",
+            class_weights=None,
+            engine=self.engine,
+            threads=work.threads,
+        )
+        solver = MiniBatchDescent(
+            rules=tuple(
+                Rule(rate, Constant(), momentum=0.0, nesterov=False)
+                for rate in work.learning_rates()
+            ),
+            epochs=_MAX_EPOCHS,
+            batch_size=work.batch_size,
+            seed=SEED,
+            horizontal_flips=False,
+            select_by="accuracy",
+            keep="last",
+            patience=None,
+        )
+        self._descent = prepare(work.dataset(), settings, solver)
 
     def epoch(self, number: int) -> float:
-        from backprop_cli.solvers.loop import Observer
-
-        trainer, rates = self._trainer, self._trainer._epoch_rates(number)
-        start, trainer.step = time.perf_counter(), 0
-        trainer._run_epoch(number, rates, start, Observer())
-        return time.perf_counter() - start
+        descent = self._descent
+        descent.epochs_finished, descent.step, descent.seconds = number, 0, 0.0
+        with contextlib.suppress(_EpochEnded):
+            descent.run(_Steps(descent))
+        return descent.seconds
 
     def weights(self) -> NDArray[Any]:
-        engine = self._trainer.engine
-        return np.concatenate([engine.W, engine.b[:, :, None]], axis=2).reshape(
-            -1, self._work.d + 1
-        )
+        state = self._descent.state
+        return np.concatenate([state.W, state.b[:, :, None]], axis=2).reshape(-1, self._work.d + 1)
 
 
 class BackpropCompiled(Backprop):
-    backend = "compiled"
+    engine = "compiled"
 
 
 class TunedTorch(Contender):
@@ -150,6 +193,69 @@ class TorchByHand(Contender):
         return np.column_stack([self._W.numpy(), self._b.numpy()])
 
 
+class Jax(Contender):
+    """JAX on the CPU: an epoch is one compiled scan over its mini-batches.
+
+    Images stay bytes in memory; a mini-batch is gathered and standardized inside the scan. M models
+    are stacked in one product, as ours are.
+    """
+
+    def __init__(self, work: Workload) -> None:
+        os.environ["NPROC"] = os.environ["PJRT_NPROC"] = str(work.threads)  # read by the import
+        import jax
+
+        self._work, self._jax = work, jax
+        dataset, found = work.dataset(), work.standardization()
+        train, single = dataset.train, np.float32
+        examples = (
+            train.features[train.rows], train.own_labels(),
+            found.mean.astype(single), (1 / found.std).astype(single),
+        )  # fmt: skip
+        self._examples = jax.device_put(examples)
+        K = work.n_models * work.n_classes
+        self._parameters = jax.device_put((np.zeros((K, work.d), single), np.zeros(K, single)))
+        rates = np.repeat(work.learning_rates(), work.n_classes).astype(single)
+        self._rates = rates[:, None], rates
+        self._descend = jax.jit(self._scan)
+
+    def epoch(self, number: int) -> float:
+        order, size = self._work.order(number), self._work.batch_size
+        whole = len(order) // size * size  # the last mini-batch may be short
+        start = time.perf_counter()
+        for batches in (order[:whole].reshape(-1, size), order[None, whole:]):
+            if batches.size:
+                self._parameters = self._descend(self._parameters, self._examples, batches)
+        self._jax.block_until_ready(self._parameters)
+        return time.perf_counter() - start
+
+    def _scan(self, parameters: Any, examples: Any, batches: Any) -> Any:
+        features, labels, mean, scale = examples
+
+        def step(parameters: Any, rows: Any) -> Any:
+            x = (features[rows].astype(np.float32) - mean) * scale
+            gradients = self._jax.grad(self._loss)(parameters, x, labels[rows])
+            moved = (
+                p - eta * g for p, eta, g in zip(parameters, self._rates, gradients, strict=True)
+            )
+            return tuple(moved), None
+
+        return self._jax.lax.scan(step, parameters, batches)[0]
+
+    def _loss(self, parameters: Any, x: Any, labels: Any) -> Any:
+        """Return the sum over the models of their mean losses."""
+        W, b = parameters
+        C, nn = self._work.n_classes, self._jax.nn
+        S = (x @ W.T + b).reshape(len(x), -1, C)
+        Y = nn.one_hot(labels, C)[:, None]
+        if self._work.loss == "softmax_cross_entropy":
+            return -(Y * nn.log_softmax(S)).sum() / len(x)
+        margins = nn.relu(S - (Y * S).sum(-1, keepdims=True) + 1)
+        return ((1 - Y) * margins).sum() / len(x)
+
+    def weights(self) -> NDArray[Any]:
+        return np.column_stack(self._parameters)
+
+
 class TorchLoader(TunedTorch):
     """The loop of the tutorials: a DataLoader over a TensorDataset, shuffled by its own order."""
 
@@ -193,6 +299,7 @@ CONTENDERS: dict[str, Callable[[Workload], Contender]] = {
     "backprop, NumPy": Backprop,
     "PyTorch, tuned": TunedTorch,
     "PyTorch, by hand": TorchByHand,
+    "JAX": Jax,
     "PyTorch, DataLoader": TorchLoader,
     "scikit-learn SGDClassifier": ScikitSGD,
 }

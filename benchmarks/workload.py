@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config import Config, check_config
+from backprop_cli.config.schema import Cifar10Data
 from backprop_cli.formats import load_dataset
-from backprop_cli.sources import Dataset, epoch_order, fit_standardization
-from backprop_cli.sources.dataset import Split
+from backprop_cli.rng import Stream, generator
+from backprop_cli.sources import Dataset, Source, Split, Standardization, survey
+
+SEED = 42  # of the order of the examples
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,6 @@ class Workload:
     n_models: int = 1
     threads: int = 2
 
-    def config(self, backend: str = "numpy", learning_rate: float | None = None) -> Config:
-        """Return the config of one model."""
-        where = f"cifar10, path: '{self.data}'" if self.data else "npy, path: x, labels: y"
-        return check_config(
-            f"""
-data: {{format: {where}, validation: 0, standardize: per_feature}}
-loss: {self.loss}
-compute: {{backend: {backend}, threads: {self.threads}}}
-training:
-  batch_size: {self.batch_size}
-  learning_rate: {learning_rate or self.learning_rate}
-""",
-            "benchmark",
-        )
-
     def learning_rates(self) -> list[float]:
         """Return the rate of each model; the first has `learning_rate`."""
         return [self.learning_rate * (1 + m / 16) for m in range(self.n_models)]
@@ -52,23 +39,27 @@ training:
     def dataset(self) -> Dataset:
         """Return the examples; images as bytes."""
         if self.data:
-            return load_dataset(self.config().data, "float32")
+            return load_dataset(Cifar10Data(format="cifar10", path=self.data, validation=0))
         rng = np.random.default_rng(0)
         features = rng.integers(0, 256, (self.n, self.d), dtype=np.uint8)
         labels = rng.integers(0, self.n_classes, self.n)
         labels[: self.n_classes] = np.arange(self.n_classes)
         names = tuple(str(k) for k in range(self.n_classes))
-        return Dataset(Split(features, labels, np.arange(self.n)), None, None, names, None)
+        split = Split(Source(features, labels, "random bytes"), np.arange(self.n))
+        return Dataset(split, None, None, names)
+
+    def standardization(self) -> Standardization:
+        """Return the mean and standard deviation of each feature."""
+        return survey(self.dataset(), "per_feature", "float32").standardization
 
     def standardized(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the examples as float32, standardized as a peer would have them in memory."""
-        train = self.dataset().train
-        statistics = fit_standardization(self.dataset(), "per_feature")
-        x = train.features[train.rows].astype(np.float32)
-        x -= statistics.mean.astype(np.float32)
-        x /= statistics.std.astype(np.float32)
-        return x, train.own_labels()
+        dataset, found = self.dataset(), self.standardization()
+        x = dataset.train.features[dataset.train.rows].astype(np.float32)
+        x -= found.mean.astype(np.float32)
+        x /= found.std.astype(np.float32)
+        return x, dataset.train.own_labels()
 
-    def order(self, epoch: int) -> NDArray[np.intp]:
-        """Return the order of an epoch, the same for everyone."""
-        return epoch_order(np.arange(self.n), 42, epoch)
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the order of an epoch, the same for every contender: that of `Plan.epoch`."""
+        return generator(SEED, Stream.ORDER, epoch).permutation(self.n)

@@ -99,7 +99,8 @@ class CompiledEngine:
 
     def prepare(self) -> bool:
         """Compile, or load what was compiled before; see `Engine.prepare`."""
-        self._loading = self._pool.submit(self._load)
+        if self._loading is None:
+            self._loading = self._pool.submit(self._load)
         try:
             self._loading.result(_PATIENCE)
         except TimeoutError:
