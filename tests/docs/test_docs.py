@@ -14,13 +14,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 
 
-def test_the_snippets_of_the_equations_run():
-    text = (ROOT / "docs" / "equations.md").read_text("utf-8")
+@pytest.mark.parametrize(("page", "at_least"), [("equations.md", 10), ("python.md", 5)])
+def test_snippets_run(page, at_least):
+    text = (ROOT / "docs" / page).read_text("utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(snippets) > 10
+    assert len(snippets) >= at_least
     session: dict[str, Any] = {}
     for number, snippet in enumerate(snippets, 1):
-        exec(compile(snippet, f"equations.md, snippet {number}", "exec"), session)  # noqa: S102 - the point of the test
+        exec(compile(snippet, f"{page}, snippet {number}", "exec"), session)  # noqa: S102 - the point of the test
 
 
 def test_the_table_of_keys_is_the_schemas():

@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -83,3 +84,12 @@ def test_files_of_the_contributors_tables_exist():
     assert len(paths) > 30
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_rooms_are_the_layers_of_the_import_rules():
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = page.split("| room |")[1].split("\n\n")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    layers = rules["contracts"][0]["layers"]
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == [layer.split(" | ") for layer in layers]
