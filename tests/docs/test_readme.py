@@ -7,6 +7,7 @@ import shlex
 from click.testing import CliRunner
 
 from backprop_cli.cli.main import cli
+from backprop_cli.errors import BackpropError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -48,6 +49,7 @@ def test_the_sample_of_a_mistake(monkeypatch, tmp_path):
     lines = ["data: {format: synthetic}", "training:", "  learning_rte: 0.1", "  epochs: 4.5"]
     pathlib.Path("mine.yaml").write_text("\n".join(lines), "utf-8")
     error = CliRunner().invoke(cli, arguments).exception
+    assert isinstance(error, BackpropError)
     without_line_numbers = re.compile(r"^(Error: )?mine.yaml:\d+: ")
     assert [without_line_numbers.sub("", line) for line in error.lines()] == [
         without_line_numbers.sub("", line) for line in shown
