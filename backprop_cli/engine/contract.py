@@ -115,6 +115,19 @@ class DescentState:
     nesterov: NDArray[np.bool_]
     l2: Array
 
+    def part(self, models: slice, outputs: slice) -> DescentState:
+        """Return some outputs of some models; the arrays are views."""
+        moves = len(self.velocity_W) > 0
+        return DescentState(
+            W=self.W[models, outputs],
+            b=self.b[models, outputs],
+            velocity_W=self.velocity_W[models, outputs] if moves else self.velocity_W,
+            velocity_b=self.velocity_b[models, outputs] if moves else self.velocity_b,
+            momentum=self.momentum[models],
+            nesterov=self.nesterov[models],
+            l2=self.l2[models],
+        )
+
     def reset(self, model: int) -> None:
         """Set one model's parameters and velocities to zero."""
         for array in (self.W, self.b, self.velocity_W, self.velocity_b):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.updates import descend
+
+_PART_BYTES = 256_000  # of W; its gradient and velocity are as large
 
 
 class SeparateSteps:
@@ -32,9 +36,20 @@ class SeparateSteps:
             losses[step] = self._objective.loss(sums)
             if not (losses[step] <= max_losses).all():
                 return step, losses[: step + 1]
-            dW, db = self._objective.gradient(sums, state.W)
-            descend(state, dW, db, rates[step])
+            self._descend(state, sums, rates[step])
         return len(rates), losses
+
+    def _descend(self, state: DescentState, sums: Sums, rates: Array) -> None:
+        """Move W and b, part by part: what is done to a part is done while it is in the cache."""
+        n_models, n_outputs, d = state.W.shape
+        parts = _parts(n_models, n_outputs, d * state.W.itemsize)
+        if len(parts) == 1:
+            descend(state, *self._objective.gradient(sums, state.W), rates)
+            return
+        for models, outputs in parts:
+            part = state.part(models, outputs)
+            own = sums._replace(dW=sums.dW[models, outputs], db=sums.db[models, outputs])
+            descend(part, *Objective(part.l2).gradient(own, part.W), rates[models])
 
     def sums(self, state: DescentState, batches: Batches, k: int) -> Sums:
         """Return the sums over one mini-batch, of all processes."""
@@ -44,3 +59,17 @@ class SeparateSteps:
         total = self._communicator.sum
         n = int(total(np.array([own.n]))[0])
         return Sums(total(own.loss), total(own.dW), total(own.db), n)
+
+
+@functools.cache
+def _parts(n_models: int, n_outputs: int, row_bytes: int) -> list[tuple[slice, slice]]:
+    """Cut W into parts of about `_PART_BYTES`: which models, and which outputs of each."""
+    rows = max(1, _PART_BYTES // row_bytes)
+    if rows >= n_outputs:
+        step = rows // n_outputs
+        return [(slice(m, m + step), slice(0, n_outputs)) for m in range(0, n_models, step)]
+    return [
+        (slice(m, m + 1), slice(k, k + rows))
+        for m in range(n_models)
+        for k in range(0, n_outputs, rows)
+    ]
