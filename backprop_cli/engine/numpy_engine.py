@@ -64,12 +64,12 @@ class NumpyEngine:
             G *= v
         if self._task.n_outputs == 1:
             G = (G[:, 1:] - G[:, :1]) * G.dtype.type(0.5)
-        dW = self._dW
-        products, *_ = self._memory(len(rows))
-        products.gradient(G.reshape(-1, len(rows)), rows, dW.reshape(self._n_rows, -1))  # G X^T
+        dW, K, n = self._dW, self._n_rows, len(rows)
+        products, *_ = self._memory(n)
+        products.gradient(G.reshape(K, n), rows, dW.reshape(K, -1))  # G X^T
         db = G.sum(axis=2)  # G 1
         dW = self._standardizing.gradient(dW, db)
-        return Sums(losses.sum(axis=1, dtype=np.float64), dW, db, len(rows))
+        return Sums(losses.sum(axis=1, dtype=np.float64), dW, db, n)
 
     def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
         """Return losses and decisions of a block's examples; see `Engine.outcomes`."""

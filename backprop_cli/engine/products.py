@@ -65,14 +65,15 @@ class Products:
 def n_blocks(K: int, n: int, d: int, dtype: np.dtype[Any]) -> int:
     """Return the number of equal blocks into which to cut the features."""
     thin = K <= _MAX_ROWS and dtype == np.float32
-    if not thin or n * K * d <= _MAX_PRODUCTS or not _has_small_kernels():
+    if not thin or n * K * d <= _MAX_PRODUCTS or not has_small_kernels():
         return 1
     fewest = math.ceil(n * K * d / _MAX_PRODUCTS)
     return next((q for q in range(fewest, d // _MIN_WIDTH + 1) if d % q == 0), 1)
 
 
 @functools.cache
-def _has_small_kernels() -> bool:
+def has_small_kernels() -> bool:
+    """Say whether the BLAS reads small matrices where they are."""
     from threadpoolctl import threadpool_info
 
     return any(library.get("architecture") in _SMALL_KERNELS for library in threadpool_info())

@@ -32,9 +32,6 @@ from backprop_cli.solvers.steps import SeparateSteps
 from backprop_cli.solvers.updates import new_state
 from backprop_cli.sources import Block, Dataset, Split, Standardization, to_planes
 
-# Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
-_WORK_AT_ONCE, _STEPS_AT_ONCE = 5e9, 1000
-
 
 class Descent:
     """M models that share data, batch size, epochs, seed and number type, while they are trained.
@@ -71,7 +68,11 @@ class Descent:
         The records of each model's epochs.
     epochs_finished, step, seconds
         Where it stands: epochs, and of the epoch that is not finished, steps and seconds.
+    max_work_at_once, max_steps_at_once
+        Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
     """
+
+    max_work_at_once, max_steps_at_once = 5e9, 1000
 
     def __init__(
         self,
@@ -108,7 +109,9 @@ class Descent:
             self.steps = self.engine.steps
         self._max_losses = max_losses(task.losses, dataset.n_classes)
         step_work = 4.0 * self.plan.batch_size * self.state.W.size
-        self._steps_at_once = min(_STEPS_AT_ONCE, max(1, int(_WORK_AT_ONCE / step_work)))
+        self._steps_at_once = min(
+            self.max_steps_at_once, max(1, int(self.max_work_at_once / step_work))
+        )
         self.selections = [Selection(solver.keep, solver.patience) for _ in settings.models]
         self.diverged: list[str | None] = [None] * len(settings.models)
         self.epochs_finished, self.step, self.seconds = 0, 0, 0.0

@@ -15,7 +15,8 @@ from backprop_cli.errors import DataError
 from backprop_cli.sources.source import Dataset, Source
 from backprop_cli.sources.statistics import Moments, Standardization, standardization
 
-_CHUNK_BYTES = 2_000_000  # stays in the cache, so that all who need it read memory once
+CHUNK_BYTES = 2_000_000
+"""How much is read at once: it stays in the cache, so that all who need it read memory once."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def check_features(source: Source, standardization: Standardization, dtype: DTyp
 
 
 def _chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
 

@@ -8,13 +8,17 @@ from hypothesis import settings
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
 from backprop_cli.formats import load_dataset
+from backprop_cli.sources import survey
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=80)
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
 def load(data, dtype="float32"):
-    return load_dataset(check_config(f"data: {{{data}}}", "test").data, dtype)
+    """Read, and look through, the data of a config."""
+    found = load_dataset(check_config(f"data: {{{data}}}", "test").data)
+    survey(found, "none", dtype)
+    return found
 
 
 def refused(data, *words, dtype="float32"):

@@ -64,4 +64,4 @@ def meta_of(**names):
 
 def load(kind, path, *overrides):
     text = f"data: {{format: {kind}, path: {path}, validation: 0}}"
-    return load_dataset(check_config(text, "test", overrides).data, "float32")
+    return load_dataset(check_config(text, "test", overrides).data)

@@ -12,7 +12,7 @@ from tests.formats.broken import IMAGES, LABELS, idx, load, of, refused
 def test_idx_is_read_row_by_row(mnist):
     found = load(of(mnist)).train
     np.testing.assert_array_equal(found.features, np.arange(36).reshape(6, 6))
-    assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert found.source.labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS])

@@ -25,9 +25,7 @@ def archive(tmp_path_factory):
 def load(path, **keys):
     mapping = {"validation": 0, "test": 0, **keys}
     more = "".join(f", {key}: {value}" for key, value in mapping.items())
-    return load_dataset(
-        check_config(f"data: {{format: npy, path: '{path}'{more}}}", "t").data, "f4"
-    )
+    return load_dataset(check_config(f"data: {{format: npy, path: '{path}'{more}}}", "t").data)
 
 
 def sizes(found):
@@ -47,7 +45,7 @@ def test_parts_share_no_example_and_together_are_all(archive):
         assert sizes(found) == (N - validation - test, validation, test)
         for part in parts:
             assert (np.diff(part.rows) > 0).all()
-            np.testing.assert_array_equal(part.own_labels(), part.labels[part.rows])
+            np.testing.assert_array_equal(part.own_labels(), part.source.labels[part.rows])
 
     check()
 
@@ -140,15 +138,15 @@ def test_held_out_examples_are_in_no_limited_training_part(archive):
 def test_synthetic_data_is_that_of_its_seed():
     def read(*overrides):
         text = "data: {format: synthetic, examples: 50, size: 5, classes: 3}"
-        return load_dataset(check_config(text, "t", overrides).data, "float32").train
+        return load_dataset(check_config(text, "t", overrides).data).train
 
     first, again, other = read(), read(), read("data.seed=1")
     np.testing.assert_array_equal(first.features, again.features)
-    np.testing.assert_array_equal(first.labels, again.labels)
+    np.testing.assert_array_equal(first.source.labels, again.source.labels)
     assert (first.features != other.features).mean() > 0.9
     assert first.features.shape == (50, 75)
     assert first.features.dtype == np.uint8
-    assert set(first.labels.tolist()) == {0, 1, 2}
+    assert set(first.source.labels.tolist()) == {0, 1, 2}
     assert read("data.channels=1").features.shape == (50, 25)
 
 
@@ -156,10 +154,10 @@ def test_synthetic_data_is_that_of_its_seed():
 def test_synthetic_data_has_no_files(key):
     data = check_config(f"data: {{format: synthetic, {key}: some_file}}", "t").data
     with pytest.raises(DataError, match=f"data.{key}: expected a count or a fraction"):
-        load_dataset(data, "float32")
+        load_dataset(data)
 
 
 def test_synthetic_data_of_too_few_examples_for_its_classes():
     text = "data: {format: synthetic, examples: 1, size: 2, validation: 0, test: 0}"
     with pytest.raises(DataError, match="two classes"):
-        load_dataset(check_config(text, "t").data, "float32")
+        load_dataset(check_config(text, "t").data)

@@ -17,7 +17,7 @@ def test_both_layouts_are_the_arrays_that_were_written(cifar10):
     for layout in ("python", "binary"):
         found = load("cifar10", folder / layout, TWO_FILES)
         np.testing.assert_array_equal(found.train.features, np.concatenate([first[0], second[0]]))
-        np.testing.assert_array_equal(found.train.labels, np.concatenate([first[1], second[1]]))
+        np.testing.assert_array_equal(found.train.source.labels, np.concatenate([first[1], second[1]]))
         np.testing.assert_array_equal(found.test.features, test[0])
         assert found.train.features.dtype == np.uint8
         assert found.class_names == tuple(NAMES)
@@ -44,7 +44,7 @@ def test_pickles_of_python_3_are_read_whatever_their_protocol(cifar10, protocol,
     found = load("cifar10", folder / "python", TWO_FILES)
     second = content["data_batch_2"]
     np.testing.assert_array_equal(found.train.features, np.concatenate([pixels, second[0]]))
-    assert found.train.labels.tolist() == [*labels, *second[1]]
+    assert found.train.source.labels.tolist() == [*labels, *second[1]]
 
 
 @pytest.mark.parametrize("layout", ["python", "binary"])
@@ -59,7 +59,7 @@ def test_large_files_after_one_another(cifar10, layout):
     found = load("cifar10", folder / layout, TWO_FILES)
     expected = np.concatenate([pixels[0::2], pixels[1::2]])
     np.testing.assert_array_equal(found.train.features, expected)
-    assert found.train.labels.tolist() == [*labels[0::2], *labels[1::2]]
+    assert found.train.source.labels.tolist() == [*labels[0::2], *labels[1::2]]
 
 
 def test_another_large_piece_before_the_pixels(cifar10):
@@ -69,7 +69,7 @@ def test_another_large_piece_before_the_pixels(cifar10):
     (folder / "python" / "data_batch_1").write_bytes(pickle.dumps(batch, 3))
     found = load("cifar10", folder / "python", "data.train=[data_batch_1]")
     np.testing.assert_array_equal(found.train.features, pixels)
-    assert found.train.labels.tolist() == labels
+    assert found.train.source.labels.tolist() == labels
 
 
 def test_cifar100_both_layouts_and_both_labels(tmp_path):
@@ -87,7 +87,7 @@ def test_cifar100_both_layouts_and_both_labels(tmp_path):
     for layout in ("python", "binary"):
         for kind, labels, count in (("fine", fine, 100), ("coarse", coarse, 20)):
             found = load("cifar100", tmp_path / layout, f"data.labels={kind}")
-            assert found.train.labels.tolist() == labels
+            assert found.train.source.labels.tolist() == labels
             assert found.n_classes == count
             np.testing.assert_array_equal(found.test.features, pixels)
         assert load("cifar100", tmp_path / layout).n_classes == 100

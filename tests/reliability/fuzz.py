@@ -171,7 +171,7 @@ def _run(folder: pathlib.Path) -> Files:
     """Return the files of a run, with the checkpoint of its first epoch."""
     from backprop_cli.config import check_config
     from backprop_cli.runs.run import Interrupted, Run
-    from backprop_cli.solvers.loop import Observer
+    from backprop_cli.solvers.observer import Observer
 
     text = (
         "data: {format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}\n"

@@ -19,6 +19,7 @@ with atheris.instrument_imports(include=["backprop_cli"]):
     from backprop_cli.formats import load_dataset
     from backprop_cli.runs.checkpoint import Checkpoint
     from backprop_cli.runs.model_file import load_model
+    from backprop_cli.sources import survey
     from tests.reliability.fuzz import cases
 
 _CIFAR = "data: {format: cifar10, path: ., train: [data_batch_1], validation: 0, test: 2}"
@@ -42,7 +43,7 @@ def _seeds(folder: pathlib.Path) -> list[bytes]:
 
 
 def _data(text: str) -> None:
-    load_dataset(check_config(text, "fuzz").data, "float32")
+    survey(load_dataset(check_config(text, "fuzz").data), "none", "float32")
 
 
 def try_one(content: bytes) -> None:

@@ -9,7 +9,7 @@ from backprop_cli.config import check_config
 from backprop_cli.errors import OutputError
 from backprop_cli.runs.pace import Pace
 from backprop_cli.runs.run import Run
-from backprop_cli.solvers.loop import Observer
+from backprop_cli.solvers.observer import Observer
 from tests.reliability.faults import FAILURES, Disk, failing
 from tests.reliability.kills import finished, left
 

@@ -145,6 +145,9 @@ class CompiledEngine:
         _check_size(len(block.rows), self._task.batch_size)
         models = self._with_parameters(W, b)
         losses = np.zeros(len(W))
+        if not len(block.rows):  # the kernel leaves those of the block before
+            models.dW.fill(0)
+            models.db.fill(0)
         self._on_all_threads(
             sums, self._examples(block), models, self._work, self._width, *_rows(block),
             np.full(len(W), np.inf), losses,

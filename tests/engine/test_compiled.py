@@ -1,0 +1,272 @@
+"""Training by the compiled kernels and by NumPy ends at the same weights."""
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backprop_cli.engine import threads as thread_counts
+from backprop_cli.errors import ConfigError, DivergedError
+from backprop_cli.fit import prepare
+from backprop_cli.plan import Batches
+from backprop_cli.solvers.observer import Observer
+from backprop_cli.solvers.schedules import Cosine
+from backprop_cli.sources import ImageLayout, survey
+from tests.make import dataset, descent, job, split, trained
+
+pytest.importorskip("numba", reason="needs the extra: fast")
+LOSSES = ["softmax_cross_entropy", "multiclass_svm"]
+
+
+def data_of(n, d, n_classes, dtype="uint8", seed=0, image=None):
+    """Return n of n + 5 rows of random numbers."""
+    rng = np.random.default_rng(seed)
+    low = -50 if dtype in ("int8", "int16", "float32") else 0
+    features = rng.integers(low, low + 100, (n + 5, d)).astype(dtype)
+    if dtype == "bool":
+        features = rng.random((n + 5, d)) < 0.5
+    labels = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n + 5)])[: n + 5]
+    return dataset(split(features, labels, np.sort(rng.permutation(n + 5)[:n]), image))
+
+
+def assert_same(data, *models, threads=1, **common):
+    """Float32 kernels and float32 NumPy lie within rounding of NumPy in float64."""
+    validated = dataclasses.replace(data, validation=data.train)
+
+    def of(engine, dtype):
+        own = threads if engine == "compiled" else 1
+        training = trained(validated, *models, engine=engine, dtype=dtype, threads=own, **common)
+        names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+        figures = [[getattr(r, name) for name in names] for own in training.history for r in own]
+        return training.state.W.astype(float), training.state.b.astype(float), np.array(figures)
+
+    exact, numpy, compiled = (
+        of("numpy", "float64"),
+        of("numpy", "float32"),
+        of("compiled", "float32"),
+    )
+    for true, one, other in zip(exact, numpy, compiled, strict=True):
+        size = max(np.abs(true).max(), 1e-3)
+        np.testing.assert_allclose(other, true, rtol=0, atol=2e-5 * size)
+        np.testing.assert_allclose(one, true, rtol=0, atol=2e-5 * size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(3, 60),
+    d=st.integers(1, 140),
+    n_classes=st.integers(2, 13),
+    batch_size=st.integers(1, 70),
+    dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float32"]),
+    momentum=st.sampled_from([0.0, 0.9]),
+    l2=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 5),
+)
+def test_softmax_of_any_shape(n, d, n_classes, batch_size, dtype, momentum, l2, seed):
+    own = {"batch_size": batch_size, "momentum": momentum, "l2": l2, "label_smoothing": 0.1}
+    assert_same(data_of(max(n, n_classes), d, n_classes, dtype, seed), **own)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch_size", [7, 100, 129, 300, 1000])
+def test_mini_batches_of_one_piece_and_of_several(loss, batch_size):
+    """Up to 128 examples are taken at once; 700 are several pieces, the last batch is short."""
+    own = {"loss": loss, "batch_size": batch_size, "learning_rate": 0.003, "l2": 0.01}
+    assert_same(data_of(700, 90, 7), **own)
+
+
+def test_models_of_different_losses_rates_and_momentum():
+    assert_same(
+        data_of(300, 50, 6),
+        {"loss": LOSSES[0], "label_smoothing": 0.2, "momentum": 0.9, "nesterov": True},
+        {"loss": LOSSES[0], "l2": 0.05, "learning_rate": 0.1},
+        {"loss": LOSSES[1], "momentum": 0.5, "learning_rate": 0.001},
+        {"loss": LOSSES[1], "schedule": Cosine(0.0)},
+    )
+
+
+def test_a_validation_split_of_another_type():
+    """Bytes to train on, and the same numbers as float32, some halves among them, beside them."""
+    data = data_of(200, 70, 4)
+    train = data.train
+    other = split(train.features.astype(np.float32) + 0.5, train.source.labels, train.rows)
+    data = dataclasses.replace(data, validation=other)
+    exact, found = (
+        [record.validation_loss for record in training.history[0]]
+        for training in (trained(data, dtype="float64"), trained(data, engine="compiled"))
+    )
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_thousands_of_short_calls_lose_no_digits(momentum):
+    """A step a call: what W is converted from and to must not add up."""
+    data = data_of(60, 20, 3)
+    weights = {}
+    for engine, dtype in (("numpy", "float64"), ("numpy", "float32"), ("compiled", "float32")):
+        training = descent(data, engine=engine, dtype=dtype, batch_size=60, momentum=momentum)
+        batches = Batches(data.train.block(0, 60), np.array([0, 60]))
+        rates, no_limit = np.full((1, 1), 1e-3, dtype), np.full(1, np.inf)
+        for _ in range(3000):
+            training.steps(training.state, batches, rates, no_limit)
+        weights[engine, dtype] = training.state.W.astype(float)
+    exact = weights["numpy", "float64"]
+    for engine in ("numpy", "compiled"):
+        error = np.abs(weights[engine, "float32"] - exact).max() / np.abs(exact).max()
+        assert error < 1e-5, engine
+
+
+@pytest.mark.parametrize("weights", ["balanced", [0.0, 1.0, 2.5]])
+def test_class_weights(weights):
+    assert_same(data_of(200, 40, 3), class_weights=weights)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 7), (3, 32, 32), (1, 28, 28)])
+def test_mirrored_images(shape, interleaved):
+    data = data_of(150, int(np.prod(shape)), 4, image=ImageLayout(*shape, interleaved))
+    assert_same(data, horizontal_flips=True, learning_rate=0.001)
+
+
+def test_threads_share_the_work(monkeypatch):
+    """More threads than cores are refused elsewhere; here they show that nothing is left out."""
+    monkeypatch.setattr(thread_counts, "cores", lambda: 5)
+    for threads in (2, 3, 5):
+        assert_same(data_of(260, 1600, 5), learning_rate=0.001, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_same_bits_again(monkeypatch, threads):
+    monkeypatch.setattr(thread_counts, "cores", lambda: 4)
+    data = data_of(300, 1600, 10)
+    one, two = (
+        trained(data, engine="compiled", momentum=0.9, threads=threads).state.W for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [8, 300])
+def test_the_loss_of_every_step(monkeypatch, threads, batch_size):
+    """Many short steps, so that a thread may be a step ahead of another; and steps in pieces.
+
+    Half of the images are mirrored, which every thread must know of its own ones. Rates are so
+    high that losses tell of a wrong step before.
+    """
+    monkeypatch.setattr(thread_counts, "cores", lambda: 4)
+    data = data_of(2000, 1600, 12, image=ImageLayout(1, 40, 40))
+    found = {}
+    for engine, dtype in (("numpy", "float64"), ("compiled", "float32")):
+        training = descent(
+            data,
+            {"learning_rate": 1e-3},
+            {"learning_rate": 1e-4, "loss": LOSSES[1]},
+            engine=engine, dtype=dtype, threads=threads if engine == "compiled" else 1,
+            batch_size=batch_size, horizontal_flips=True,
+        )  # fmt: skip
+        batches = training.plan.epoch(0)
+        rates = training.solver.rates(0, len(batches)).astype(dtype)
+        max_losses = np.full(2, 1e9)
+        made, found[engine] = training.steps(training.state, batches, rates, max_losses)
+        assert made == len(rates) == -(-2000 // batch_size)
+    np.testing.assert_allclose(found["compiled"], found["numpy"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_a_loss_that_is_no_number_is_seen(engine):
+    training = descent(data_of(100, 30, 4), engine=engine)
+    training.state.b[0, 1] = np.nan
+    with pytest.raises(DivergedError, match="the loss is nan at step 1 of epoch 1"):
+        training.run(Observer())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_divergence_is_seen_at_the_same_step(loss):
+    """The first model's rate is absurd; the other one goes on as if it were alone."""
+    data = data_of(200, 30, 4)
+    told = []
+    for engine in ("numpy", "compiled"):
+        together = trained(data, {"learning_rate": 1e20}, {}, loss=loss, engine=engine)
+        alone = trained(data, loss=loss, engine=engine)
+        np.testing.assert_allclose(together.state.W[1], alone.state.W[0], rtol=1e-4, atol=1e-6)
+        assert not together.state.W[0].any()
+        told.append(together.diverged[0].split(", ")[0].split(" at ")[1])
+    assert told[0] == told[1] == "step 2 of epoch 1"
+
+
+def test_what_the_kernels_cannot_do_is_refused_or_left_to_numpy(monkeypatch):
+    data = data_of(2000, 400, 10)
+
+    def chosen(data, dtype="float32", engine="auto"):
+        training = descent(data, engine=engine, dtype=dtype, batch_size=100, epochs=10_000)
+        return training.engine_name
+
+    assert chosen(data) == "compiled"
+    assert chosen(data, "float64") == "numpy"
+    wide = data_of(2000, 400, 10, "float64")
+    assert chosen(wide) == "numpy"
+    with pytest.raises(ConfigError, match=r"needs model\.dtype: float32, found float64"):
+        chosen(data, "float64", "compiled")
+    with pytest.raises(ConfigError, match=r"float32 holds exactly, found float64 \(the train"):
+        chosen(wide, engine="compiled")
+    other = dataclasses.replace(data, validation=data_of(90, 400, 10, "float16").train)
+    with pytest.raises(ConfigError, match=r"cannot read float16 \(the validation split\)"):
+        chosen(other, engine="compiled")
+    offset = data_of(2000, 400, 10, "float32")
+    offset.train.features[:, 7] += 1e8
+    with pytest.raises(ConfigError, match="means that float32 holds closely"):
+        chosen(offset, engine="compiled")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert chosen(data) == "numpy"
+    with pytest.raises(ConfigError, match=r"install backprop-cli\[fast\]"):
+        chosen(data, engine="compiled")
+
+
+def test_a_single_output_is_left_to_numpy():
+    data = data_of(2000, 400, 2)
+    common = {"single_output": True, "epochs": 10_000}
+    assert descent(data, engine="auto", **common).engine_name == "numpy"
+    with pytest.raises(ConfigError, match=r"needs model\.outputs: per_class, found 1"):
+        descent(data, engine="compiled", **common)
+
+
+def test_a_constant_feature_is_no_obstacle():
+    """Its mean is large against its spread, which is taken for 1, and held exactly."""
+    data = data_of(200, 40, 5)
+    data.train.features[:, 3] = 255
+    assert_same(data, learning_rate=0.001)
+
+
+def test_a_small_job_is_left_to_numpy():
+    assert descent(data_of(50, 10, 3), engine="auto").engine_name == "numpy"
+
+
+def test_more_threads_than_cores_are_refused():
+    with pytest.raises(ConfigError, match=r"compute\.threads: expected at most \d+, the number of"):
+        descent(data_of(20, 3, 2), threads=1000)
+
+
+def test_threads_that_cannot_start_are_one_error_and_no_hang(monkeypatch):
+    import threading
+
+    monkeypatch.setattr(thread_counts, "cores", lambda: 4)
+    start = threading.Thread.start
+    started = []
+
+    def start_two(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    data = data_of(50, 4000, 3)
+    statistics = survey(data, "per_feature", "float32").standardization  # has a thread of its own
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(ConfigError, match=r"compute\.threads: cannot start 4 threads"):
+        prepare(data, *job(engine="compiled", threads=4), standardization=statistics)
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()
