@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from backprop_cli.config import check_config
 from backprop_cli.errors import ModelFileError, OutputError
-from backprop_cli.runs.model_file import LinearModel, load_model, save_model
+from backprop_cli.model import LinearModel
+from backprop_cli.runs.model_file import load_model, save_model
 from backprop_cli.sources import Standardization
 
 CONFIG = check_config("data: {format: synthetic}", "test")

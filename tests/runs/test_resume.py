@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config, load_config
+from backprop_cli.engine import threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
-from backprop_cli.runs.run import Interrupted, Run
+from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run, locked
+from backprop_cli.runs.session import Interrupted
 from backprop_cli.runs.sweep import Sweep
-from backprop_cli.solvers import compute, loop
-from backprop_cli.solvers.loop import Observer
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.solvers.observer import Observer
 
 DATA = "data: {format: synthetic, examples: 400, size: 8, classes: 4, validation: 60, test: 60}\n"
 KINDS = {
@@ -35,7 +37,7 @@ FILES = ("model.safetensors", "metrics.jsonl", "config.yaml", "summary.json")
 
 @pytest.fixture(autouse=True)
 def _look_up_after_every_step(monkeypatch):
-    monkeypatch.setattr(loop, "_WORK_AT_ONCE", 1.0)
+    monkeypatch.setattr(Descent, "max_work_at_once", 1.0)
 
 
 def config(text, output):
@@ -175,10 +177,10 @@ def test_no_run_to_resume(tmp_path):
 
 def test_auto_means_on_resuming_what_it_meant(tmp_path, monkeypatch):
     """There are more cores by then."""
-    monkeypatch.setattr(compute, "cores", lambda: 1)
+    monkeypatch.setattr(threads, "cores", lambda: 1)
     with pytest.raises(Interrupted):
         sweep(tmp_path / "s").run(StopAt(4))
-    monkeypatch.setattr(compute, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
     sweep(tmp_path / "s").run(Observer(), resume=True)
     assert load_config(tmp_path / "s" / "config.yaml").compute.threads == 1
 
@@ -240,7 +242,7 @@ def test_a_broken_checkpoint_is_one_error(tmp_path, damage):
     interrupted(tmp_path / "run")
     file = tmp_path / "run" / "checkpoint.safetensors"
     raw, tensors = file.read_bytes(), load_file(file)
-    text = {"backprop-checkpoint": json.dumps({"format": 1, "trainer": {}, "about": {}})}
+    text = {"backprop-checkpoint": json.dumps({"format": 1, "descent": {}, "about": {}})}
     if damage == "a weight":
         file.write_bytes(raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:])
     elif damage == "empty":

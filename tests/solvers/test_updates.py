@@ -3,29 +3,21 @@
 import numpy as np
 import pytest
 
-from backprop_cli.engine import BatchEngine
-from backprop_cli.solvers.updates import GradientDescent
+from backprop_cli.solvers.updates import descend, new_state
 
 
 def run(momentum, nesterov, gradients, rates):
     """Feed gradients of one number to M models; return W after each step, steps x M."""
     M = len(momentum)
-    engine = BatchEngine(
-        np.ones((M, 2, 1)),
-        np.zeros((M, 2)),
-        losses=["multiclass_svm"] * M,
-        l2=[0.0] * M,
-        n_classes=2,
-        batch_size=1,
-    )
-    update = GradientDescent(engine, momentum, nesterov)
+    state = new_state(
+        np.ones((M, 2, 1)), np.zeros((M, 2)),
+        momentum=np.array(momentum), nesterov=np.array(nesterov), l2=np.zeros(M),
+    )  # fmt: skip
     path = []
     for gradient, rate in zip(gradients, rates, strict=True):
-        engine.dW[...] = gradient
-        engine.db[...] = gradient
-        update.step(np.full(M, rate))
-        path.append(engine.W[:, 0, 0].copy())
-        np.testing.assert_allclose(engine.b[:, 0], engine.W[:, 0, 0] - 1.0, rtol=1e-14)
+        descend(state, np.full((M, 2, 1), gradient), np.full((M, 2), gradient), np.full(M, rate))
+        path.append(state.W[:, 0, 0].copy())
+        np.testing.assert_allclose(state.b[:, 0], state.W[:, 0, 0] - 1.0, rtol=1e-14)
     return np.array(path)
 
 
@@ -39,6 +31,14 @@ def test_plain_momentum_and_nesterov_by_hand():
     assert path[:, 0] == pytest.approx([0.9, 0.7, 0.3], rel=1e-14)
     assert path[:, 1] == pytest.approx([0.9, 0.65, 0.125], rel=1e-14)
     assert path[:, 2] == pytest.approx([0.85, 0.525, -0.1375], rel=1e-14)
+
+
+def test_without_momentum_there_is_no_velocity():
+    assert run([0.0, 0.0], [False, False], [1.0, 2.0], [0.1, 0.1])[-1] == pytest.approx(0.7)
+    W, b = np.ones((2, 3, 4)), np.zeros((2, 3))
+    state = new_state(W, b, np.zeros(2), np.zeros(2, bool), np.zeros(2))
+    assert state.velocity_W.shape == (0, 3, 4)
+    assert state.velocity_b.shape == (0, 3)
 
 
 def test_the_rate_applies_after_the_velocity():
