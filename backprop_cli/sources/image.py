@@ -61,7 +61,7 @@ class ImageLayout:
 
     def mirror(self, rows: NDArray[Any], mirrored: NDArray[np.bool_]) -> None:
         """Reverse every line of the images that are to be mirrored; rows, n x d, in place."""
-        lines = rows.reshape(len(rows), -1, self.width, self.pixel)
+        lines = rows.reshape(len(rows), rows.shape[1] // self.line, self.width, self.pixel)
         lines[mirrored] = lines[mirrored, :, ::-1]
 
 

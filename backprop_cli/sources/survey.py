@@ -195,7 +195,7 @@ def _chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def _fingerprint(dataset: Dataset, digests: dict[int, bytes]) -> str:
-    total = hashlib.sha256(repr((dataset.class_names, dataset.image_shape)).encode())
+    total = hashlib.sha256(repr((dataset.class_names, dataset.image)).encode())
     for split in (dataset.train, dataset.validation, dataset.test):
         if split is None:
             total.update(b"no such split")

@@ -9,9 +9,12 @@ from click.testing import CliRunner
 
 from backprop_cli.cli.main import cli
 from backprop_cli.config import load_config
+from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.evaluation.metrics import evaluate_model
+from backprop_cli.fit import fit
 from backprop_cli.formats import load_dataset
 from backprop_cli.runs.run import Run
-from backprop_cli.solvers.loop import Observer, Trainer
+from backprop_cli.solvers.observer import Observer
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -45,12 +48,12 @@ def test_dd2424_presets_reach_the_published_accuracies(cifar10, backend):
     """All eight in one pass: they share data, seed and batches, and differ in loss, l2 and rate."""
     folder = cifar10 / "cifar-10-batches-py"
     configs = [preset(f"dd2424/{name}.yaml", folder, backend) for name in DD2424]
-    dataset = load_dataset(configs[0].data, "float32")
-    trainer = Trainer(dataset, configs)
-    trainer.run(Observer())
-    found = {}
-    for m, name in enumerate(DD2424):
-        found[name] = 100 * trainer.model(m).evaluate(dataset.test, "test").accuracy
+    dataset = load_dataset(configs[0].data)
+    fitted = fit(dataset, settings_of(configs), solver_of(configs))
+    found = {
+        name: 100 * evaluate_model(one.model, dataset.test).accuracy
+        for name, one in zip(DD2424, fitted, strict=True)
+    }
     wrong = {
         name: found[name]
         for name, (expected, spread) in DD2424.items()

@@ -170,7 +170,8 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
 def _run(folder: pathlib.Path) -> Files:
     """Return the files of a run, with the checkpoint of its first epoch."""
     from backprop_cli.config import check_config
-    from backprop_cli.runs.run import Interrupted, Run
+    from backprop_cli.runs.run import Run
+    from backprop_cli.runs.session import Interrupted
     from backprop_cli.solvers.observer import Observer
 
     text = (
