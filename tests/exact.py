@@ -20,7 +20,9 @@ def exact(column):
 
 def statistics(features, kind="per_feature", image=None):
     """Return the standardization of features of which all are for training."""
-    return survey(dataset(split(features, image=image), n_classes=2), kind, "float64").standardization
+    return survey(
+        dataset(split(features, image=image), n_classes=2), kind, "float64"
+    ).standardization
 
 
 def standardized(features, dtype, kind="per_feature", image=None):

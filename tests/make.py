@@ -1,4 +1,4 @@
-"""Data sets in memory, settings and trainings of the core, with defaults where tests do not care."""
+"""Data sets in memory, settings and trainings, with defaults where tests do not care."""
 
 import numpy as np
 
@@ -60,7 +60,8 @@ def job(*models, **common):
 
 def descent(data, *models, communicator=None, **common):
     """Return training before its first step."""
-    return prepare(data, *job(*models, **common), communicator)
+    settings, solver = job(*models, **common)
+    return prepare(data, settings, solver, communicator)
 
 
 def trained(data, *models, observer=None, **common):

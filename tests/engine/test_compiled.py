@@ -56,16 +56,15 @@ def assert_same(data, *models, threads=1, **common):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    n=st.integers(3, 60),
-    d=st.integers(1, 140),
-    n_classes=st.integers(2, 13),
+    shape=st.tuples(st.integers(3, 60), st.integers(1, 140), st.integers(2, 13)),
     batch_size=st.integers(1, 70),
     dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float32"]),
     momentum=st.sampled_from([0.0, 0.9]),
     l2=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 5),
 )
-def test_softmax_of_any_shape(n, d, n_classes, batch_size, dtype, momentum, l2, seed):
+def test_softmax_of_any_shape(shape, batch_size, dtype, momentum, l2, seed):
+    n, d, n_classes = shape
     own = {"batch_size": batch_size, "momentum": momentum, "l2": l2, "label_smoothing": 0.1}
     assert_same(data_of(max(n, n_classes), d, n_classes, dtype, seed), **own)
 
@@ -127,7 +126,9 @@ def test_class_weights(weights):
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 7), (3, 32, 32), (1, 28, 28)])
 def test_mirrored_images(shape, interleaved):
-    data = data_of(150, int(np.prod(shape)), 4, image=ImageLayout(*shape, interleaved))
+    channels, height, width = shape
+    image = ImageLayout(channels, height, width, interleaved)
+    data = data_of(150, channels * height * width, 4, image=image)
     assert_same(data, horizontal_flips=True, learning_rate=0.001)
 
 
@@ -254,7 +255,7 @@ def test_threads_that_cannot_start_are_one_error_and_no_hang(monkeypatch):
 
     monkeypatch.setattr(thread_counts, "cores", lambda: 4)
     start = threading.Thread.start
-    started = []
+    started: list[threading.Thread] = []
 
     def start_two(thread):
         if len(started) == 2:
@@ -263,10 +264,11 @@ def test_threads_that_cannot_start_are_one_error_and_no_hang(monkeypatch):
         start(thread)
 
     data = data_of(50, 4000, 3)
+    settings_of_models, solver = job(engine="compiled", threads=4)
     statistics = survey(data, "per_feature", "float32").standardization  # has a thread of its own
     monkeypatch.setattr(threading.Thread, "start", start_two)
     with pytest.raises(ConfigError, match=r"compute\.threads: cannot start 4 threads"):
-        prepare(data, *job(engine="compiled", threads=4), standardization=statistics)
+        prepare(data, settings_of_models, solver, standardization=statistics)
     for thread in started:
         thread.join(5)
         assert not thread.is_alive()

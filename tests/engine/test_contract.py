@@ -50,7 +50,9 @@ class Case:
         rng = np.random.default_rng(1)
         self.planes, self.dtype = images(features), dtype
         self.labels = np.concatenate([np.arange(C), rng.integers(0, C, N - C)])
-        image = None if layout == "plain" else ImageLayout(*SHAPE, layout == "interleaved")
+        image = (
+            None if layout == "plain" else ImageLayout(*SHAPE, interleaved=layout == "interleaved")
+        )
         self.train = np.sort(rng.permutation(N)[:320])
         self.layout = layout
         self.data = dataset(split(stored(self.planes, layout), self.labels, self.train, image))

@@ -11,7 +11,7 @@ from tests.make import dataset, descent, split
 
 pytest.importorskip("numba", reason="needs the extra: fast")
 SOFTMAX, SVM = "softmax_cross_entropy", "multiclass_svm"
-STACKS = {
+STACKS: dict[str, list[dict]] = {
     "plain": [{}],
     "l2": [{"l2": 0.3}],
     "momentum": [{"momentum": 0.9}],
@@ -61,7 +61,7 @@ def test_fused_steps_equal_separate_steps(stack, batch_size, interleaved):
             assert made == len(batches)
             found.append(of_steps)
         losses.append(np.concatenate(found))
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     moved = np.abs(other.W - start).max()
     assert moved > 1e-3
     for name in ("W", "b", "velocity_W", "velocity_b"):
@@ -94,4 +94,4 @@ def test_both_stop_before_the_same_step(stop):
         assert losses[0, 1] > 1e-6
         np.testing.assert_array_equal(training.state.W, before)
         found.append(losses)
-    np.testing.assert_allclose(*found, rtol=1e-5)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)

@@ -95,7 +95,8 @@ def test_mirroring_reverses_each_row_of_each_plane(shape, interleaved):
     rows = rng.permutation(9)
     stored = images.transpose(0, 2, 3, 1) if interleaved else images
     block = split(stored.reshape(9, -1)).source.block(rows, mirrored)
-    found = plain(size, ImageLayout(*shape, interleaved)).examples(block)
+    channels, height, width = shape
+    found = plain(size, ImageLayout(channels, height, width, interleaved)).examples(block)
     if interleaved:
         found = found.reshape(9, *shape[1:], shape[0]).transpose(0, 3, 1, 2)
     found = found.reshape(9, *shape)

@@ -168,9 +168,7 @@ def test_stacked_models_with_different_losses_equal_models_alone():
     together = gradient_of(engine_for(rows, losses, C), W, b, l2, rows, labels)
     for m in range(4):
         own = slice(m, m + 1)
-        alone = gradient_of(
-            engine_for(rows, losses[own], C), W[own], b[own], l2[own], rows, labels
-        )
+        alone = gradient_of(engine_for(rows, losses[own], C), W[own], b[own], l2[own], rows, labels)
         for one, all_models in zip(alone, together, strict=True):
             np.testing.assert_allclose(one[0], all_models[m], rtol=1e-12, atol=1e-14)
 

@@ -17,7 +17,9 @@ def test_both_layouts_are_the_arrays_that_were_written(cifar10):
     for layout in ("python", "binary"):
         found = load("cifar10", folder / layout, TWO_FILES)
         np.testing.assert_array_equal(found.train.features, np.concatenate([first[0], second[0]]))
-        np.testing.assert_array_equal(found.train.source.labels, np.concatenate([first[1], second[1]]))
+        np.testing.assert_array_equal(
+            found.train.source.labels, np.concatenate([first[1], second[1]])
+        )
         np.testing.assert_array_equal(found.test.features, test[0])
         assert found.train.features.dtype == np.uint8
         assert found.class_names == tuple(NAMES)

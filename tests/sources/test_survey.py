@@ -173,9 +173,8 @@ def test_the_fingerprint_is_not_of_memory_chunks_or_names(dtype):
     swapped = features.astype(features.dtype.newbyteorder(">"))
     for same in (by_columns, padded[:, ::2], swapped):
         source = Source(same, data.train.source.labels, "elsewhere.npy")
-        moved = dataclasses.replace(
-            data, train=Split(source, data.train.rows), validation=Split(source, data.validation.rows)
-        )  # fmt: skip
+        train, validation = (Split(source, own.rows) for own in (data.train, data.validation))
+        moved = dataclasses.replace(data, train=train, validation=validation)
         assert fingerprint(moved) == expected
 
 
