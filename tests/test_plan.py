@@ -67,6 +67,19 @@ def test_flips_are_drawn_apart_from_the_order():
     assert plan().epoch(0).block.mirrored is None
 
 
+def test_order_and_flips_are_those_of_their_streams():
+    """Streams 1 and 2 of the seed; a run that goes on by a later version has the same ones."""
+
+    def drawn(stream, seed, epoch):
+        sequence = np.random.SeedSequence(seed, spawn_key=(stream, epoch))
+        return np.random.Generator(np.random.PCG64(sequence))
+
+    for seed, epoch in ((0, 0), (0, 3), (42, 1)):
+        block = plan(seed=seed, flips=True).epoch(epoch).block
+        np.testing.assert_array_equal(block.rows, drawn(1, seed, epoch).permutation(ROWS))
+        np.testing.assert_array_equal(block.mirrored, drawn(2, seed, epoch).random(8) < 0.5)
+
+
 def test_mini_batches_follow_each_other_and_the_last_may_be_short():
     drawn = plan(batch_size=3)
     batches = drawn.epoch(0)
