@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backprop_cli.fit import prepare
+from backprop_cli.fitting import prepare
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
 from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule

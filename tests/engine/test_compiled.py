@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backprop_cli.engine import threads as thread_counts
 from backprop_cli.errors import ConfigError, DivergedError
-from backprop_cli.fit import prepare
+from backprop_cli.fitting import prepare
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Cosine

@@ -11,7 +11,7 @@ from backprop_cli.cli.main import cli
 from backprop_cli.config import load_config
 from backprop_cli.config.convert import settings_of, solver_of
 from backprop_cli.evaluation.metrics import evaluate_model
-from backprop_cli.fit import fit
+from backprop_cli.fitting import fit
 from backprop_cli.formats import load_dataset
 from backprop_cli.runs.run import Run
 from backprop_cli.solvers.observer import Observer

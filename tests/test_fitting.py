@@ -11,7 +11,7 @@ import pytest
 from backprop_cli.config import check_config
 from backprop_cli.errors import DivergedError
 from backprop_cli.evaluation.metrics import evaluate_model
-from backprop_cli.fit import fit
+from backprop_cli.fitting import fit
 from backprop_cli.formats import load_dataset
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.run import Run
@@ -65,7 +65,7 @@ def test_fit_needs_no_config_no_run_directory_and_no_command():
     code = (
         "import sys\n"
         "from tests.make import dataset, job, split\n"
-        "from backprop_cli.fit import fit\n"
+        "from backprop_cli.fitting import fit\n"
         "import numpy as np\n"
         "features = np.random.default_rng(0).standard_normal((60, 4))\n"
         "(fitted,) = fit(dataset(split(features), split(features)), *job(epochs=1))\n"
