@@ -42,10 +42,11 @@ def explain(
     as_dot: bool,
     html_file: str | None,
 ) -> None:
-    """Explain the gradient of one example on the computational graph, forward and backward.
+    """Explain one example's gradient.
 
-    Shows values, Jacobians, gradients, the order of computation, and the cost of reverse mode and
-    forward mode, in float64, at the weights that training starts from.
+    Shows both passes through its computational graph: values, Jacobians, gradients, the order of
+    computation, and the cost of reverse mode and forward mode, in float64, at the weights that
+    training starts from.
     """
     from backprop_cli.atomic import write_atomically
     from backprop_cli.config import load_config

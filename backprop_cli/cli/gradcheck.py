@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from backprop_cli.gradcheck import Checked, Comparison
 
 _HEADER = (
-    f"  {'':<5}{'derivation':<22}{'checked':>8}{'apart':>7}{'largest error':>15}  "
+    f"  {'':<8}{'compared with':<20}{'checked':>8}{'skipped':>9}{'rel. error':>12}  "
     f"{'at':<12}{'engine':>14}{'derivation':>15}"
 )
 _TITLES = {
-    "L": "L, the data term",
-    "J": "J = L + lambda sum W_ij^2",
-    "step": "One step of descent: by how much W and b move",
+    "L": "The data term L and its gradient",
+    "J": "The gradient of the cost J = L + lambda sum W_ij^2",
+    "step": "One step of descent: the change of W and b; with momentum, V after it",
 }
 
 
@@ -55,13 +55,13 @@ class GradcheckOptions:
 @json_option
 @packed(GradcheckOptions)
 def gradcheck(options: GradcheckOptions) -> None:
-    """Check the gradient against other derivations. On the engine that this config trains with.
+    """Check the gradient against other derivations.
 
-    The first mini-batch goes through that engine as in training, in its number type: the loss, its
-    gradient, and one step of descent are compared. Then the same in float64 by NumPy.
+    The first mini-batch goes through the engine that this config trains with, in its number type:
+    the loss, its gradient and one step of descent are compared. Then the same by NumPy in float64.
 
-    Exit status 1 if they disagree. Set apart are coordinates at which a derivation says nothing:
-    differences across a kink of the SVM loss, a probability that underflows.
+    Exit status 1 if they disagree. Skipped are coordinates at which a derivation says nothing: a
+    difference across a kink of the loss, or a probability that underflows.
     """
     from dataclasses import replace
 
@@ -83,24 +83,23 @@ def gradcheck(options: GradcheckOptions) -> None:
         )
     samples = None if options.every else options.samples
     rows: list[Comparison] = []
-    for k, part in enumerate((descent, reference(descent))):
-        if part is None:
-            continue
-        cost = ""
+    compared = True
+    for part in filter(None, (descent, reference(descent))):
+        first, cost = len(rows), ""
         for found in compare(part, samples, config.training.seed):
             if isinstance(found, Comparison):
                 rows.append(found)
             if options.as_json:
                 continue
             if not isinstance(found, Comparison):
-                click.echo(_about(found, trains=k == 0))
+                click.echo(_about(found, trains=part is descent))
                 continue
             if found.cost != cost:
                 cost = found.cost
                 click.echo(f"\n{_TITLES[cost]}\n{_HEADER}")
             click.echo(_line(found))
+        compared = compared and any(row.checked for row in rows[first:])
     wrong = [row for row in rows if not row.agrees]
-    compared = any(row.checked for row in rows)
     if options.as_json:
         mapping = {
             "agrees": compared and not wrong,
@@ -109,45 +108,48 @@ def gradcheck(options: GradcheckOptions) -> None:
         }
         click.echo(to_json(mapping))
     else:
-        click.echo("\n" + (_verdict(wrong) if compared else "Nothing could be compared."))
+        click.echo("\n" + _verdict(wrong, compared=compared))
     if wrong or not compared:
         raise click.exceptions.Exit(1)
 
 
 def _about(checked: Checked, *, trains: bool) -> str:
     """Return the line above an engine's tables."""
-    what = "what this config trains with" if trains else "the reference"
-    line = f"\nEngine {checked.engine}: {what}, on {checked.n_examples} examples"
+    what = "the engine of this config" if trains else "the reference"
+    line = f"\n{checked.engine}: {what}, on {checked.n_examples} examples"
     if checked.left_out:
-        line += f" ({checked.left_out} more are within rounding of a kink)"
+        line += f"; {checked.left_out} left out, within rounding of a kink of the loss"
     return line
 
 
 def _line(row: Comparison) -> str:
     mark = " " if row.agrees else "!"
     return (
-        f"{mark} {_name(row):<5}{row.derivation:<22}{row.checked:>8}{row.apart:>7}"
-        f"{row.relative_error:>15.1e}  {_place(row):<12}"
+        f"{mark} {_name(row):<8}{row.derivation:<20}{row.checked:>8}{row.apart:>9}"
+        f"{row.relative_error:>12.1e}  {_place(row):<12}"
         f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
     )
 
 
 def _name(row: Comparison) -> str:
-    """Return what is compared: a value, a gradient, or a parameter after a step."""
-    return row.parameter if row.cost == "step" or row.parameter == "L" else f"d{row.parameter}"
+    """Return what is compared: a value, a gradient, or what a step changes."""
+    if row.parameter in ("W", "b") and row.cost != "step":
+        return f"d{row.cost}/d{row.parameter}"
+    return row.parameter
 
 
 def _place(row: Comparison) -> str:
-    if row.worst is None or row.parameter == "L":
+    if row.worst is None or row.parameter.startswith("L"):
         return "-"
     return f"{row.parameter}[{', '.join(map(str, row.worst))}]"
 
 
-def _verdict(wrong: list[Comparison]) -> str:
+def _verdict(wrong: list[Comparison], *, compared: bool) -> str:
     if not wrong:
-        return "The gradients agree."
+        return "The gradients agree." if compared else "Nothing could be compared."
     lines = ["The gradients DISAGREE:"]
     for row in wrong:
-        of = "a step" if row.cost == "step" else row.cost
-        lines.append(f"  {row.engine}: {_name(row)} of {of} by {row.derivation}, at {_place(row)}")
+        name = f"the step of {row.parameter}" if row.cost == "step" else _name(row)
+        place = "" if _place(row) == "-" else f", at {_place(row)}"
+        lines.append(f"  {row.engine}: {name} and the {row.derivation}{place}")
     return "\n".join(lines)

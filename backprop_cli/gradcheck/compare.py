@@ -54,6 +54,8 @@ DERIVATIONS = {
 }
 """The second opinions on an engine's gradient, by name."""
 
+_VALUE_FLOOR = 1e-9  # a smaller L is compared in units of this
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -102,12 +104,14 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
     problem = _problem(descent, batches)
     measured = measure(descent, batches)
     unmirrored = Batches(batches.block._replace(mirrored=None), batches.starts)
-    for derivation, of, value in (
-        ("graph, forward pass", problem, measured.loss),
-        ("definition", problem, measured.loss),
-        ("definition, evaluated", _problem(descent, unmirrored), measured.evaluated_loss),
+    for parameter, derivation, of, value in (
+        ("L", "graph, forward pass", problem, measured.loss),
+        ("L", "definition", problem, measured.loss),
+        ("L, step", "definition", problem, measured.step_loss),
+        ("L, eval", "definition", _problem(descent, unmirrored), measured.evaluated_loss),
     ):
-        yield _value(name, precision.tolerance, derivation, of.without_penalty(), value)
+        quantity = Quantity(name, "L", parameter, np.array([value]), _VALUE_FLOOR)
+        yield _value(quantity, precision.tolerance, derivation, of.without_penalty())
     costs = {"L": (problem.without_penalty(), measured.data_term)}
     if problem.l2 > 0:
         costs["J"] = (problem, measured.cost)
@@ -151,9 +155,7 @@ def _without_kinks(descent: Descent, batches: Batches, share: float) -> Batches:
     return Batches(block._replace(rows=rows, mirrored=mirrored), np.array([0, len(rows)]))
 
 
-def _value(
-    name: str, tolerance: float, derivation: str, problem: Problem, value: float
-) -> Comparison:
+def _value(quantity: Quantity, tolerance: float, derivation: str, problem: Problem) -> Comparison:
     """Compare a value of L."""
     if derivation.startswith("graph"):
         expected = float(evaluated_graph(problem).result.value)
@@ -161,27 +163,33 @@ def _value(
         losses = problem.loss.values(problem.scores(), problem.Y)
         expected = float(problem.example_weights @ losses) / len(losses)
     uncertainty = np.full(1, 0.0 if np.isfinite(expected) else np.inf)
-    quantity = Quantity(name, "L", "L", np.array([value]), 1e-9)
     return quantity.compare(derivation, tolerance, np.arange(1), np.array([expected]), uncertainty)
 
 
 def _step(
     name: str, problem: Problem, measured: Measured, tolerance: float, share: float
 ) -> Iterator[Comparison]:
-    """Compare what a step moved with the rule applied to the loop's gradient."""
+    """Compare what a step did to W, b and V with the rule applied to the loop's gradient."""
     gradient = {
         parameter: loop_over_examples(problem, parameter, np.arange(array.size))[0].reshape(
             array.shape
         )
         for parameter, array in problem.parameters.items()
     }
-    expected = measured.step.expected(gradient)
-    floor = floor_of(expected, share)
-    for parameter, moved in measured.step.moved.items():
-        yield Quantity(name, "step", parameter, moved, floor).compare(
-            "update rule", tolerance, np.arange(moved.size), expected[parameter].reshape(-1),
-            np.zeros(moved.size),
-        )  # fmt: skip
+    step = measured.step
+    moved, velocity = step.expected(gradient)
+    for prefix, found, expected in (
+        ("", step.moved, moved),
+        ("V_", step.velocity_after, velocity),
+    ):
+        for parameter, values in found.items():
+            quantity = Quantity(
+                name, "step", prefix + parameter, values, floor_of(expected, share)
+            )
+            yield quantity.compare(
+                "update rule", tolerance, np.arange(values.size), expected[parameter].reshape(-1),
+                np.zeros(values.size),
+            )  # fmt: skip
 
 
 def _coordinates(size: int, samples: int | None, seed: int, index: int) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,8 @@ class Comparison:
     cost
         L, the data term alone; J, the whole cost; or step, what one step of descent moves.
     parameter
-        W or b; L where the value is compared.
+        W or b; V_W or V_b, the velocity after a step. Where a value is compared, L, L, step or
+        L, eval: it comes with the gradient, with a step of descent, or from an evaluation.
     derivation
         What it is compared with.
     tolerance
@@ -83,8 +85,12 @@ class Comparison:
         return self.relative_error <= self.tolerance
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the comparison as plain Python objects."""
-        return {**self.__dict__, "agrees": self.agrees}
+        """Return the comparison as plain Python objects; what is not finite as None, for JSON."""
+        plain = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self.__dict__.items()
+        }
+        return {**plain, "agrees": self.agrees}
 
 
 @dataclass(frozen=True)

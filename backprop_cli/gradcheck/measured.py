@@ -25,8 +25,8 @@ class Step:
     ----------
     moved
         By how much W and b have moved, by name.
-    velocity
-        V before the step, by name; none without momentum.
+    velocity, velocity_after
+        V of W and of b before the step and after it, by name; none without momentum.
     rate, momentum
         eta and rho.
     nesterov
@@ -35,20 +35,23 @@ class Step:
 
     moved: dict[str, Vector]
     velocity: dict[str, Vector]
+    velocity_after: dict[str, Vector]
     rate: float
     momentum: float
     nesterov: bool
 
-    def expected(self, gradient: dict[str, Vector]) -> dict[str, Vector]:
-        """Return by how much W and b should have moved against a gradient.
+    def expected(self, gradient: dict[str, Vector]) -> tuple[dict[str, Vector], dict[str, Vector]]:
+        """Return by how much W and b should have moved against a gradient, and V after the step.
 
         V <- rho V + dJ/dW, then W moves by -eta V, or after Nesterov by -eta (dJ/dW + rho V).
         """
-        expected = {}
+        moved, velocity = {}, {}
         for name, g in gradient.items():
-            V = self.momentum * self.velocity[name] + g if self.velocity else g
-            expected[name] = -self.rate * (g + self.momentum * V if self.nesterov else V)
-        return expected
+            V = g
+            if self.velocity:
+                V = velocity[name] = self.momentum * self.velocity[name] + g
+            moved[name] = -self.rate * (g + self.momentum * V if self.nesterov else V)
+        return moved, velocity
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Measured:
 
     Attributes
     ----------
-    loss, evaluated_loss
-        L as the step has it, and as an evaluation has it (without mirroring).
+    loss, step_loss, evaluated_loss
+        L as it comes with the gradient, as a step returns it, and as an evaluation has it (without
+        mirroring).
     data_term, cost
         dL/dW and dL/db, dJ/dW and dJ/db, by name.
     step
@@ -66,6 +70,7 @@ class Measured:
     """
 
     loss: float
+    step_loss: float
     evaluated_loss: float
     data_term: dict[str, Vector]
     cost: dict[str, Vector]
@@ -89,11 +94,14 @@ def measure(descent: Descent, batches: Batches) -> Measured:
         if weights is not None:
             losses = losses * weights
         evaluated = float(losses.mean(dtype=np.float64))
-        return Measured(loss, evaluated, data_term, cost, _step(descent, batches, cost))
+        step_loss, step = _step(descent, batches, cost)
+        return Measured(loss, step_loss, evaluated, data_term, cost, step)
 
 
-def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> Step:
-    """Make one step, at a rate at which W moves by about its own size.
+def _step(
+    descent: Descent, batches: Batches, gradient: dict[str, Vector]
+) -> tuple[float, Step]:
+    """Make one step, and return its loss too; the rate moves W by about its own size.
 
     So rounding W after the step costs few of the digits that are compared.
     """
@@ -104,14 +112,19 @@ def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> St
     for velocity in (state.velocity_W, state.velocity_b):
         velocity[...] = size * rng.standard_normal(velocity.shape)
     has_velocity = len(state.velocity_W) > 0
-    before_step = _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
+
+    def velocity_now() -> dict[str, Vector]:
+        return _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
+
+    velocity = velocity_now()
     before = _named(descent, state.W, state.b)
     rates = np.full((1, len(state.W)), rate, state.W.dtype)
-    descent.steps(state, batches, rates, np.full(len(state.W), np.inf))
+    _, losses = descent.steps(state, batches, rates, np.full(len(state.W), np.inf))
     after = _named(descent, state.W, state.b)
-    return Step(
+    return float(losses[0, 0]), Step(
         {name: after[name] - before[name] for name in after},
-        before_step,
+        velocity,
+        velocity_now(),
         float(rate),
         float(state.momentum[0]),
         bool(state.nesterov[0]),

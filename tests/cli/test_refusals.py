@@ -30,9 +30,9 @@ def test_an_output_below_a_file_or_in_place_of_one(refused, config, tmp_path):
 
 
 def test_an_output_that_cannot_be_written_is_told_before_any_training(refused, config, monkeypatch):
-    from backprop_cli.solvers.loop import Trainer
+    from backprop_cli.solvers.descent import Descent
 
-    monkeypatch.setattr(Trainer, "run", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(Descent, "run", lambda *_: pytest.fail("it trained"))
     refused("train", "--config", config(), "--output", "/dev/null/run")
 
 

@@ -1,19 +1,22 @@
 """A loss that is registered later is a value of ``loss`` too."""
 
+import dataclasses
+
 import pytest
 
 from backprop_cli.config import check_config
 from backprop_cli.config.__main__ import reference_text
 from backprop_cli.config.schema import Config
-from backprop_cli.engine.losses import LOSSES
 from backprop_cli.errors import ConfigError
+from backprop_cli.losses import LOSSES, MULTICLASS_SVM
 
 TEXT = "data: {format: synthetic}\nloss: squared_hinge\n"
 
 
 @pytest.fixture
 def squared_hinge(monkeypatch):
-    monkeypatch.setitem(LOSSES, "squared_hinge", lambda *_: None)
+    loss = dataclasses.replace(MULTICLASS_SVM, name="squared_hinge", kernel=None)
+    monkeypatch.setitem(LOSSES, loss.name, loss)
 
 
 def message(text):

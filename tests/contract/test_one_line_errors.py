@@ -166,7 +166,7 @@ def test_eval(run, tmp_path):
     x, y = arrays(d=5)
     np.savez(tmp_path / "wide.npz", x=x, y=y)
     other = f"data.path={tmp_path / 'wide.npz'}"
-    assert_one_line(run("eval", folder, "--set", other), "expected 4 features", "found 5")
+    assert_one_line(run("eval", folder, "--set", other), "of 4 features", "found 5")
     x, y = arrays(C=5)
     np.savez(tmp_path / "more.npz", x=x, y=y)
     other = f"data.path={tmp_path / 'more.npz'}"

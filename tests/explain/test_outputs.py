@@ -11,8 +11,10 @@ from scipy.special import softmax
 
 from backprop_cli.cli.main import main
 from backprop_cli.config import check_config
+from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.fit import prepare
 from backprop_cli.formats import load_dataset
-from backprop_cli.problem import make_problem
+from backprop_cli.gradcheck import make_problem
 
 TEXT = """\
 data: {format: synthetic, examples: 300, size: 6, classes: %s, validation: 50, test: 50}
@@ -47,8 +49,12 @@ def explain(monkeypatch, capsys, tmp_path):
 def problem(name, index):
     classes, more = CASES[name]
     config = check_config(TEXT % classes + more, name)
-    dataset = load_dataset(config.data, "float64")
-    return make_problem(config, dataset, dataset.train.rows[index : index + 1])
+    settings = settings_of([config])
+    descent = prepare(load_dataset(config.data), settings, solver_of([config]))
+    dataset, state = descent.dataset, descent.state
+    block = dataset.train.block(index, index + 1)
+    start = (state.W[0], state.b[0])
+    return make_problem(dataset, settings, descent.standardization, start, block)
 
 
 @pytest.mark.parametrize("name", ["softmax", "softmax, no l2", "smoothed", "100 classes"])
