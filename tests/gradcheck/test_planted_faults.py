@@ -1,0 +1,323 @@
+"""A fault is planted in a copy of the package, and gradcheck finds it in the engine that has it."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+import backprop_cli
+
+PACKAGE = pathlib.Path(backprop_cli.__file__).parent
+CONFIG = """\
+data: {format: synthetic, size: 8, examples: 400, classes: 4, validation: 50, test: 50}
+l2: 0.01
+training: {batch_size: 150}  # the kernels take this in two pieces
+"""
+COMPILED, NUMPY, NUMPY_64 = "compiled, float32", "numpy, float32", "numpy, float64"
+ALL_NUMPY = {NUMPY, NUMPY_64}
+
+L, L_STEP, L_EVAL = ("L", "L"), ("L", "L, step"), ("L", "L, eval")
+DW, DB, J_DW, J_DB = ("L", "W"), ("L", "b"), ("J", "W"), ("J", "b")
+STEP_W, STEP_B, V_W, V_B = (("step", name) for name in ("W", "b", "V_W", "V_b"))
+VALUES, GRADIENTS, STEP = {L, L_STEP, L_EVAL}, {DW, DB, J_DW, J_DB}, {STEP_W, STEP_B}
+"""What is compared: a cost and a parameter."""
+
+SVM = "loss=multiclass_svm"
+MOMENTUM = "training.momentum=0.9"
+NESTEROV = "training.nesterov=true"
+FLIPS = "training.horizontal_flips=true"
+WEIGHTS = "training.class_weights=[1, 2, 3, 0.5]"
+SMOOTHING = "label_smoothing=0.1"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A replacement in one file, settings that bring it out, and where it must be found."""
+
+    file: str
+    old: str
+    new: str
+    found: frozenset
+    settings: tuple = ()
+    engines: frozenset = field(default=frozenset({COMPILED}))
+
+
+def kernels(file, old, new, found, *settings):
+    return Plant(file, old, new, frozenset(found), settings)
+
+
+def by_numpy(file, old, new, found, *settings, engines=ALL_NUMPY):
+    return Plant(file, old, new, frozenset(found), settings, frozenset(engines))
+
+
+SOFTMAX_END = """\
+    s[label] -= np.float32(1) - smoothing
+"""
+SCALE_G = """\
+    for k in range(C):
+        s[k] *= np.float32(%s)
+"""
+LOSSES, DESCENT = "losses/kernels.py", "engine/kernels/descent.py"
+MINIBATCH, ENGINE = "engine/kernels/minibatch.py", "engine/kernels/engine.py"
+
+IN_KERNELS = {
+    "softmax gradient, 30 %": kernels(
+        LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G % 1.3, GRADIENTS | STEP
+    ),
+    "softmax gradient, 0.1 %": kernels(
+        LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G % 1.001, GRADIENTS | STEP
+    ),
+    "softmax loss": kernels(
+        LOSSES, "return float(math.log(total))", "return 1.001 * float(math.log(total))", VALUES
+    ),
+    "SVM gradient": kernels(
+        LOSSES, "s[k] = 1\n", "s[k] = 1.001\n", GRADIENTS | STEP, SVM
+    ),
+    "SVM loss": kernels(
+        LOSSES, "loss += margin\n", "loss += margin + np.float32(0.001)\n", VALUES, SVM
+    ),
+    "loss in training": kernels(
+        MINIBATCH, "total[m] += np.float64(loss)", "total[m] += 1.001 * np.float64(loss)",
+        {L, L_STEP},
+    ),
+    "loss in evaluation": kernels(
+        "engine/kernels/evaluation.py", "= loss_gradient(", "= 1.001 * loss_gradient(", {L_EVAL}
+    ),
+    "divisor of a step": kernels(
+        MINIBATCH, "np.float32(end - start), True", "np.float32(end - start + 1), True",
+        {L_STEP, *STEP},
+    ),
+    "second piece": kernels(
+        MINIBATCH, "models, rates, piece > 0, moving and final,\n",
+        "models, rates, False, moving and final,\n", {DW, J_DW, STEP_W},
+    ),
+    "l2": kernels(
+        DESCENT, "decay = models.two_l2[model]", "decay = models.two_l2[model] * np.float32(0.5)",
+        {STEP_W},
+    ),
+    "momentum": kernels(
+        DESCENT, "= rho * velocity[j]", "= rho * rho * velocity[j]", {*STEP, V_W, V_B}, MOMENTUM
+    ),
+    "Nesterov": kernels(
+        DESCENT, "np.float32(1 if ahead else 0)", "np.float32(0)", STEP, MOMENTUM, NESTEROV
+    ),
+    "velocity after a step": kernels(
+        ENGINE, "np.multiply(scaled_V, self._std, out=V)",
+        "np.multiply(scaled_V, 1.001 * self._std, out=V)", {V_W}, MOMENTUM,
+    ),
+    "mean": kernels(
+        ENGINE, ": len(own)] = own", ": len(own)] = 1.01 * own", {DW, J_DW, STEP_W, *VALUES}
+    ),
+    "scale": kernels(
+        ENGINE, "(1.0 / task.standardization.std)", "(1.001 / task.standardization.std)",
+        {DW, J_DW, STEP_W},
+    ),
+    "scale of a step": kernels(DESCENT, "own_scale[j] * own_scale[j]", "own_scale[j]", {STEP_W}),
+    "scale after a step": kernels(
+        ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
+    ),
+    "bias": kernels(
+        DESCENT, "_update_bias(b, V, db[first:last], rates[model]",
+        "_update_bias(b, V, db[first:last], np.float32(1.001) * rates[model]", {STEP_B},
+    ),
+    "gradient of the bias": kernels(
+        DESCENT, "db[k] += G[i, k]", "db[k] += np.float32(1.001) * G[i, k]", {DB, J_DB, STEP_B}
+    ),
+    "mirroring": kernels(
+        "engine/kernels/products.py", "line[length - pixel - j + k]",
+        "line[length - j - np.uintp(1) - k]", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
+    ),
+    "class weights": kernels(
+        MINIBATCH, "own[k] * weight / divisor", "own[k] / divisor", GRADIENTS | STEP, WEIGHTS
+    ),
+    "label smoothing": kernels(
+        LOSSES, "share = smoothing / np.float32(C)", "share = smoothing / np.float32(C - 1)",
+        GRADIENTS | STEP | VALUES, SMOOTHING,
+    ),
+    "one coordinate": kernels(
+        DESCENT, "            if more:\n                for j",
+        "            if k == 2 and first <= 17 and 17 < last:\n"
+        "                g[17 - first] *= np.float32(1.01)\n"
+        "            if more:\n                for j",
+        {DW, J_DW, STEP_W},
+    ),
+}  # fmt: skip
+
+NUMPY_FILE, FOLDED = "engine/numpy_engine.py", "engine/standardizing.py"
+SOFTMAX, SVM_FILE = "losses/softmax_cross_entropy.py", "losses/multiclass_svm.py"
+UPDATES, TARGETS = "solvers/updates.py", "engine/targets.py"
+
+IN_NUMPY = {
+    "softmax gradient": by_numpy(
+        SOFTMAX, "G = np.subtract(P, Y, out=P)", "G = np.subtract(P, Y, out=P) * P.dtype.type(1.001)",
+        GRADIENTS | STEP,
+    ),
+    "softmax loss": by_numpy(
+        SOFTMAX, "losses = np.log(total[:, 0])", "losses = 1.001 * np.log(total[:, 0])", VALUES
+    ),
+    "SVM gradient": by_numpy(
+        SVM_FILE, "G -= Y * G.sum(axis=1, keepdims=True)",
+        "G -= G.dtype.type(1.001) * Y * G.sum(axis=1, keepdims=True)", GRADIENTS | STEP, SVM,
+    ),
+    "SVM loss": by_numpy(
+        SVM_FILE, "losses = margins.sum(axis=1)", "losses = 1.001 * margins.sum(axis=1)",
+        VALUES, SVM,
+    ),
+    "loss in training": by_numpy(
+        NUMPY_FILE, "return Sums(losses.sum", "return Sums(1.001 * losses.sum", {L, L_STEP}
+    ),
+    "loss in evaluation": by_numpy(
+        NUMPY_FILE, "return Outcomes(losses,", "return Outcomes(1.001 * losses,", {L_EVAL}
+    ),
+    "folded mean in parameters": by_numpy(
+        FOLDED, "return folded, b - folded @ self._mean_left",
+        "return folded, b - 1.1 * (folded @ self._mean_left)", GRADIENTS | STEP, engines={NUMPY},
+    ),
+    "folded scale in parameters": by_numpy(
+        FOLDED, "np.multiply(W, self._scale,", "np.multiply(W, 1.01 * self._scale,",
+        {DW, J_DW}, engines={NUMPY},
+    ),
+    "folded mean in gradient": by_numpy(
+        FOLDED, "dW -= np.multiply(db[:, :, None], self._mean_left, out=shift)",
+        "dW -= np.multiply(db[:, :, None], 1.01 * self._mean_left, out=shift)",
+        {DW, J_DW, STEP_W}, engines={NUMPY},
+    ),
+    "folded scale in gradient": by_numpy(
+        FOLDED, "dW *= self._scale", "dW *= 1.001 * self._scale",
+        {DW, J_DW, STEP_W}, engines={NUMPY},
+    ),
+    "mean": by_numpy(FOLDED, "x -= mean", "x -= 1.001 * mean", {DW, *VALUES}, engines={NUMPY_64}),
+    "scale": by_numpy(
+        FOLDED, "x *= scale", "x *= 1.001 * scale", {DW, J_DW, STEP_W, *VALUES},
+        engines={NUMPY_64},
+    ),
+    "one coordinate": by_numpy(
+        NUMPY_FILE, "dW = self._standardizing.gradient(dW, db)\n",
+        "dW = self._standardizing.gradient(dW, db)\n        dW[..., 2, 17] *= 1.01\n",
+        {DW, J_DW, STEP_W},
+    ),
+    "gradient of the bias": by_numpy(
+        NUMPY_FILE, "return Sums(losses.sum(axis=1, dtype=np.float64), dW, db,",
+        "return Sums(losses.sum(axis=1, dtype=np.float64), dW, 1.001 * db,", {DB, J_DB, STEP_B},
+    ),
+    "l2": by_numpy("objective.py", "self._two_l2 = 2.0 *", "self._two_l2 = 1.0 *", {J_DW, STEP_W}),
+    "momentum": by_numpy(
+        UPDATES, "velocity *= rho", "velocity *= rho * rho", {*STEP, V_W, V_B}, MOMENTUM
+    ),
+    "Nesterov": by_numpy(UPDATES, "gradient *= ahead\n", "gradient *= 0\n", STEP, MOMENTUM, NESTEROV),
+    "mirroring": by_numpy(
+        FOLDED, "self._image.mirror(raw, block.mirrored)",
+        "self._image.mirror(raw, ~block.mirrored)", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
+    ),
+    "class weights in the gradient": by_numpy(
+        NUMPY_FILE, "            G *= v\n", "", GRADIENTS | STEP, WEIGHTS
+    ),
+    "class weights in the loss": by_numpy(
+        NUMPY_FILE, "            losses *= v\n", "", {L, L_STEP}, WEIGHTS
+    ),
+    "balanced class weights": by_numpy(
+        "solvers/start.py", "len(labels) / (np.count_nonzero(counts) *",
+        "len(labels) / (np.count_nonzero(counts) * 1.001 *", GRADIENTS | VALUES,
+        "training.class_weights=balanced",
+    ),
+    "label smoothing": by_numpy(
+        TARGETS, "Y[...] = (a / C)[:, None]", "Y[...] = (a / (C - 1))[:, None]",
+        GRADIENTS | STEP | VALUES, SMOOTHING,
+    ),
+    "single output": by_numpy(
+        NUMPY_FILE, "G[:, :1]) * G.dtype.type(0.5)", "G[:, :1]) * G.dtype.type(0.5005)",
+        GRADIENTS | STEP, "data.classes=2", "model.outputs=1",
+    ),
+}  # fmt: skip
+
+PLANTS = {
+    **{f"kernels: {name}": plant for name, plant in IN_KERNELS.items()},
+    **{f"NumPy: {name}": plant for name, plant in IN_NUMPY.items()},
+}
+UNEDITED = {"kernels: unedited": "compiled", "NumPy: unedited": "numpy"}
+
+
+def copy_of_package(folder, plant=None):
+    """Copy the package into ``folder``, with a fault if there is one to plant."""
+    package = folder / PACKAGE.name
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    if plant is not None:
+        path = package / plant.file
+        source = path.read_text("utf-8")
+        assert source.count(plant.old) == 1, f"{plant.file} has changed: {plant.old!r}"
+        path.write_text(source.replace(plant.old, plant.new), "utf-8")
+
+
+def gradcheck(folder, backend, settings):
+    """Run the copy's gradcheck in a process of its own."""
+    (folder / "config.yaml").write_text(CONFIG)
+    arguments = ["--config", "config.yaml", "--samples", "20", "--json"]
+    for setting in (f"compute.backend={backend}", *settings):
+        arguments += ["--set", setting]
+    return subprocess.run(
+        [sys.executable, "-m", PACKAGE.name, "gradcheck", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def outcome(folder, name):
+    """Check the copy of one name: with its plant, or unedited."""
+    folder.mkdir()
+    plant = PLANTS.get(name)
+    copy_of_package(folder, plant)
+    backend = "compiled" if name.startswith("kernels") else "numpy"
+    return gradcheck(folder, backend, () if plant is None else plant.settings)
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, tmp_path_factory):
+    """Check the copies of all selected tests, two at a time: compiling takes most of the time."""
+    names = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
+    folder = tmp_path_factory.mktemp("copies")
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            name: pool.submit(outcome, folder / str(k), name) for k, name in enumerate(names)
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", UNEDITED)
+def test_the_unedited_copy_passes(outcomes, name):
+    if name.startswith("kernels"):
+        pytest.importorskip("numba")
+    process = outcomes[name].result()
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stderr == ""
+    found = json.loads(process.stdout)
+    assert found["agrees"]
+    assert found["engine"] == (COMPILED if name.startswith("kernels") else NUMPY)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_fault_is_found(outcomes, name):
+    if name.startswith("kernels"):
+        pytest.importorskip("numba")
+    process = outcomes[name].result()
+    assert process.returncode == 1, process.stdout + process.stderr
+    assert process.stderr == ""
+    found = json.loads(process.stdout)
+    assert not found["agrees"]
+    wrong = [row for row in found["rows"] if not row["agrees"]]
+    assert {row["engine"] for row in wrong} == PLANTS[name].engines
+    for engine in PLANTS[name].engines:
+        marked = {(row["cost"], row["parameter"]) for row in wrong if row["engine"] == engine}
+        assert marked >= PLANTS[name].found
