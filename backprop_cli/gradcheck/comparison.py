@@ -136,13 +136,14 @@ class Quantity:
             that may be off by more than the tolerance is set apart.
         """
         acceptable = tolerance * np.fmax(np.abs(others), self.floor)  # NaN is no excuse
-        apart = uncertainty > acceptable
+        apart = np.isinf(uncertainty) | (uncertainty > acceptable)
         what = (self.engine, self.cost, self.parameter, derivation, tolerance)
         coordinates, others = coordinates[~apart], others[~apart]
         if not len(coordinates):
             return Comparison(*what, 0, int(apart.sum()), 0.0, None, 0.0, 0.0)
         own = self.values.reshape(-1)[coordinates]
-        errors = np.abs(own - others) / np.maximum(np.abs(own) + np.abs(others), self.floor)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = np.abs(own - others) / np.maximum(np.abs(own) + np.abs(others), self.floor)
         worst = int(np.argmax(errors))  # NaN counts as the largest
         return Comparison(
             *what,

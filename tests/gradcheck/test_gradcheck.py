@@ -1,91 +1,109 @@
 """The checker is checked: right gradients pass, a gradient that is 0.05 % off fails."""
 
-import dataclasses
+import json
+import math
 
 import numpy as np
 import pytest
 
-from backprop_cli.config import check_config
-from backprop_cli.engine import BatchEngine
-from backprop_cli.formats import load_dataset
-from backprop_cli.gradcheck import compare
+from backprop_cli.engine.numpy_engine import NumpyEngine
+from backprop_cli.gradcheck import DERIVATIONS, Checked, Comparison, Problem, compare, reference
 from backprop_cli.gradcheck.numeric import centred_differences
-from backprop_cli.problem import Problem, make_problem
+from backprop_cli.losses import MULTICLASS_SVM
+from tests.gradcheck.checked import ENGINES, descent_for, rows_of
 
-BASE = "data: {format: synthetic, examples: 200, size: 6, classes: 4}\n"
+BASE = "data: {format: synthetic, examples: 200, size: 6, classes: 4%s}\n"
 SETTINGS = {
     "softmax": "",
     "softmax with l2": "l2: 0.1",
     "smoothed": "label_smoothing: 0.2",
     "weighted": "training: {class_weights: balanced}",
-    "svm": "loss: multiclass_svm",
+    "mirrored": "training: {horizontal_flips: true}",
+    "nesterov": "l2: 0.1\ntraining: {momentum: 0.9, nesterov: true}",
+    "svm": "loss: multiclass_svm\ntraining: {momentum: 0.9}",
     "svm with l2": "loss: multiclass_svm\nl2: 0.1",
     "raw pixels": "l2: 0.01",
 }
+# Far below the tolerances, 1e-9 and 1e-4: a right gradient is not near them.
+USUAL_ERRORS = {"float64": 1e-10, "float32": 2e-5}
 
 
-def problem_for(name, n=30):
-    config = check_config(BASE + SETTINGS[name], name)
-    if name == "raw pixels":
-        data = config.data.model_copy(update={"standardize": "none"})
-        config = config.model_copy(update={"data": data})
-    dataset = load_dataset(config.data, "float64")
-    return make_problem(config, dataset, dataset.train.rows[:n])
+def made(name, engine=("numpy", "float64"), n=30):
+    more = ", standardize: none" if name == "raw pixels" else ""
+    return descent_for(BASE % more + SETTINGS[name], engine, n)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_right_gradient_passes(name):
-    rows = list(compare(problem_for(name), None, 0))
-    assert all(row.agrees for row in rows), rows
-    assert all(row.checked > 0 for row in rows)
-    assert max(row.relative_error for row in rows) < 1e-7
-    assert {row.cost for row in rows} == ({"L", "J"} if "l2" in SETTINGS[name] else {"L"})
+def test_a_right_gradient_passes(name, engine):
+    rows = rows_of(made(name, engine))
+    assert all(row.agrees and row.checked > 0 for row in rows), rows
+    exact = [row for row in rows if row.derivation != "centred differences"]
+    assert max(row.relative_error for row in exact) < USUAL_ERRORS[engine[1]]
+    penalized = {"J"} if "l2" in SETTINGS[name] else set()
+    assert {row.cost for row in rows} == {"L", "step"} | penalized
+    values = [row.parameter for row in rows if row.parameter.startswith("L")]
+    assert values == ["L", "L", "L, step", "L, eval"]
+    moved = [row.parameter for row in rows if row.cost == "step"]
+    velocity = ["V_W", "V_b"] if "momentum" in SETTINGS[name] else []
+    assert moved == ["W", "b", *velocity]
+    assert {row.engine for row in rows} == {", ".join(engine)}
 
 
 @pytest.mark.parametrize("initial_std", [1, 30, 1e3, 1e6])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["softmax with l2", "svm with l2"])
-def test_digits_that_large_scores_cost_a_difference_are_not_held_against_the_gradient(
-    name, initial_std
-):
-    problem = problem_for(name)
-    problem = dataclasses.replace(problem, W=initial_std * problem.W / problem.W.std())
-    rows = list(compare(problem, None, 0))
-    assert all(row.agrees for row in rows), rows
+def test_digits_that_large_scores_cost_are_not_held_against_the_gradient(name, engine, initial_std):
+    descent = made(name, engine)
+    descent.state.W *= initial_std / descent.state.W.std()
+    rows = rows_of(descent)
+    assert all(row.agrees for row in rows), [row for row in rows if not row.agrees]
     assert all(row.checked > 0 for row in rows if row.derivation == "loop over examples")
     if initial_std == 1:
         assert all(row.checked > 3 * row.apart for row in rows), rows
 
 
-@pytest.mark.parametrize("parameter", ["dW", "db"])
+@pytest.mark.parametrize("parameter", ["W", "b"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["softmax", "svm with l2"])
-def test_a_gradient_off_by_a_two_thousandth_fails(monkeypatch, name, parameter):
-    right = BatchEngine.loss_gradient
+def test_a_gradient_off_by_a_two_thousandth_fails(monkeypatch, name, dtype, parameter):
+    right = NumpyEngine.sums
 
-    def wrong(self, *args, **kwargs):
-        losses = right(self, *args, **kwargs)
-        array = getattr(self, parameter)
+    def wrong(self, W, b, block):
+        sums = right(self, W, b, block)
+        array = sums.dW if parameter == "W" else sums.db
         array *= 1.0005
-        return losses
+        return sums
 
-    problem = problem_for(name)
-    monkeypatch.setattr(BatchEngine, "loss_gradient", wrong)
-    failed = {row.parameter for row in compare(problem, None, 0) if not row.agrees}
-    assert failed == {parameter[1:]}
+    descent = made(name, ("numpy", dtype))
+    monkeypatch.setattr(NumpyEngine, "sums", wrong)
+    failed = [row for row in rows_of(descent) if not row.agrees]
+    assert {row.parameter for row in failed} == {parameter}
+    assert {row.cost for row in failed} == {"L", "step"} | ({"J"} if "l2" in name else set())
+    assert {row.derivation for row in failed} >= {"loop over examples", "update rule"}
 
 
-def test_the_worst_coordinate_is_named(monkeypatch):
-    right = BatchEngine.loss_gradient
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_worst_coordinate_is_named(monkeypatch, dtype):
+    """Synthetic images are stored pixel by pixel; coordinates are those of channel planes."""
+    right = NumpyEngine.sums
 
-    def wrong(self, *args, **kwargs):
-        losses = right(self, *args, **kwargs)
-        self.dW[0, 2, 17] += 1e-3
-        return losses
+    def wrong(self, W, b, block):
+        sums = right(self, W, b, block)
+        at = np.zeros(sums.dW.shape[2])
+        at[17] = 1.0
+        from backprop_cli.sources import from_planes
 
-    problem = problem_for("softmax")
-    monkeypatch.setattr(BatchEngine, "loss_gradient", wrong)
-    row = next(iter(compare(problem, None, 0)))
-    assert row.worst == (2, 17)
-    assert row.engine_value - row.other_value == pytest.approx(1e-3, rel=1e-6)
+        sums.dW[0, 2] += 30 * 1e-2 * from_planes(block_image, at).astype(dtype)
+        return sums
+
+    descent = made("softmax", ("numpy", dtype))
+    block_image = descent.dataset.image
+    monkeypatch.setattr(NumpyEngine, "sums", wrong)
+    rows = [row for row in rows_of(descent) if row.parameter == "W" and not row.agrees]
+    assert {row.worst for row in rows} == {(2, 17)}
+    row = rows[0]
+    assert row.engine_value - row.other_value == pytest.approx(1e-2, rel=1e-4)
 
 
 def test_kinks_are_set_apart():
@@ -99,7 +117,7 @@ def test_kinks_are_set_apart():
             rows=np.ones((1, 1)),
             Y=np.array([[0.0], [1.0]]),
             example_weights=np.ones(1),
-            loss="multiclass_svm",
+            loss=MULTICLASS_SVM,
             l2=0.0,
         )
         derivative, uncertainty = centred_differences(problem, "W", coordinates)
@@ -108,6 +126,45 @@ def test_kinks_are_set_apart():
             assert derivative[0] == pytest.approx(slope, abs=1e-9)
 
 
-def test_samples_are_drawn_from_every_parameter():
-    rows = list(compare(problem_for("softmax"), 7, 0))
-    assert {row.parameter: row.checked for row in rows} == {"W": 7, "b": 4}
+@pytest.mark.parametrize("engine", ENGINES)
+def test_examples_within_rounding_of_a_kink_are_left_out(engine):
+    """At W = 0 and b = (-1, 0, 0, 0), s_0 - s_y + 1 is 0 for all examples but those of class 0."""
+    descent = made("svm", engine)
+    descent.state.W[...] = 0
+    descent.state.b[0, 0] = -1 + np.finfo(engine[1]).eps
+    labels = descent.plan.epoch(0).batch(0)
+    of_class_0 = int((labels.labels[labels.rows] == 0).sum())
+    checked, *rows = compare(descent, None, 0)
+    assert isinstance(checked, Checked)
+    assert (checked.n_examples, checked.left_out) == (of_class_0, 30 - of_class_0)
+    assert all(row.agrees for row in rows), rows
+
+
+def test_no_example_is_left():
+    descent = made("svm", n=1)
+    block = descent.plan.epoch(0).batch(0)
+    descent.state.W[...] = 0
+    descent.state.b[0, (block.labels[block.rows[0]] + 1) % 4] = -1
+    assert list(compare(descent, None, 0)) == [Checked("numpy, float64", 0, 1)]
+
+
+def test_samples_are_drawn_where_each_coordinate_costs():
+    rows = [row for row in rows_of(made("softmax"), 7) if row.derivation in DERIVATIONS]
+    for row in rows:
+        everything = {"W": 4 * 6 * 6 * 3, "b": 4}[row.parameter]
+        complete = DERIVATIONS[row.derivation].complete
+        assert row.checked == (everything if complete else min(7, everything))
+
+
+def test_float64_by_numpy_is_the_reference_of_the_others():
+    assert reference(made("softmax")) is None
+    for engine in ENGINES[1:]:
+        beside = reference(made("softmax", engine))
+        assert (beside.engine_name, beside.settings.dtype) == ("numpy", "float64")
+
+
+def test_nan_disagrees_and_is_null_in_json():
+    row = Comparison("numpy, float64", "L", "W", "by hand", 1e-9, 1, 0, math.nan, (0, 0), math.nan, 1.0)
+    assert not row.agrees
+    found = json.loads(json.dumps(row.to_mapping(), allow_nan=False))
+    assert (found["relative_error"], found["engine_value"], found["agrees"]) == (None, None, False)
