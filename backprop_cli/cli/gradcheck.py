@@ -83,7 +83,7 @@ def gradcheck(options: GradcheckOptions) -> None:
         )
     samples = None if options.every else options.samples
     rows: list[Comparison] = []
-    compared = True
+    idle: list[str] = []
     for part in filter(None, (descent, reference(descent))):
         first, cost = len(rows), ""
         for found in compare(part, samples, config.training.seed):
@@ -98,18 +98,19 @@ def gradcheck(options: GradcheckOptions) -> None:
                 cost = found.cost
                 click.echo(f"\n{_TITLES[cost]}\n{_HEADER}")
             click.echo(_line(found))
-        compared = compared and any(row.checked for row in rows[first:])
+        if not any(row.checked for row in rows[first:]):
+            idle.append(f"{part.engine_name}, {part.settings.dtype}")
     wrong = [row for row in rows if not row.agrees]
     if options.as_json:
         mapping = {
-            "agrees": compared and not wrong,
+            "agrees": not idle and not wrong,
             "engine": f"{descent.engine_name}, {settings.dtype}",
             "rows": [row.to_mapping() for row in rows],
         }
         click.echo(to_json(mapping))
     else:
-        click.echo("\n" + _verdict(wrong, compared=compared))
-    if wrong or not compared:
+        click.echo("\n" + _verdict(wrong, idle))
+    if wrong or idle:
         raise click.exceptions.Exit(1)
 
 
@@ -144,9 +145,12 @@ def _place(row: Comparison) -> str:
     return f"{row.parameter}[{', '.join(map(str, row.worst))}]"
 
 
-def _verdict(wrong: list[Comparison], *, compared: bool) -> str:
+def _verdict(wrong: list[Comparison], idle: list[str]) -> str:
+    """Return the last lines: which rows are wrong, and engines that nothing was compared with."""
+    if not wrong and idle:
+        return f"Nothing could be compared with {' and '.join(idle)}: try more --examples."
     if not wrong:
-        return "The gradients agree." if compared else "Nothing could be compared."
+        return "The gradients agree."
     lines = ["The gradients DISAGREE:"]
     for row in wrong:
         name = f"the step of {row.parameter}" if row.cost == "step" else _name(row)

@@ -183,9 +183,7 @@ def _step(
         ("V_", step.velocity_after, velocity),
     ):
         for parameter, values in found.items():
-            quantity = Quantity(
-                name, "step", prefix + parameter, values, floor_of(expected, share)
-            )
+            quantity = Quantity(name, "step", prefix + parameter, values, floor_of(expected, share))
             yield quantity.compare(
                 "update rule", tolerance, np.arange(values.size), expected[parameter].reshape(-1),
                 np.zeros(values.size),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine import blas_threads
+from backprop_cli.engine import DescentState, blas_threads
 from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.descent import Descent
@@ -98,9 +98,7 @@ def measure(descent: Descent, batches: Batches) -> Measured:
         return Measured(loss, step_loss, evaluated, data_term, cost, step)
 
 
-def _step(
-    descent: Descent, batches: Batches, gradient: dict[str, Vector]
-) -> tuple[float, Step]:
+def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> tuple[float, Step]:
     """Make one step, and return its loss too; the rate moves W by about its own size.
 
     So rounding W after the step costs few of the digits that are compared.
@@ -109,14 +107,9 @@ def _step(
     size = max(float(np.abs(g).max()) for g in gradient.values()) or 1.0
     rate = np.float32((float(np.abs(state.W).max()) or 1.0) / size)
     rng = np.random.default_rng(0)
-    for velocity in (state.velocity_W, state.velocity_b):
-        velocity[...] = size * rng.standard_normal(velocity.shape)
-    has_velocity = len(state.velocity_W) > 0
-
-    def velocity_now() -> dict[str, Vector]:
-        return _named(descent, state.velocity_W, state.velocity_b) if has_velocity else {}
-
-    velocity = velocity_now()
+    for array in (state.velocity_W, state.velocity_b):
+        array[...] = size * rng.standard_normal(array.shape)
+    velocity = _velocity(descent, state)
     before = _named(descent, state.W, state.b)
     rates = np.full((1, len(state.W)), rate, state.W.dtype)
     _, losses = descent.steps(state, batches, rates, np.full(len(state.W), np.inf))
@@ -124,11 +117,18 @@ def _step(
     return float(losses[0, 0]), Step(
         {name: after[name] - before[name] for name in after},
         velocity,
-        velocity_now(),
+        _velocity(descent, state),
         float(rate),
         float(state.momentum[0]),
         bool(state.nesterov[0]),
     )
+
+
+def _velocity(descent: Descent, state: DescentState) -> dict[str, Vector]:
+    """Return V of W and of b by name; nothing without momentum."""
+    if not len(state.velocity_W):
+        return {}
+    return _named(descent, state.velocity_W, state.velocity_b)
 
 
 def _named(descent: Descent, weights: Array, bias: Array) -> dict[str, Vector]:

@@ -107,9 +107,7 @@ def test_the_graph_steps_aside_where_a_probability_underflows():
     descent = descent_for(BASE % 4 + "l2: 0.1")
     descent.state.W *= 1e5
     rows = {(row.cost, row.parameter, row.derivation): row for row in rows_of(descent, 5)}
-    backward, loop = (
-        rows["L", "W", way] for way in ("graph, backward pass", "loop over examples")
-    )
+    backward, loop = (rows["L", "W", way] for way in ("graph, backward pass", "loop over examples"))
     assert (backward.checked, backward.apart) == (0, 300)
     assert loop.checked == 300
     assert loop.agrees

@@ -10,6 +10,7 @@ from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.gradcheck import DERIVATIONS, Checked, Comparison, Problem, compare, reference
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.losses import MULTICLASS_SVM
+from backprop_cli.sources import from_planes
 from tests.gradcheck.checked import ENGINES, descent_for, rows_of
 
 BASE = "data: {format: synthetic, examples: 200, size: 6, classes: 4%s}\n"
@@ -85,20 +86,18 @@ def test_a_gradient_off_by_a_two_thousandth_fails(monkeypatch, name, dtype, para
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_worst_coordinate_is_named(monkeypatch, dtype):
-    """Synthetic images are stored pixel by pixel; coordinates are those of channel planes."""
+    """Coordinates are those of channel planes, however images are stored."""
     right = NumpyEngine.sums
 
     def wrong(self, W, b, block):
         sums = right(self, W, b, block)
         at = np.zeros(sums.dW.shape[2])
         at[17] = 1.0
-        from backprop_cli.sources import from_planes
-
-        sums.dW[0, 2] += 30 * 1e-2 * from_planes(block_image, at).astype(dtype)
+        sums.dW[0, 2] += 30 * 1e-2 * from_planes(image, at).astype(dtype)  # of 30 examples
         return sums
 
     descent = made("softmax", ("numpy", dtype))
-    block_image = descent.dataset.image
+    image = descent.dataset.image
     monkeypatch.setattr(NumpyEngine, "sums", wrong)
     rows = [row for row in rows_of(descent) if row.parameter == "W" and not row.agrees]
     assert {row.worst for row in rows} == {(2, 17)}
@@ -132,8 +131,8 @@ def test_examples_within_rounding_of_a_kink_are_left_out(engine):
     descent = made("svm", engine)
     descent.state.W[...] = 0
     descent.state.b[0, 0] = -1 + np.finfo(engine[1]).eps
-    labels = descent.plan.epoch(0).batch(0)
-    of_class_0 = int((labels.labels[labels.rows] == 0).sum())
+    block = descent.plan.epoch(0).batch(0)
+    of_class_0 = int((block.labels[block.rows] == 0).sum())
     checked, *rows = compare(descent, None, 0)
     assert isinstance(checked, Checked)
     assert (checked.n_examples, checked.left_out) == (of_class_0, 30 - of_class_0)
@@ -164,7 +163,9 @@ def test_float64_by_numpy_is_the_reference_of_the_others():
 
 
 def test_nan_disagrees_and_is_null_in_json():
-    row = Comparison("numpy, float64", "L", "W", "by hand", 1e-9, 1, 0, math.nan, (0, 0), math.nan, 1.0)
+    row = Comparison(
+        "numpy, float64", "L", "W", "by hand", 1e-9, 1, 0, math.nan, (0, 0), math.nan, 1.0
+    )
     assert not row.agrees
     found = json.loads(json.dumps(row.to_mapping(), allow_nan=False))
     assert (found["relative_error"], found["engine_value"], found["agrees"]) == (None, None, False)

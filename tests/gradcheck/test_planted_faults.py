@@ -112,7 +112,7 @@ IN_KERNELS = {
         "np.multiply(scaled_V, 1.001 * self._std, out=V)", {V_W}, MOMENTUM,
     ),
     "mean": kernels(
-        ENGINE, ": len(own)] = own", ": len(own)] = 1.01 * own", {DW, J_DW, STEP_W, *VALUES}
+        ENGINE, ": len(own)] = own", ": len(own)] = 1.01 * own", {DW, J_DW, STEP_W}
     ),
     "scale": kernels(
         ENGINE, "(1.0 / task.standardization.std)", "(1.001 / task.standardization.std)",
@@ -131,7 +131,7 @@ IN_KERNELS = {
     ),
     "mirroring": kernels(
         "engine/kernels/products.py", "line[length - pixel - j + k]",
-        "line[length - j - np.uintp(1) - k]", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
+        "line[j + k]", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
     ),
     "class weights": kernels(
         MINIBATCH, "own[k] * weight / divisor", "own[k] / divisor", GRADIENTS | STEP, WEIGHTS
@@ -155,7 +155,8 @@ UPDATES, TARGETS = "solvers/updates.py", "engine/targets.py"
 
 IN_NUMPY = {
     "softmax gradient": by_numpy(
-        SOFTMAX, "G = np.subtract(P, Y, out=P)", "G = np.subtract(P, Y, out=P) * P.dtype.type(1.001)",
+        SOFTMAX, "G = np.subtract(P, Y, out=P)",
+        "G = P.dtype.type(1.001) * np.subtract(P, Y, out=P)",
         GRADIENTS | STEP,
     ),
     "softmax loss": by_numpy(
@@ -210,7 +211,9 @@ IN_NUMPY = {
     "momentum": by_numpy(
         UPDATES, "velocity *= rho", "velocity *= rho * rho", {*STEP, V_W, V_B}, MOMENTUM
     ),
-    "Nesterov": by_numpy(UPDATES, "gradient *= ahead\n", "gradient *= 0\n", STEP, MOMENTUM, NESTEROV),
+    "Nesterov": by_numpy(
+        UPDATES, "gradient *= ahead\n", "gradient *= 0\n", STEP, MOMENTUM, NESTEROV
+    ),
     "mirroring": by_numpy(
         FOLDED, "self._image.mirror(raw, block.mirrored)",
         "self._image.mirror(raw, ~block.mirrored)", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
@@ -289,9 +292,7 @@ def outcomes(request, tmp_path_factory):
     ]
     folder = tmp_path_factory.mktemp("copies")
     with ThreadPoolExecutor(2) as pool:
-        yield {
-            name: pool.submit(outcome, folder / str(k), name) for k, name in enumerate(names)
-        }
+        yield {name: pool.submit(outcome, folder / str(k), name) for k, name in enumerate(names)}
         pool.shutdown(cancel_futures=True)
 
 
