@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.fitting import prepare
+from backprop_cli import prepare
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
 from backprop_cli.solvers.descent import Descent

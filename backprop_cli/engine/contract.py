@@ -171,7 +171,10 @@ class Engine(Protocol):
         ...
 
     def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
-        """Return the losses towards ``targets``, and the decisions, for some examples."""
+        """Return the losses towards ``targets``, and the decisions, for some examples.
+
+        They are evaluated as they are stored: ``block.mirrored`` is None.
+        """
         ...
 
     def prepare(self) -> bool:

@@ -27,6 +27,19 @@ def loop_over_examples(
     return gradient.reshape(-1)[coordinates], np.zeros(len(coordinates))
 
 
+def mean_terms(problem: Problem) -> dict[str, float]:
+    """Return mean |term| of the sums over examples that dL/dW and dL/db are: the largest of each.
+
+    The terms may cancel, so that the gradient is much smaller; rounding is in units of the terms.
+    """
+    W, b = problem.W, problem.b
+    sizes = np.zeros_like(b)
+    for x, y, v in zip(problem.rows, problem.Y.T, problem.example_weights, strict=True):
+        sizes += np.abs(v * _g(problem, W @ x + b, y)) / len(problem.rows)
+    size = float(sizes.max())
+    return {"W": size * float(np.abs(problem.rows).mean(axis=0).max()), "b": size}
+
+
 def _g(problem: Problem, s: Vector, y: Vector) -> Vector:
     """Return dl/ds; for a single score s, which stands for (-s/2, +s/2), one number."""
     if len(s) > 1:

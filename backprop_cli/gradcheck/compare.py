@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.fitting import prepare
-from backprop_cli.gradcheck.by_example import loop_over_examples
+from backprop_cli.gradcheck.by_example import loop_over_examples, mean_terms
 from backprop_cli.gradcheck.by_graph import evaluated_graph, graph_backward, graph_forward
-from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Quantity, floor_of
+from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Precision, Quantity, floor_of
 from backprop_cli.gradcheck.complex_step import complex_step
-from backprop_cli.gradcheck.measured import Measured, measure
+from backprop_cli.gradcheck.measured import Step, measure
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.gradcheck.problem import Problem, Vector, make_problem
 from backprop_cli.plan import Batches
@@ -112,12 +112,14 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
     ):
         quantity = Quantity(name, "L", parameter, np.array([value]), _VALUE_FLOOR)
         yield _value(quantity, precision.tolerance, derivation, of.without_penalty())
+    unit = precision.rounding(left)
+    roundings = {name: unit * size for name, size in mean_terms(problem).items()}
     costs = {"L": (problem.without_penalty(), measured.data_term)}
     if problem.l2 > 0:
         costs["J"] = (problem, measured.cost)
     for cost, (part, gradients) in costs.items():
-        floor = floor_of(gradients, precision.floor)
         for index, (parameter, gradient) in enumerate(gradients.items()):
+            floor = max(floor_of({parameter: gradient}, precision.floor), roundings[parameter])
             quantity = Quantity(name, cost, parameter, gradient, floor)
             drawn = _coordinates(gradient.size, samples, seed, index)
             for kind, way in DERIVATIONS.items():
@@ -127,7 +129,8 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
                 values, uncertainty = way.derive(part, parameter, coordinates)
                 tolerance = max(way.tolerance, precision.tolerance)
                 yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
-    yield from _step(name, problem, measured, precision.tolerance, precision.floor)
+    rounding = max(roundings.values())
+    yield from _step(name, problem, measured.step, precision, rounding)
 
 
 def _problem(descent: Descent, batches: Batches) -> Problem:
@@ -167,7 +170,7 @@ def _value(quantity: Quantity, tolerance: float, derivation: str, problem: Probl
 
 
 def _step(
-    name: str, problem: Problem, measured: Measured, tolerance: float, share: float
+    name: str, problem: Problem, step: Step, precision: Precision, rounding: float
 ) -> Iterator[Comparison]:
     """Compare what a step did to W, b and V with the rule applied to the loop's gradient."""
     gradient = {
@@ -176,17 +179,19 @@ def _step(
         )
         for parameter, array in problem.parameters.items()
     }
-    step = measured.step
     moved, velocity = step.expected(gradient)
-    for prefix, found, expected in (
-        ("", step.moved, moved),
-        ("V_", step.velocity_after, velocity),
+    for prefix, found, expected, scale in (
+        ("", step.moved, moved, step.rate),
+        ("V_", step.velocity_after, velocity, 1.0),
     ):
+        if not found:
+            continue
+        floor = max(floor_of(expected, precision.floor), scale * rounding)
         for parameter, values in found.items():
-            quantity = Quantity(name, "step", prefix + parameter, values, floor_of(expected, share))
+            quantity = Quantity(name, "step", prefix + parameter, values, floor)
             yield quantity.compare(
-                "update rule", tolerance, np.arange(values.size), expected[parameter].reshape(-1),
-                np.zeros(values.size),
+                "update rule", precision.tolerance, np.arange(values.size),
+                expected[parameter].reshape(-1), np.zeros(values.size),
             )  # fmt: skip
 
 

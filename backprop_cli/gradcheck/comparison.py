@@ -26,14 +26,27 @@ class Precision:
     kink
         Examples closer to a kink than this, in units of the largest score, are left out: rounding
         may put them on its other side.
+    epsilon
+        The distance from 1 to the next number.
     """
 
     tolerance: float
     floor: float
     kink: float
+    epsilon: float
+
+    def rounding(self, n_terms: int) -> float:
+        """Return the floor for a mean of so many terms of size 1, which may cancel.
+
+        Rounding errors add up like a random walk, to about sqrt(n) of them.
+        """
+        return self.epsilon * math.sqrt(n_terms) / self.tolerance
 
 
-PRECISIONS = {"float32": Precision(1e-4, 5e-2, 1e-5), "float64": Precision(1e-9, 1e-4, 1e-13)}
+PRECISIONS = {
+    "float32": Precision(1e-4, 5e-2, 1e-5, float(np.finfo(np.float32).eps)),
+    "float64": Precision(1e-9, 1e-4, 1e-13, float(np.finfo(np.float64).eps)),
+}
 """By the number type that an engine computes in."""
 
 _MIN_FLOOR = 1e-9

@@ -83,7 +83,7 @@ class Descent:
         communicator: Communicator,
     ) -> None:
         self.dataset, self.settings, self.solver = dataset, settings, solver
-        self.standardization = standardization
+        self.standardization, self._communicator = standardization, communicator
         self._check()
         self.targets = training_targets(settings, dataset)
         self.plan = Plan(
@@ -246,10 +246,12 @@ class Descent:
             raise DivergedError(self.diverged[0])
 
     def _mean_square(self, block: Block) -> float:
-        """Return the mean of |x|^2 over some standardized examples."""
+        """Return the mean of |x|^2 over the standardized examples of all processes."""
         x = block.features[block.rows].astype(np.float64)
         x = (x - self.standardization.mean) / self.standardization.std
-        return float(np.einsum("ij,ij->", x, x)) / len(x)
+        own = np.array([np.einsum("ij,ij->", x, x), len(x)])
+        squares, n = self._communicator.sum(own)
+        return float(squares / n)
 
     def _finish_epoch(
         self, batches: Batches, rates: NDArray[np.float64], start: float

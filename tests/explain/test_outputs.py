@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from backprop_cli import prepare
 from backprop_cli.cli.main import main
 from backprop_cli.config import check_config
 from backprop_cli.config.convert import settings_of, solver_of
-from backprop_cli.fit import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import make_problem
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from backprop_cli import prepare
 from backprop_cli.config import check_config
 from backprop_cli.config.convert import settings_of, solver_of
-from backprop_cli.fit import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import Comparison, compare
 

@@ -169,3 +169,23 @@ def test_nan_disagrees_and_is_null_in_json():
     assert not row.agrees
     found = json.loads(json.dumps(row.to_mapping(), allow_nan=False))
     assert (found["relative_error"], found["engine_value"], found["agrees"]) == (None, None, False)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_images_whose_channels_stand_together(tmp_path, engine):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 5, 4, 3), np.uint8)
+    np.savez(tmp_path / "d.npz", x=images, y=np.arange(60) % 3)
+    data = f"data: {{format: npy, path: '{tmp_path}/d.npz', validation: 6, test: 6}}\n"
+    descent = descent_for(data + "l2: 0.1\ntraining: {horizontal_flips: true}", engine)
+    assert descent.dataset.image.interleaved
+    rows = rows_of(descent)
+    assert all(row.agrees and row.checked > 0 for row in rows), rows
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_digits_that_cancel_are_not_held_against_the_gradient(engine):
+    """At W = 0 and with as many examples of each class, the terms of dL/db cancel."""
+    text = "data: {format: synthetic, examples: 8000, size: 2, classes: 4}\nmodel: {initial_std: 0}"
+    rows = rows_of(descent_for(text, engine, 6000), 5)
+    assert all(row.agrees and row.checked > 0 for row in rows), rows
