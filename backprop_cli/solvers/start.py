@@ -11,7 +11,7 @@ from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.losses import Array
 from backprop_cli.rng import Stream, generator
 from backprop_cli.settings import Settings
-from backprop_cli.sources import Dataset, from_planes
+from backprop_cli.sources import Dataset, Split, from_planes
 
 
 def initial_parameters(settings: Settings, dataset: Dataset) -> tuple[Array, Array]:
@@ -60,10 +60,36 @@ def check_against_data(settings: Settings, dataset: Dataset) -> None:
     DataError
         Names the setting, what was expected and what was found.
     """
+    for split in dataset.splits():
+        _check_split(split, dataset)
     C, weights = dataset.n_classes, settings.class_weights
     if settings.single_output and C != 2:
         raise DataError(f"model.outputs: 1 is for two classes, the data has {C}")
     if weights is not None and not isinstance(weights, str) and len(weights) != C:
         raise DataError(
             f"training.class_weights: expected {C} numbers, one per class, found {len(weights)}"
+        )
+
+
+def _check_split(split: Split, dataset: Dataset) -> None:
+    """Refuse rows, labels and features that engines, which do not check, could not take."""
+    source, C = split.source, dataset.n_classes
+    if not len(split):
+        raise DataError(f"{source.name}: expected examples, found a split without rows")
+    if split.rows.min() < 0 or split.rows.max() >= len(source):
+        raise DataError(f"{source.name}: expected rows 0 to {len(source) - 1} in a split")
+    labels = split.own_labels()
+    if labels.min() < 0 or labels.max() >= C:
+        raise DataError(
+            f"{source.name}: labels from {labels.min()} to {labels.max()}, expected 0 to {C - 1} "
+            f"({C} classes)"
+        )
+    image = dataset.image
+    alike = source.image == image or (
+        source.image is None and (image is None or not image.interleaved)
+    )
+    if source.features.shape[1] != dataset.n_features or not alike:
+        raise DataError(
+            f"{source.name}: expected examples of the same size and image layout as those of "
+            f"{dataset.train.source.name}"
         )

@@ -17,6 +17,8 @@ import numba
 from numba.core.caching import NullCache
 
 import backprop_cli.losses.kernels
+from backprop_cli.engine.kernels.losses import COMPILED
+from backprop_cli.losses import LOSSES
 
 
 def keep_compiled(functions: Iterable[Any]) -> None:
@@ -38,11 +40,15 @@ def keep_compiled(functions: Iterable[Any]) -> None:
 def _folder() -> str:
     """Return the folder: one for each version of the kernels.
 
-    numba looks only at the file in which a function stands, not at those that it calls.
+    numba looks only at the file in which a function stands, not at those that it calls, nor at the
+    numbers that the losses have.
     """
     sources = [*pathlib.Path(__file__).parent.glob("*.py")]
     sources.append(pathlib.Path(backprop_cli.losses.kernels.__file__))
-    version = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+    digest = hashlib.sha256(repr([(name, LOSSES[name].kernel) for name in COMPILED]).encode())
+    for path in sorted(sources):
+        digest.update(path.read_bytes())
+    version = digest.hexdigest()
     places = (os.environ.get(name) for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"))
     base = next(filter(None, places), "~/.cache")
     readable = None

@@ -121,6 +121,7 @@ class CompiledEngine:
         self, state: DescentState, batches: Batches, rates: Array, max_losses: NDArray[np.float64]
     ) -> tuple[int, NDArray[np.float64]]:
         """Make a step per mini-batch; see `FusedEngine.steps`."""
+        _check_batches(batches, len(rates), self._task.batch_size)
         losses = np.empty(rates.shape)
         models = self._with_state(state)
         W, V = state.W, state.velocity_W
@@ -207,6 +208,10 @@ class CompiledEngine:
     def _examples(self, block: Block) -> Examples:
         # One type for what is read, whether it is an array in memory or a mapped file.
         features = block.features.view(np.ndarray)
+        if features.shape[1] != self._task.n_features:
+            raise ValueError(
+                f"expected {self._task.n_features} features, found {features.shape[1]}"
+            )
         features.flags.writeable = False
         image = self._task.image
         line, pixel = (1, 1) if image is None else (image.line, image.pixel)
@@ -229,6 +234,13 @@ def _check_size(examples: int, limit: int) -> None:
     """Refuse more examples than there is memory for: the kernels do not check."""
     if examples > limit:
         raise ValueError(f"expected at most {limit} examples per step, found {examples}")
+
+
+def _check_batches(batches: Batches, steps: int, batch_size: int) -> None:
+    """Refuse mini-batches that are not of one size, except the last: the kernels do not check."""
+    sizes = np.diff(batches.starts)
+    if len(sizes) != steps or (sizes[:-1] != batch_size).any() or (sizes > batch_size).any():
+        raise ValueError(f"expected {steps} mini-batches of {batch_size} examples, found {sizes}")
 
 
 def _rows(block: Block) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
