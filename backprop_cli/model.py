@@ -96,7 +96,8 @@ class LinearModel:
     def score_blocks(self, source: Source, rows: NDArray[np.intp]) -> Iterator[tuple[slice, Array]]:
         """Yield the scores of some rows block by block: which of the rows, and O x their number.
 
-        A block's scores are overwritten by the next one. Errors are those of `scores`.
+        A block's scores are overwritten by the next one. Errors are those of `scores`; at the end,
+        also a DataError if a file was changed meanwhile.
         """
         self.check(source)
         engine = self.engine(source.image)
@@ -113,6 +114,7 @@ class LinearModel:
                     f"{self.weights.dtype}: its features or the model's weights are too large"
                 )
             yield some, scores
+        source.check_unchanged()
 
     def check(self, source: Source) -> None:
         """Refuse examples of another size or another image shape than the model was trained on.

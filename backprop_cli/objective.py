@@ -1,4 +1,7 @@
-"""The cost J = L + lambda sum W_ij^2: the only place that divides by n and adds the penalty."""
+"""The cost J = L + lambda sum W_ij^2: here sums are divided by n, and the penalty is added.
+
+No engine does it, except in fused steps, which never come here; tests hold those to this.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,14 @@ class Objective:
         squares = np.einsum("mcd,mcd->m", W, W, dtype=np.float64)
         return np.asarray(self.l2 * squares, dtype=np.float64)
 
-    def gradient(self, sums: Sums, W: Array) -> tuple[Array, Array]:
-        """Return dJ/dW and dJ/db, M x O x d and M x O, in the memory of the sums."""
+    def gradient(self, sums: Sums, W: Array, models: slice = slice(None)) -> tuple[Array, Array]:
+        """Return dJ/dW and dJ/db, M x O x d and M x O, in the memory of the sums.
+
+        Sums and W may be those of some models, and of some of their outputs.
+        """
         dW, db = sums.dW, sums.db
         dW /= sums.n
         db /= sums.n
         if self._penalized:
-            dW += self._two_l2 * W
+            dW += self._two_l2[models] * W
         return dW, db

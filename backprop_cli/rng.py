@@ -21,6 +21,7 @@ class Stream(IntEnum):
     SYNTHETIC = 4
     COORDINATES = 5
     SETTINGS = 6
+    POINT = 7
 
 
 def generator(seed: int, stream: Stream, *counters: int) -> np.random.Generator:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from backprop_cli.gradcheck import Checked, Comparison
 
 _HEADER = (
-    f"  {'':<8}{'compared with':<20}{'checked':>8}{'skipped':>9}{'rel. error':>12}  "
+    f"  {'':<9}{'compared with':<20}{'checked':>8}{'skipped':>9}{'rel. error':>12}  "
     f"{'at':<12}{'engine':>14}{'derivation':>15}"
 )
 _TITLES = {
@@ -44,37 +44,34 @@ class GradcheckOptions:
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Coordinates of each parameter, where a derivation pays for each of them.",
+    help="Coordinates sampled per parameter, for derivations whose cost grows with them.",
 )
 @click.option("--all", "every", is_flag=True, help="Every coordinate, by every derivation.")
 @click.option(
     "--examples",
     type=click.IntRange(min=1),
-    help="Training examples in the mini-batch.  [default: the batch size]",
+    help="Take only the first N examples of the mini-batch.",
 )
 @json_option
 @packed(GradcheckOptions)
 def gradcheck(options: GradcheckOptions) -> None:
     """Check the gradient against other derivations.
 
-    The first mini-batch goes through the engine that this config trains with, in its number type:
-    the loss, its gradient and one step of descent are compared. Then the same by NumPy in float64.
+    The first mini-batch goes through the engine that this config trains with, in its number type,
+    at weights and biases at which every part of the cost has a say. The loss, its gradient, the
+    decisions and one step of descent are compared; then the same by NumPy in float64.
 
     Exit status 1 if they disagree. Skipped are coordinates at which a derivation says nothing: a
     difference across a kink of the loss, or a probability that underflows.
     """
-    from dataclasses import replace
-
     from backprop_cli.config import load_config
     from backprop_cli.config.convert import settings_of, solver_of
     from backprop_cli.fitting import prepare
     from backprop_cli.formats import load_dataset
-    from backprop_cli.gradcheck import Comparison, compare, reference
+    from backprop_cli.gradcheck import Comparison, compare, move_to_generic_point, reference
 
     config = load_config(options.config_file, options.overrides)
     settings, solver = settings_of([config]), solver_of([config])
-    if options.examples is not None:
-        solver = replace(solver, batch_size=options.examples)
     descent = prepare(load_dataset(config.data), settings, solver)
     if not options.as_json:
         click.echo(
@@ -86,7 +83,8 @@ def gradcheck(options: GradcheckOptions) -> None:
     idle: list[str] = []
     for part in filter(None, (descent, reference(descent))):
         first, cost = len(rows), ""
-        for found in compare(part, samples, config.training.seed):
+        move_to_generic_point(part, config.training.seed)
+        for found in compare(part, samples, config.training.seed, options.examples):
             if isinstance(found, Comparison):
                 rows.append(found)
             if options.as_json:
@@ -126,7 +124,7 @@ def _about(checked: Checked, *, trains: bool) -> str:
 def _line(row: Comparison) -> str:
     mark = " " if row.agrees else "!"
     return (
-        f"{mark} {_name(row):<8}{row.derivation:<20}{row.checked:>8}{row.apart:>9}"
+        f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>8}{row.apart:>9}"
         f"{row.relative_error:>12.1e}  {_place(row):<12}"
         f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
     )
@@ -140,15 +138,20 @@ def _name(row: Comparison) -> str:
 
 
 def _place(row: Comparison) -> str:
-    if row.worst is None or row.parameter.startswith("L"):
+    if row.worst is None or row.parameter[0] in "LJ":
         return "-"
+    if row.parameter == "decision":
+        return f"example {row.worst[0]}"
     return f"{row.parameter}[{', '.join(map(str, row.worst))}]"
 
 
 def _verdict(wrong: list[Comparison], idle: list[str]) -> str:
     """Return the last lines: which rows are wrong, and engines that nothing was compared with."""
     if not wrong and idle:
-        return f"Nothing could be compared with {' and '.join(idle)}: try more --examples."
+        names = " and ".join(idle)
+        return (
+            f"Nothing could be compared with {names}: take more examples, or another training.seed."
+        )
     if not wrong:
         return "The gradients agree."
     lines = ["The gradients DISAGREE:"]

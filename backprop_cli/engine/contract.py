@@ -89,6 +89,12 @@ class Sums(NamedTuple):
     n: int
 
 
+def require_as_stored(block: Block) -> None:
+    """Refuse mirrored examples: an evaluation takes them as they are stored."""
+    if block.mirrored is not None:
+        raise ValueError("expected examples as they are stored, found mirrored ones")
+
+
 @dataclass
 class DescentState:
     """M models in the middle of gradient descent. Arrays are changed in place.
@@ -148,7 +154,7 @@ class Engine(Protocol):
     Attributes
     ----------
     examples_at_once
-        How many examples `outcomes` is best asked for.
+        Examples per call at which `outcomes` is fastest.
     """
 
     examples_at_once: int
@@ -178,9 +184,10 @@ class Engine(Protocol):
         ...
 
     def prepare(self) -> bool:
-        """Make ready what takes time, such as compiling, as far as it goes in a second or so.
+        """Start slow preparation, such as compiling, and wait about a second for it.
 
-        Returns whether all is ready; if not, `wait` ends when it is.
+        Returns whether all is ready; if not, `wait` returns when it is. To be called again is
+        harmless.
         """
         ...
 

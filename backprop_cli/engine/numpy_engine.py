@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from backprop_cli.engine.contract import Outcomes, Sums, Task
+from backprop_cli.engine.contract import Outcomes, Sums, Task, require_as_stored
 from backprop_cli.engine.decisions import class_scores, decide
 from backprop_cli.engine.products import Products
 from backprop_cli.engine.standardizing import Standardizing
@@ -73,6 +73,7 @@ class NumpyEngine:
 
     def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
         """Return losses and decisions of a block's examples; see `Engine.outcomes`."""
+        require_as_stored(block)
         S = self.scores(W, b, block)
         decisions = decide(S)  # before the losses, which overwrite S
         losses, _ = self._loss_gradient(S, targets.columns(block.labels[block.rows]))
@@ -91,10 +92,10 @@ class NumpyEngine:
 
     def _scores(self, W: Array, b: Array, rows: Array) -> Array:
         """Return S = W X + b 1^T for X^T = ``rows``."""
-        products, XW, S = self._memory(len(rows))
+        products, XtWt, S = self._memory(len(rows))
         W, b = self._standardizing.parameters(W, b)
-        products.scores(rows, W.reshape(self._n_rows, -1), XW)
-        return np.add(XW.T.reshape(S.shape), b[:, :, None], out=S)
+        products.scores(rows, W.reshape(self._n_rows, -1), XtWt)
+        return np.add(XtWt.T.reshape(S.shape), b[:, :, None], out=S)  # S = W X + b 1^T
 
     def _loss_gradient(self, S: Array, Y: Array) -> tuple[Array, Array]:
         """Return the losses, M x n, and G, M x C x n; S is overwritten."""
@@ -109,10 +110,10 @@ class NumpyEngine:
 
     def _memory(self, n: int) -> tuple[Products, Array, Array]:
         """Return the products for n examples, and room for X^T W^T and S."""
-        if n not in self._scores_memory:  # an epoch has two sizes, so they are kept
+        if n not in self._scores_memory:  # an epoch has few sizes, so they are kept
             task = self._task
             products = Products(self._n_rows, n, task.n_features, task.dtype)
-            XW = np.empty((n, self._n_rows), task.dtype)
+            XtWt = np.empty((n, self._n_rows), task.dtype)
             S = np.empty((task.n_models, task.n_outputs, n), task.dtype)
-            self._scores_memory[n] = products, XW, S
+            self._scores_memory[n] = products, XtWt, S
         return self._scores_memory[n]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.engine.contract import Engine, Task
 from backprop_cli.errors import ConfigError, first_line
+from backprop_cli.losses import LOSSES
 from backprop_cli.sources import Standardization
 
 _MAX_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast as the kernels
@@ -74,7 +75,7 @@ def _compiled_obstacle(task: Task) -> str | None:
     if numba.config.DISABLE_JIT:
         return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
     for loss in task.losses:
-        if loss.name not in COMPILED:
+        if loss.name not in COMPILED or LOSSES[loss.name] is not loss:
             return f"has no kernel for loss: {loss.name}; it has {', '.join(COMPILED)}"
     return None
 
@@ -89,7 +90,10 @@ def _unreadable(features: NDArray[Any], standardization: Standardization) -> str
     if not np.can_cast(dtype, np.float32):
         return f"needs features that float32 holds exactly, found {dtype}"
     if not standardization.fits_float32(dtype):
-        return "needs means that float32 holds closely for their spread, found larger ones"
+        return (
+            "needs means that float32 holds closely for their spread, found larger ones: subtract "
+            "a constant from such features, or take numpy"
+        )
     return None
 
 

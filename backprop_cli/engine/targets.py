@@ -46,5 +46,5 @@ class Targets:
         return Y
 
     def example_weights(self, labels: NDArray[np.int64]) -> Array | None:
-        """Return v for n labels; None if every example counts 1."""
+        """Return v for n labels, n numbers; None if every example counts 1."""
         return None if self.class_weights is None else self.class_weights[labels]

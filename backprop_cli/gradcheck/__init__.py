@@ -7,6 +7,7 @@ computational graph (`by_graph`), differences (`numeric`) and the complex step.
 
 from backprop_cli.gradcheck.compare import DERIVATIONS, Checked, compare, reference
 from backprop_cli.gradcheck.comparison import Comparison
+from backprop_cli.gradcheck.point import move_to_generic_point
 from backprop_cli.gradcheck.problem import Problem, make_problem
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Problem",
     "compare",
     "make_problem",
+    "move_to_generic_point",
     "reference",
 ]

@@ -13,7 +13,7 @@ from backprop_cli.gradcheck.by_example import loop_over_examples, mean_terms
 from backprop_cli.gradcheck.by_graph import evaluated_graph, graph_backward, graph_forward
 from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Precision, Quantity, floor_of
 from backprop_cli.gradcheck.complex_step import complex_step
-from backprop_cli.gradcheck.measured import Step, measure
+from backprop_cli.gradcheck.measured import Measured, Step, measure
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.gradcheck.problem import Problem, Vector, make_problem
 from backprop_cli.plan import Batches
@@ -76,17 +76,22 @@ class Checked:
     left_out: int
 
 
-def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checked | Comparison]:
-    """Compare an engine with every derivation: L, its gradient, that of J, a step of descent.
+def compare(
+    descent: Descent, samples: int | None, seed: int, examples: int | None = None
+) -> Iterator[Checked | Comparison]:
+    """Compare an engine with every derivation: L and J, their gradients, a step, decisions.
 
     Parameters
     ----------
     descent
         Training before its first step. What is checked is its engine, on its first mini-batch, at
-        its weights, through its standardization, its gathering and its update.
+        its weights (`move_to_generic_point` gives it telling ones), through its standardization,
+        its gathering and its update.
     samples
-        How many coordinates of each parameter, drawn with ``seed``, where a derivation pays for
-        each of them; None: all.
+        How many coordinates of each parameter, drawn with ``seed``, for derivations whose cost
+        grows with their number; None: all.
+    examples
+        How many examples of the mini-batch; None: all.
 
     Yields
     ------
@@ -95,6 +100,8 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
     name = f"{descent.engine_name}, {descent.settings.dtype}"
     precision = PRECISIONS[descent.settings.dtype]
     batches = descent.plan.epoch(0).some(0, 1)
+    if examples is not None:
+        batches = _first(batches, examples)
     size = len(batches.block.rows)
     batches = _without_kinks(descent, batches, precision.kink)
     left = len(batches.block.rows)
@@ -104,20 +111,25 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
     problem = _problem(descent, batches)
     measured = measure(descent, batches)
     unmirrored = Batches(batches.block._replace(mirrored=None), batches.starts)
+    as_stored = _problem(descent, unmirrored)
     for parameter, derivation, of, value in (
         ("L", "graph, forward pass", problem, measured.loss),
         ("L", "definition", problem, measured.loss),
-        ("L, step", "definition", problem, measured.step_loss),
-        ("L, eval", "definition", _problem(descent, unmirrored), measured.evaluated_loss),
+        ("L (step)", "definition", problem, measured.step_loss),
+        ("L (eval)", "definition", as_stored, measured.evaluated_loss),
     ):
         quantity = Quantity(name, "L", parameter, np.array([value]), _VALUE_FLOOR)
         yield _value(quantity, precision.tolerance, derivation, of.without_penalty())
+    yield _decisions(name, as_stored, measured, precision)
     unit = precision.rounding(left)
     roundings = {name: unit * size for name, size in mean_terms(problem).items()}
     costs = {"L": (problem.without_penalty(), measured.data_term)}
     if problem.l2 > 0:
         costs["J"] = (problem, measured.cost)
     for cost, (part, gradients) in costs.items():
+        if cost == "J":
+            own = Quantity(name, "J", "J", np.array([measured.cost_value]), _VALUE_FLOOR)
+            yield _value(own, precision.tolerance, "graph, forward pass", part)
         for index, (parameter, gradient) in enumerate(gradients.items()):
             floor = max(floor_of({parameter: gradient}, precision.floor), roundings[parameter])
             quantity = Quantity(name, cost, parameter, gradient, floor)
@@ -129,8 +141,7 @@ def compare(descent: Descent, samples: int | None, seed: int) -> Iterator[Checke
                 values, uncertainty = way.derive(part, parameter, coordinates)
                 tolerance = max(way.tolerance, precision.tolerance)
                 yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
-    rounding = max(roundings.values())
-    yield from _step(name, problem, measured.step, precision, rounding)
+    yield from _step(name, problem, measured.step, precision, roundings)
 
 
 def _problem(descent: Descent, batches: Batches) -> Problem:
@@ -158,8 +169,25 @@ def _without_kinks(descent: Descent, batches: Batches, share: float) -> Batches:
     return Batches(block._replace(rows=rows, mirrored=mirrored), np.array([0, len(rows)]))
 
 
+def _first(batches: Batches, examples: int) -> Batches:
+    """Return a mini-batch of the first examples of another one."""
+    n = min(examples, len(batches.block.rows))
+    return Batches(batches.block.part(0, n), np.array([0, n]))
+
+
+def _decisions(name: str, problem: Problem, measured: Measured, precision: Precision) -> Comparison:
+    """Compare decisions with the largest of the scores, where no other is within rounding."""
+    scores = problem.scores()
+    ordered = np.sort(scores, axis=0)
+    near = ordered[-1] - ordered[-2] <= precision.kink * max(1.0, float(np.abs(scores).max()))
+    expected = scores.argmax(axis=0).astype(np.float64)
+    quantity = Quantity(name, "L", "decision", measured.decisions, 1.0)
+    uncertainty = np.where(near, np.inf, 0.0)
+    return quantity.compare("definition", 0.0, np.arange(len(expected)), expected, uncertainty)
+
+
 def _value(quantity: Quantity, tolerance: float, derivation: str, problem: Problem) -> Comparison:
-    """Compare a value of L."""
+    """Compare a value of L or J."""
     if derivation.startswith("graph"):
         expected = float(evaluated_graph(problem).result.value)
     else:
@@ -170,7 +198,7 @@ def _value(quantity: Quantity, tolerance: float, derivation: str, problem: Probl
 
 
 def _step(
-    name: str, problem: Problem, step: Step, precision: Precision, rounding: float
+    name: str, problem: Problem, step: Step, precision: Precision, roundings: dict[str, float]
 ) -> Iterator[Comparison]:
     """Compare what a step did to W, b and V with the rule applied to the loop's gradient."""
     gradient = {
@@ -186,8 +214,9 @@ def _step(
     ):
         if not found:
             continue
-        floor = max(floor_of(expected, precision.floor), scale * rounding)
         for parameter, values in found.items():
+            own = {parameter: expected[parameter]}
+            floor = max(floor_of(own, precision.floor), scale * roundings[parameter])
             quantity = Quantity(name, "step", prefix + parameter, values, floor)
             yield quantity.compare(
                 "update rule", precision.tolerance, np.arange(values.size),

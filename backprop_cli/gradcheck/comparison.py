@@ -63,8 +63,8 @@ class Comparison:
     cost
         L, the data term alone; J, the whole cost; or step, what one step of descent moves.
     parameter
-        W or b; V_W or V_b, the velocity after a step. Where a value is compared, L, L, step or
-        L, eval: it comes with the gradient, with a step of descent, or from an evaluation.
+        W or b; V_W or V_b, the velocity after a step; L or J, a value: L (step) as a step of
+        descent returns it, L (eval) as an evaluation does; decision.
     derivation
         What it is compared with.
     tolerance

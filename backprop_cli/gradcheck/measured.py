@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.engine import DescentState, blas_threads
 from backprop_cli.losses import Array
+from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.descent import Descent
 from backprop_cli.sources import to_planes
@@ -63,6 +64,10 @@ class Measured:
     loss, step_loss, evaluated_loss
         L as it comes with the gradient, as a step returns it, and as an evaluation has it (without
         mirroring).
+    cost_value
+        J.
+    decisions
+        The decision for each example (without mirroring), n.
     data_term, cost
         dL/dW and dL/db, dJ/dW and dJ/db, by name.
     step
@@ -72,6 +77,8 @@ class Measured:
     loss: float
     step_loss: float
     evaluated_loss: float
+    cost_value: float
+    decisions: Vector
     data_term: dict[str, Vector]
     cost: dict[str, Vector]
     step: Step
@@ -86,16 +93,20 @@ def measure(descent: Descent, batches: Batches) -> Measured:
     with blas_threads(descent.threads), np.errstate(over="ignore", invalid="ignore"):
         sums = engine.sums(state.W, state.b, block)
         loss = float(objective.loss(sums)[0])
-        data_term = _named(descent, sums.dW / sums.n, sums.db / sums.n)
+        cost_value = loss + float(objective.penalty(state.W)[0])
+        apart = sums._replace(dW=sums.dW.copy(), db=sums.db.copy())
+        without_penalty = Objective(np.zeros_like(state.l2))
+        data_term = _named(descent, *without_penalty.gradient(apart, state.W))
         cost = _named(descent, *objective.gradient(sums, state.W))
         plain = block._replace(mirrored=None)
-        losses = engine.outcomes(state.W, state.b, plain, descent.targets).losses[0]
+        outcomes = engine.outcomes(state.W, state.b, plain, descent.targets)
+        losses, decisions = outcomes.losses[0], outcomes.decisions[0].astype(np.float64)
         weights = descent.targets.example_weights(block.labels[block.rows])
         if weights is not None:
             losses = losses * weights
         evaluated = float(losses.mean(dtype=np.float64))
         step_loss, step = _step(descent, batches, cost)
-        return Measured(loss, step_loss, evaluated, data_term, cost, step)
+        return Measured(loss, step_loss, evaluated, cost_value, decisions, data_term, cost, step)
 
 
 def _step(descent: Descent, batches: Batches, gradient: dict[str, Vector]) -> tuple[float, Step]:

@@ -49,7 +49,8 @@ class Loss:
         ``kinks(S, Y)``: how far each example is from each of its kinks, in units of the scores; the
         sign says on which side. None if the gradient has no jumps.
     kernel : str or None
-        The name of the loss in `backprop_cli.losses.kernels`; None if only NumPy has it.
+        The name of the loss in `backprop_cli.losses.kernels`, where all kernels of losses stand;
+        None if only NumPy has it.
     """
 
     name: str

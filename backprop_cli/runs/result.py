@@ -25,7 +25,7 @@ class Result:
     validation, test
         None where there are no such examples.
     model_sha256
-        Of the model file.
+        Of the model file; empty where another process wrote it.
     """
 
     path: pathlib.Path
@@ -44,13 +44,15 @@ class Result:
         *,
         epochs: int,
         kept_epoch: int,
+        written: bool = True,
     ) -> Result:
-        """Evaluate the model whose file is in a run directory."""
+        """Evaluate the model of a run directory; its file may be ``written`` by another process."""
         validation, test = (
             None if split is None else evaluate_model(model, split)
             for split in (dataset.validation, dataset.test)
         )
-        return cls(path, epochs, kept_epoch, validation, test, model_digest(path))
+        digest = model_digest(path) if written else ""
+        return cls(path, epochs, kept_epoch, validation, test, digest)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the summary as plain Python objects."""

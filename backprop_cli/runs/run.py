@@ -112,6 +112,7 @@ class Run:
                     self.dataset,
                     epochs=descent.epochs_finished,
                     kept_epoch=descent.kept(0).epoch,
+                    written=self._writes,
                 )
             if self._writes:
                 self._directory.finish(result.to_mapping())
@@ -120,6 +121,7 @@ class Run:
     def _save(self) -> None:
         if not self._writes:
             return
+        self.dataset.check_unchanged()  # or a checkpoint would be of a mixture
         self._save_model()
         about = {"config": config_digest(self.config)}
         save_checkpoint(self.path / checkpoint.FILE_NAME, self.descent, about)

@@ -222,6 +222,7 @@ class Sweep:
         write_atomically(self.path / SWEEP_HISTORY, "".join(lines).encode())
 
     def _save(self) -> None:
+        self.dataset.check_unchanged()  # or a checkpoint would be of a mixture
         best = self._winner
         about = {
             "sweep": [config.to_mapping() for config in self._configs],

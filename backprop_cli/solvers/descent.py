@@ -17,13 +17,13 @@ from backprop_cli.engine import (
     choose,
     resolved_threads,
 )
-from backprop_cli.errors import DataError, DivergedError
+from backprop_cli.errors import ConfigError, DataError, DivergedError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
 from backprop_cli.model import LinearModel
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
 from backprop_cli.settings import Settings
-from backprop_cli.solvers.divergence import describe_divergence, max_losses
+from backprop_cli.solvers.divergence import describe_divergence, farthest_example, max_losses
 from backprop_cli.solvers.minibatch import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.selection import Kept, Selection
@@ -125,7 +125,7 @@ class Descent:
         DivergedError
             No model is left. What was kept until then stays in ``selections``.
         DataError
-            A file of the data was changed meanwhile.
+            A file of the data was changed meanwhile, or the validation loss alone runs away.
         """
         per_epoch = self.plan.steps_per_epoch
         observer.begin(self.solver.epochs, per_epoch, self.epochs_finished * per_epoch + self.step)
@@ -144,8 +144,7 @@ class Descent:
                 batches = self.plan.epoch(epoch)
                 self._run_epoch(batches, rates, start, observer)
                 records = self._finish_epoch(batches, rates[-1], start)
-                for source in self.dataset.sources():
-                    source.check_unchanged()
+                self.dataset.check_unchanged()
                 for own, record in zip(self.history, records, strict=True):
                     own += [record] if record is not None else []
                 self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0
@@ -176,6 +175,9 @@ class Descent:
         )
 
     def _check(self) -> None:
+        models, rules = len(self.settings.models), len(self.solver.rules)
+        if models != rules or not models:
+            raise ConfigError(f"expected a rule for each model, found {rules} for {models} models")
         check_against_data(self.settings, self.dataset)
         if self.solver.horizontal_flips and self.dataset.image is None:
             raise DataError("training.horizontal_flips: expected images, found plain features")
@@ -264,10 +266,11 @@ class Descent:
             plain = Targets.plain(self.dataset.n_classes, state.W.dtype)
             validation = self._evaluate(self.dataset.validation, plain)
         costs = train.loss + self.objective.penalty(state.W)
-        figures = costs if validation is None else costs + validation.loss
-        if not (figures <= self._max_losses).all():
+        if not (costs <= self._max_losses).all():
             place, last = f"the end of epoch {epoch}", len(batches) - 1
-            self._drop_diverged(figures, place, rates[None].copy(), batches, last)
+            self._drop_diverged(costs, place, rates[None].copy(), batches, last)
+        if validation is not None:
+            self._check_validation(validation, f"the end of epoch {epoch}")
         seconds = time.perf_counter() - start
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
@@ -290,6 +293,21 @@ class Descent:
                 state.reset(m)  # what it was is kept; here it stays zero
             records.append(record)
         return records
+
+    def _check_validation(self, validation: Figures, place: str) -> None:
+        """Refuse validation examples whose loss runs away where that of training does not."""
+        wild = ~(validation.loss <= self._max_losses)
+        wild &= [not selection.stopped for selection in self.selections]
+        split = self.dataset.validation
+        if not wild.any() or split is None:
+            return
+        m = int(np.flatnonzero(wild)[0])
+        row, square = farthest_example(split, self.standardization)
+        raise DataError(
+            f"{split.source.name}: the validation loss is {validation.loss[m]:.4g} at {place}, far "
+            f"above the training loss: example {row} is far from the training split (mean square "
+            f"of its standardized features: {square:.4g}); remove it, or scale the features"
+        )
 
     def _evaluate(self, split: Split, targets: Targets) -> Figures:
         return evaluate(self.engine, self.state.W, self.state.b, split, targets)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.losses import Array, Loss
+from backprop_cli.sources import Split, Standardization
 
 _RUNAWAY = 1e6
+_AT_ONCE = 1000  # examples
 _LARGE = 1e12  # mean |x|^2, or lambda: beyond, the learning rate is not what is wrong
 
 
@@ -45,6 +47,19 @@ def describe_divergence(
     return (
         f"{told}; try a learning rate of {_suggested_rate(squares, l2, learning_rate):.0e} or less"
     )
+
+
+def farthest_example(split: Split, standardization: Standardization) -> tuple[int, float]:
+    """Return the row of the example that is farthest from the mean, and its mean square."""
+    row, largest = int(split.rows[0]), -math.inf
+    for start in range(0, len(split), _AT_ONCE):
+        rows = split.rows[start : start + _AT_ONCE]
+        x = (split.features[rows].astype(np.float64) - standardization.mean) / standardization.std
+        squares = np.einsum("ij,ij->i", x, x) / x.shape[1]
+        k = int(np.argmax(squares))
+        if squares[k] > largest:
+            row, largest = int(rows[k]), float(squares[k])
+    return row, largest
 
 
 def _norm(values: Array) -> float:

@@ -57,11 +57,14 @@ def check_against_data(settings: Settings, dataset: Dataset) -> None:
 
     Raises
     ------
-    DataError
+    DataError, ConfigError
         Names the setting, what was expected and what was found.
     """
     for split in dataset.splits():
         _check_split(split, dataset)
+    for model in settings.models:
+        if model.label_smoothing > 0 and not model.loss.takes_soft_targets:
+            raise ConfigError(f"label_smoothing: {model.loss.name} takes one-hot targets only")
     C, weights = dataset.n_classes, settings.class_weights
     if settings.single_output and C != 2:
         raise DataError(f"model.outputs: 1 is for two classes, the data has {C}")

@@ -18,7 +18,7 @@ _PART_BYTES = 256_000  # of W; its gradient and velocity are as large
 
 
 class SeparateSteps:
-    """Steps of an engine that has none of its own, or whose sums others have a part in.
+    """Steps made outside the engine: it has no fused ones, or other processes have a part in them.
 
     sums -> their sum over all processes -> the objective's gradient -> the update.
     """
@@ -49,7 +49,7 @@ class SeparateSteps:
         for models, outputs in parts:
             part = state.part(models, outputs)
             own = sums._replace(dW=sums.dW[models, outputs], db=sums.db[models, outputs])
-            descend(part, *Objective(part.l2).gradient(own, part.W), rates[models])
+            descend(part, *self._objective.gradient(own, part.W, models), rates[models])
 
     def sums(self, state: DescentState, batches: Batches, k: int) -> Sums:
         """Return the sums over one mini-batch, of all processes."""

@@ -146,6 +146,11 @@ class Dataset:
         """Return the splits that there are."""
         return [s for s in (self.train, self.validation, self.test) if s is not None]
 
+    def check_unchanged(self) -> None:
+        """Refuse to go on if a file was changed while it was used; a DataError names it."""
+        for source in self.sources():
+            source.check_unchanged()
+
     def sources(self) -> list[Source]:
         """Return the sources of all splits, each once."""
         return list({id(split.source): split.source for split in self.splits()}.values())

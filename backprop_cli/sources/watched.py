@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import weakref
 from dataclasses import dataclass
 
 from backprop_cli.errors import DataError
@@ -29,7 +30,7 @@ class WatchedFile:
     def opened(cls, path: pathlib.Path) -> WatchedFile:
         """Take note of a file; kept for `shortened_files`."""
         found = cls(path, *_state(path))
-        _opened.append(found)
+        _opened.add(found)
         return found
 
     def check(self) -> None:
@@ -46,12 +47,12 @@ class WatchedFile:
             same = False
         if not same:
             raise DataError(
-                f"{self.path}: was changed while it was being used, so that what was computed is "
-                "of a mixture; wait until it is complete, and start again"
+                f"{self.path}: was changed while it was being read, so the results mix two "
+                "versions; wait until nothing writes to it, then start again"
             )
 
 
-_opened: list[WatchedFile] = []
+_opened: weakref.WeakSet[WatchedFile] = weakref.WeakSet()
 
 
 def shortened_files() -> list[pathlib.Path]:

@@ -44,7 +44,7 @@ def test_a_right_gradient_passes(name, engine):
     penalized = {"J"} if "l2" in SETTINGS[name] else set()
     assert {row.cost for row in rows} == {"L", "step"} | penalized
     values = [row.parameter for row in rows if row.parameter.startswith("L")]
-    assert values == ["L", "L", "L, step", "L, eval"]
+    assert values == ["L", "L", "L (step)", "L (eval)"]
     moved = [row.parameter for row in rows if row.cost == "step"]
     velocity = ["V_W", "V_b"] if "momentum" in SETTINGS[name] else []
     assert moved == ["W", "b", *velocity]

@@ -22,7 +22,7 @@ training: {batch_size: 150}  # the kernels take this in two pieces
 COMPILED, NUMPY, NUMPY_64 = "compiled, float32", "numpy, float32", "numpy, float64"
 ALL_NUMPY = {NUMPY, NUMPY_64}
 
-L, L_STEP, L_EVAL = ("L", "L"), ("L", "L, step"), ("L", "L, eval")
+L, L_STEP, L_EVAL = ("L", "L"), ("L", "L (step)"), ("L", "L (eval)")
 DW, DB, J_DW, J_DB = ("L", "W"), ("L", "b"), ("J", "W"), ("J", "b")
 STEP_W, STEP_B, V_W, V_B = (("step", name) for name in ("W", "b", "V_W", "V_b"))
 VALUES, GRADIENTS, STEP = {L, L_STEP, L_EVAL}, {DW, DB, J_DW, J_DB}, {STEP_W, STEP_B}

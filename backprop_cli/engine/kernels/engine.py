@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine.contract import DescentState, Outcomes, Sums, Task
+from backprop_cli.engine.contract import DescentState, Outcomes, Sums, Task, require_as_stored
 from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.losses import COMPILED
@@ -28,6 +28,7 @@ _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
+_NO_MEETING = 2**62  # what nobody waits for
 _PATIENCE = 1.0  # seconds of compiling in silence
 
 
@@ -134,7 +135,7 @@ class CompiledEngine:
             descend, self._examples(batches.block), models, self._work, self._width,
             *_rows(batches.block), rates, self._task.batch_size, max_losses, losses,
         )  # fmt: skip
-        # Only by how far it moved: W scaled and back, call after call, would lose digits.
+        # Add only the change: scaling W and back on every call would accumulate rounding errors.
         moved = np.subtract(scaled_W, self._before, out=self._before)
         moved *= self._std
         W += moved
@@ -158,6 +159,7 @@ class CompiledEngine:
 
     def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
         """Return losses and decisions of a block's examples; see `Engine.outcomes`."""
+        require_as_stored(block)
         M, n = len(W), len(block.rows)
         losses, decisions = np.empty((M, n), W.dtype), np.empty((M, n), np.intp)
         models = self._with_parameters(W, b)
@@ -220,14 +222,17 @@ class CompiledEngine:
     def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """Call a kernel on every thread; return what it returns, which is the same on each."""
         self._work.counter[0] = 0
-        others = [
-            self._pool.submit(kernel, thread, self._threads, *arguments)
-            for thread in range(1, self._threads)
-        ]
-        result = kernel(0, self._threads, *arguments)
-        for other in others:
-            other.result()
-        return result
+        others: list[Future[Any]] = []
+        try:
+            for thread in range(1, self._threads):
+                others.append(self._pool.submit(kernel, thread, self._threads, *arguments))
+            return kernel(0, self._threads, *arguments)
+        except BaseException:  # an interrupt before this thread has joined the others
+            self._work.counter[0] = _NO_MEETING
+            raise
+        finally:
+            for other in others:
+                other.result()
 
 
 def _check_size(examples: int, limit: int) -> None:
@@ -252,5 +257,5 @@ def _rows(block: Block) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
 def _cannot_compile(error: Exception) -> ConfigError:
     return ConfigError(
         f"compute.backend: numba cannot compile the kernels: {first_line(error)}; "
-        "set it to numpy, which needs none"
+        "set compute.backend: numpy"
     )

@@ -65,7 +65,7 @@ def meet(counter: Any, expected: int) -> None:
     """Wait until ``expected`` threads in all have come here; ``counter`` starts at 0.
 
     The second meeting of T threads expects 2 T, and so on. Waiting is busy at first, as the
-    others are close; then the core is offered to whoever needs it.
+    others are close; then the core is yielded to other threads.
     """
     _add(counter, 1)
     spins = 0

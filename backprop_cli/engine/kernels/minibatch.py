@@ -159,7 +159,7 @@ def _losses(label: int, i: int, divisor: float, models: Models, work: Work, tota
     M = len(models.kinds)
     K = len(models.W)
     C = K // M
-    s = work.G[i]
+    s = work.G[i]  # s = W x + b, from the parts of W x
     for k in range(K):
         s[k] = models.b[k]
     for block in range(len(work.parts)):

@@ -3,8 +3,8 @@
 A block of X is copied as it is, bytes as bytes, and stays in a core's cache until its gradient is
 there; a byte becomes a centred float32 in a register, each time it is used, which costs less than
 to write and read numbers of four times the size. Every number is used several times from its
-register: 4 examples x 5 classes at once in S, 5 classes x a few vectors of features in dW. What is
-left over at an edge is computed twice, not apart: the last tile takes its last row again.
+register: 4 examples x 5 classes at once in S, 5 classes x a few vectors of features in dW. A
+partial tile at an edge repeats its last row, so it needs no code of its own.
 """
 
 from __future__ import annotations
