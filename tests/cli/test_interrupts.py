@@ -9,7 +9,7 @@ import time
 import pytest
 
 from backprop_cli.cli.main import cli, main
-from backprop_cli.runs import run_directory
+from backprop_cli.runs import model_file, run_directory
 from backprop_cli.runs.pace import Pace
 from backprop_cli.runs.run_directory import RunDirectory
 
@@ -49,7 +49,7 @@ def test_a_second_interrupt_does_not_cost_the_last_finished_epoch(
     run, config, tmp_path, monkeypatch
 ):
     """Ctrl-C after the third epoch, and again while its model is being written."""
-    save, save_model = RunDirectory.save, run_directory.save_model
+    save, save_model = RunDirectory.save, model_file.save_model
 
     def press_and_save(self, lines, model):
         if len(lines) == 3:

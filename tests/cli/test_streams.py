@@ -74,7 +74,7 @@ def test_names_that_stdout_cannot_spell(config, encoding, tmp_path):
 def test_a_path_that_is_no_text(config, tmp_path):
     """Names of files are bytes; one of them here is no UTF-8."""
     output = os.fsencode(tmp_path) + b"/run \xff"
-    arguments = ["train", "--config", str(config()), "--output", output]
+    arguments: list[str | bytes] = ["train", "--config", str(config()), "--output", output]
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(
         [*COMMAND, *arguments], capture_output=True, timeout=60, check=False, env=strict

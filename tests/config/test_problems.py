@@ -218,7 +218,7 @@ def test_all_problems_of_a_file_are_told_at_once():
         "  schedule: {kind: cosin}\n"
         "  seed: -1\n"
     )
-    found = {}
+    found: dict[str, list[str]] = {}
     for line in problems(text, "training.momentum=2", "output=", "nowhere"):
         place, key = line.split(": ")[:2]
         found.setdefault(key, []).append(place)

@@ -136,7 +136,7 @@ def test_examples_within_rounding_of_a_kink_are_left_out(engine):
     checked, *rows = compare(descent, None, 0)
     assert isinstance(checked, Checked)
     assert (checked.n_examples, checked.left_out) == (of_class_0, 30 - of_class_0)
-    assert all(row.agrees for row in rows), rows
+    assert all(isinstance(row, Comparison) and row.agrees for row in rows), rows
 
 
 def test_no_example_is_left():

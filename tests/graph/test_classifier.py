@@ -9,7 +9,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from backprop_cli.errors import GraphError
-from backprop_cli.graph import backward_pass, classifier_graph, forward_mode, forward_pass
+from backprop_cli.graph import (
+    Operation,
+    backward_pass,
+    classifier_graph,
+    forward_mode,
+    forward_pass,
+)
 
 from .jacobian_check import is_right
 from .squared_hinge import SQUARED_HINGE
@@ -17,9 +23,14 @@ from .squared_hinge import SQUARED_HINGE
 SOFTMAX = (("p", "softmax"), ("l", "cross_entropy"))
 SVM = (("l", "multiclass_svm"),)
 SQUARED_SVM = (("l", SQUARED_HINGE),)
-LOSSES = {"softmax": SOFTMAX, "SVM": SVM, "squared SVM": SQUARED_SVM}
+LOSSES: dict[str, tuple[tuple[str, str | Operation], ...]] = {
+    "softmax": SOFTMAX,
+    "SVM": SVM,
+    "squared SVM": SQUARED_SVM,
+}
 
 C, d = 4, 5
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def reference_cost(W, b, X, Y, loss, l2, weights):
@@ -35,7 +46,7 @@ def reference_cost(W, b, X, Y, loss, l2, weights):
     return anp.mean(weights * losses) + l2 * anp.sum(W**2)
 
 
-def problem(n: int, outputs: int, *, soft: bool = False):
+def problem(n: int, outputs: int, *, soft: bool = False) -> Arrays:
     rng = np.random.default_rng(100 * n + outputs)
     n_classes = max(outputs, 2)
     W, b = rng.normal(size=(outputs, d)), rng.normal(size=outputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -10,7 +12,7 @@ from backprop_cli.errors import GraphError
 from backprop_cli.graph import Graph, forward_pass, graph_from_description
 
 SCORES = [("z", "matrix_vector", ["W", "x"]), ("s", "add", ["z", "b"])]
-START = {
+START: dict[str, Any] = {
     "inputs": {"x": [1.0, 2.0]},
     "parameters": {"W": [[1.0, 0.0], [3.0, 4.0]], "b": [5.0, 6.0]},
 }
@@ -109,7 +111,7 @@ def test_a_node_of_another_graph() -> None:
 
 
 @pytest.mark.parametrize("value", [np.zeros((2, 2, 2)), "three", [[1.0], [2.0, 3.0]], None])
-def test_a_value_that_is_no_array_of_numbers(value: object) -> None:
+def test_a_value_that_is_no_array_of_numbers(value: Any) -> None:
     with pytest.raises(GraphError, match="'x'"):
         Graph().input("x", value)
 

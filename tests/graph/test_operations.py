@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ MATRIX = [[0.3, -0.7, 1.1], [2.0, 0.4, -0.5]]
 
 # A new operation needs its examples here: parents at which no Jacobian is zero throughout, and
 # which are no kinks.
-EXAMPLES = {
+EXAMPLES: dict[str, list[list[Any]]] = {
     "matrix_vector": [[MATRIX, VECTOR], [[[0.5, -2.0]], [1.5, 0.7]]],
     "add": [[VECTOR, OTHER], [1.5, -0.4]],
     "two_scores": [[[0.7]]],
@@ -126,7 +127,8 @@ def test_cross_entropy_takes_no_part_in_classes_without_target() -> None:
     p, y = np.array([0.0, 1.0]), np.array([0.0, 1.0])
     operation = OPERATIONS["cross_entropy"]
     assert operation.value(p, y) == 0.0
-    assert_allclose(operation.jacobian(0, np.array(0.0), [p, y]), [[0.0, -1.0]])
+    jacobian = operation.jacobian(0, np.array(0.0), [p, y])
+    assert_allclose(as_array(jacobian), [[0.0, -1.0]])
 
 
 def test_cross_entropy_of_an_impossible_class_is_infinite() -> None:
@@ -138,13 +140,14 @@ def test_multiclass_svm_by_hand() -> None:
     s, y = np.array([3.2, 5.1, -1.7]), np.array([1.0, 0.0, 0.0])
     operation = OPERATIONS["multiclass_svm"]
     assert_allclose(operation.value(s, y), 2.9, rtol=1e-15)
-    assert_allclose(operation.jacobian(0, np.array(2.9), [s, y]), [[-1.0, 1.0, 0.0]])
+    jacobian = operation.jacobian(0, np.array(2.9), [s, y])
+    assert_allclose(as_array(jacobian), [[-1.0, 1.0, 0.0]])
 
 
 def test_at_its_kink_the_svm_loss_has_the_subgradient_zero() -> None:
     s, y = np.array([2.0, 1.0]), np.array([1.0, 0.0])  # the margin is exactly met
     jacobian = OPERATIONS["multiclass_svm"].jacobian(0, np.array(0.0), [s, y])
-    assert_allclose(jacobian, [[0.0, 0.0]])
+    assert_allclose(as_array(jacobian), [[0.0, 0.0]])
 
 
 @pytest.mark.parametrize("score", [-2.5, 0.3, 40.0])
@@ -215,7 +218,7 @@ def test_an_operation_need_not_be_in_the_table() -> None:
     assert_allclose(backward_pass(graph).gradients[x], [[12.0]])
 
 
-MISFITS = {
+MISFITS: dict[str, list[Any]] = {
     "matrix_vector": [MATRIX, [1.0, 2.0]],
     "add": [VECTOR, [1.0]],
     "two_scores": [VECTOR],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import autograd
@@ -21,7 +22,7 @@ def _softmax(s):
 
 # name: (shapes of the parents, shape of the node, the function in autograd's terms);
 # "v" is a vector (m,), "s" a scalar, "M" a matrix (m, m).
-REFERENCE = {
+REFERENCE: dict[str, list[tuple[str, str, Callable]]] = {
     "matrix_vector": [("Mv", "v", lambda W, x: anp.dot(W, x))],
     "add": [("vv", "v", lambda x, y: x + y), ("ss", "s", lambda x, y: x + y)],
     "multiply": [("vv", "v", lambda x, y: x * y), ("ss", "s", lambda x, y: x * y)],
@@ -57,14 +58,16 @@ class RandomGraph:
 def random_graphs(draw) -> RandomGraph:
     m = draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    starts, by_shape = {}, {"v": [], "s": [], "M": []}
+    starts: dict[str, np.ndarray] = {}
+    by_shape: dict[str, list[str]] = {"v": [], "s": [], "M": []}
     for kind, shape in (("v", (m,)), ("s", ()), ("M", (m, m))):
         for _ in range(draw(st.integers(1, 2))):
             name = f"{kind}{len(by_shape[kind])}"
             starts[name] = rng.uniform(-1, 1, size=shape)
             by_shape[kind].append(name)
 
-    rows, functions, computed = [], [], []
+    rows, functions = [], []
+    computed: list[str] = []
     for i in range(draw(st.integers(1, 10))):
         # The first one is a scalar, so that there is one to be the result.
         rules = [rule for rule in RULES if rule[2] == "s"] if not computed else RULES

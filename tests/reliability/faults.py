@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 FAILURES = ("ENOSPC", "EIO", "EACCES", "short")
 
@@ -68,13 +69,9 @@ def failing(disk: Disk) -> Iterator[None]:
             disk.ask()
         before_unlink(path, missing_ok)
 
-    pathlib.Path.open, os.fsync = open_, fsync  # type: ignore[assignment]
-    pathlib.Path.replace, pathlib.Path.unlink = replace, unlink  # type: ignore[assignment]
-    try:
+    of_path = mock.patch.multiple(pathlib.Path, open=open_, replace=replace, unlink=unlink)
+    with of_path, mock.patch.object(os, "fsync", fsync):
         yield
-    finally:
-        pathlib.Path.open, os.fsync = before_open, before_fsync
-        pathlib.Path.replace, pathlib.Path.unlink = before_replace, before_unlink
 
 
 def main() -> None:

@@ -86,7 +86,8 @@ def killed(
     kind: str, config: pathlib.Path, output: pathlib.Path, seconds: float, rng: random.Random
 ) -> tuple[int, list[str]]:
     """Kill a run again and again until it ends; return how often, and what went wrong."""
-    kills, resume, problems = 0, False, []
+    kills, resume = 0, False
+    problems: list[str] = []
     end = time.monotonic() + _MOST_SECONDS
     while True:
         process = subprocess.Popen(
@@ -117,7 +118,10 @@ def killed(
 
 def campaign(runs: int, seed: int, folder: pathlib.Path, jobs: int = 2) -> tuple[int, list[str]]:
     """Kill so many runs; return the number of kills, and every difference or error."""
-    expected, seconds, problems, kills = {}, {}, [], 0
+    expected: dict[str, dict[str, object]] = {}
+    seconds: dict[str, float] = {}
+    problems: list[str] = []
+    kills = 0
     for kind, text in SETTINGS.items():
         config = folder / f"{kind}.yaml"
         config.write_text(DATA + text)

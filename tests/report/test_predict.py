@@ -9,7 +9,7 @@ from safetensors import safe_open
 from scipy.special import softmax
 
 from backprop_cli.evaluation.reliability import reliability
-from backprop_cli.runs.calibration import fit_temperature
+from backprop_cli.evaluation.temperature import fit_temperature
 from tests.report.conftest import call
 
 

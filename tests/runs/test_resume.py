@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ class StopAt(Observer):
 
 def content(folder):
     """Return all that a finished run left, but for the time it took and where it lies."""
-    found = {name: (pathlib.Path(folder) / name).read_bytes() for name in FILES}
+    found: dict[str, Any] = {name: (pathlib.Path(folder) / name).read_bytes() for name in FILES}
     lines = [json.loads(line) for line in found["metrics.jsonl"].splitlines()]
     found["metrics.jsonl"] = [{**line, "seconds": None} for line in lines]
     found["summary.json"] = {**json.loads(found["summary.json"]), "run": None}
@@ -84,7 +85,7 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(kind, tmp_path):
         assert not (folder / "checkpoint.safetensors").exists()
 
 
-SWEPT = [
+SWEPT: list[dict[str, Any]] = [
     {"training": {"learning_rate": rate, "seed": seed}, "loss": loss}
     for seed in (1, 2)
     for rate in (0.01, 0.1, 1e30)

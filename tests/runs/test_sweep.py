@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_draws_are_even_in_the_logarithm():
 
 
 def test_nothing_is_drawn_twice_without_a_range():
-    grids = {"l2": [0, 1, 2], "loss": ["a", "b"]}
+    grids: dict[str, list[Any]] = {"l2": [0, 1, 2], "loss": ["a", "b"]}
     found = draws(grids, {}, 6, np.random.default_rng(0))
     assert found != combinations(grids)
     assert sorted(found, key=str) == sorted(combinations(grids), key=str)
