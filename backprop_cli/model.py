@@ -86,7 +86,7 @@ class LinearModel:
         Raises
         ------
         DataError
-            The examples are of another size, or a score is not finite.
+            The examples are of another size, or a score is so large that losses would overflow.
         """
         scores = np.empty((len(self.bias), len(rows)), self.weights.dtype)
         for some, found in self.score_blocks(source, rows):
@@ -102,16 +102,18 @@ class LinearModel:
         self.check(source)
         engine = self.engine(source.image)
         weights, bias = self.parameters(source.image)
+        # So that differences of scores, and their sums over the classes, are finite too.
+        largest = np.finfo(self.weights.dtype).max / (2 * self.n_classes)
         for first in range(0, len(rows), engine.examples_at_once):
             some = slice(first, min(first + engine.examples_at_once, len(rows)))
             with np.errstate(over="ignore", invalid="ignore"):
                 scores = engine.scores(weights, bias, source.block(rows[some]))[0]
-            finite = np.isfinite(scores).all(axis=0)
-            if not finite.all():
-                row = int(rows[some][int(np.argmin(finite))])
+            good = (np.abs(scores) <= largest).all(axis=0)  # NaN is not
+            if not good.all():
+                row = int(rows[some][int(np.argmin(good))])
                 raise DataError(
-                    f"{source.name}: the scores of example {row} are not finite in "
-                    f"{self.weights.dtype}: its features or the model's weights are too large"
+                    f"{source.name}: the scores of example {row} are too large for "
+                    f"{self.weights.dtype}; look at its features and at the model's weights"
                 )
             yield some, scores
         source.check_unchanged()

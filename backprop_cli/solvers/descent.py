@@ -33,6 +33,9 @@ from backprop_cli.solvers.updates import new_state
 from backprop_cli.sources import Block, Dataset, Split, Standardization, to_planes
 
 
+_FAR = 1e6  # mean square of standardized features: about 1 in the training split
+
+
 class Descent:
     """M models that share data, batch size, epochs, seed and number type, while they are trained.
 
@@ -269,8 +272,10 @@ class Descent:
         if not (costs <= self._max_losses).all():
             place, last = f"the end of epoch {epoch}", len(batches) - 1
             self._drop_diverged(costs, place, rates[None].copy(), batches, last)
-        if validation is not None:
-            self._check_validation(validation, f"the end of epoch {epoch}")
+        if validation is not None and not (validation.loss <= self._max_losses).all():
+            place, last = f"the end of epoch {epoch}", len(batches) - 1
+            self._check_validation(validation, place)
+            self._drop_diverged(validation.loss, place, rates[None].copy(), batches, last)
         seconds = time.perf_counter() - start
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
@@ -295,7 +300,7 @@ class Descent:
         return records
 
     def _check_validation(self, validation: Figures, place: str) -> None:
-        """Refuse validation examples whose loss runs away where that of training does not."""
+        """Refuse a validation example that is far from the training split, if its loss runs away."""
         wild = ~(validation.loss <= self._max_losses)
         wild &= [not selection.stopped for selection in self.selections]
         split = self.dataset.validation
@@ -303,6 +308,8 @@ class Descent:
             return
         m = int(np.flatnonzero(wild)[0])
         row, square = farthest_example(split, self.standardization)
+        if square < _FAR:
+            return
         raise DataError(
             f"{split.source.name}: the validation loss is {validation.loss[m]:.4g} at {place}, far "
             f"above the training loss: example {row} is far from the training split (mean square "

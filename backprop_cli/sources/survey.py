@@ -107,7 +107,7 @@ class Range:
             good = np.abs(wide) <= largest
             row, column = np.argwhere(~good)[0]
             raise DataError(
-                f"{self._name}: features[{first + row}, {column}] is {features[row, column]}, "
+                f"{self._name}: features[{first + row}, {column}] is {features[row, column]!s}, "
                 f"expected numbers that are finite in {self._dtype.name}"
             )
         self.low = low if self.low is None else np.minimum(self.low, low)
@@ -168,9 +168,9 @@ def _check_reach(
         if not good.all():
             row, column = np.argwhere(~good)[0]
             raise DataError(
-                f"{source.name}: features[{start + row}, {column}] is {chunk[row, column]}, which "
-                f"is more than {limit:.0e} standard deviations from the mean {mean[column]:.4g} of "
-                "the training split; remove it, or scale the features"
+                f"{source.name}: features[{start + row}, {column}] is {chunk[row, column]!s}, "
+                f"which is more than {limit:.0e} standard deviations from the mean "
+                f"{mean[column]:.4g} of the training split; remove it, or scale the features"
             )
 
 
