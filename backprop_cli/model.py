@@ -86,7 +86,8 @@ class LinearModel:
         Raises
         ------
         DataError
-            The examples are of another size, or a score is so large that losses would overflow.
+            The examples are of another size, a score is so large that losses would overflow, or a
+            file was changed meanwhile.
         """
         scores = np.empty((len(self.bias), len(rows)), self.weights.dtype)
         for some, found in self.score_blocks(source, rows):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from backprop_cli.gradcheck import Checked, Comparison
 
 _HEADER = (
-    f"  {'':<9}{'compared with':<20}{'checked':>8}{'skipped':>9}{'rel. error':>12}  "
+    f"  {'':<9}{'compared with':<20}{'checked':>7}{'skipped':>9}{'rel. error':>12}  "
     f"{'at':<12}{'engine':>14}{'derivation':>15}"
 )
 _TITLES = {
@@ -124,7 +124,7 @@ def _about(checked: Checked, *, trains: bool) -> str:
 def _line(row: Comparison) -> str:
     mark = " " if row.agrees else "!"
     return (
-        f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>8}{row.apart:>9}"
+        f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>7}{row.apart:>9}"
         f"{row.relative_error:>12.1e}  {_place(row):<12}"
         f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
     )
@@ -149,9 +149,7 @@ def _verdict(wrong: list[Comparison], idle: list[str]) -> str:
     """Return the last lines: which rows are wrong, and engines that nothing was compared with."""
     if not wrong and idle:
         names = " and ".join(idle)
-        return (
-            f"Nothing could be compared with {names}: take more examples, or another training.seed."
-        )
+        return f"Nothing could be compared with {names}: take another training.seed."        )
     if not wrong:
         return "The gradients agree."
     lines = ["The gradients DISAGREE:"]

@@ -16,7 +16,7 @@ from backprop_cli.formats.files import reading
 from backprop_cli.formats.idx import read_idx
 from backprop_cli.formats.npy import as_features, read_npy, read_npz
 from backprop_cli.model import LinearModel
-from backprop_cli.sources import ImageLayout, Source, check_features, to_planes
+from backprop_cli.sources import ImageLayout, Source, WatchedFile, check_features, to_planes
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES = (".png", ".jpg", ".jpeg")
@@ -61,10 +61,11 @@ def read_inputs(
         with reading(text):
             if not path.is_file():
                 raise DataError(f"{text}: expected a file, found none")
+        files = (WatchedFile.opened(path),) if path.suffix.lower() == ".npy" else ()
         features, image = _read(path, data, model.image_shape)
         if not len(features):
             raise DataError(f"{text}: expected examples, found none")
-        part = Source(features, np.empty(0, np.int64), text, image)
+        part = Source(features, np.empty(0, np.int64), text, image, files)
         model.check(part)
         standardization = model.standardization_for(image)
         check_features(part, standardization, model.weights.dtype)
@@ -73,7 +74,9 @@ def read_inputs(
     if len(parts) == 1:
         return names, parts[0]
     planes = [to_planes(part.image, part.features) for part in parts]
-    return names, Source(np.concatenate(planes), np.empty(0, np.int64), ", ".join(paths))
+    features = np.concatenate(planes)
+    watched = tuple(file for part in parts for file in part.files)
+    return names, Source(features, np.empty(0, np.int64), ", ".join(paths), files=watched)
 
 
 def _read(

@@ -32,7 +32,6 @@ from backprop_cli.solvers.steps import SeparateSteps
 from backprop_cli.solvers.updates import new_state
 from backprop_cli.sources import Block, Dataset, Split, Standardization, to_planes
 
-
 _FAR = 1e6  # mean square of standardized features: about 1 in the training split
 
 
@@ -300,7 +299,7 @@ class Descent:
         return records
 
     def _check_validation(self, validation: Figures, place: str) -> None:
-        """Refuse a validation example that is far from the training split, if its loss runs away."""
+        """Refuse a validation example far from the training split, if its loss runs away."""
         wild = ~(validation.loss <= self._max_losses)
         wild &= [not selection.stopped for selection in self.selections]
         split = self.dataset.validation

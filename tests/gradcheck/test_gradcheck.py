@@ -188,4 +188,5 @@ def test_digits_that_cancel_are_not_held_against_the_gradient(engine):
     """At W = 0 and with as many examples of each class, the terms of dL/db cancel."""
     text = "data: {format: synthetic, examples: 8000, size: 2, classes: 4}\nmodel: {initial_std: 0}"
     rows = rows_of(descent_for(text, engine, 6000), 5)
-    assert all(row.agrees and row.checked > 0 for row in rows), rows
+    assert all(row.agrees for row in rows), rows
+    assert all(row.checked > 0 for row in rows if row.parameter != "decision")  # all scores are 0
