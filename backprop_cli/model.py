@@ -171,4 +171,4 @@ def _size(image_shape: tuple[int, int, int] | None, n_features: int) -> str:
     if image_shape is None:
         return f"examples of {n_features} plain features"
     channels, height, width = image_shape
-    return f"images of {height} x {width} pixels and {channels} channels"
+    return f"images of {height} x {width} pixels and {channels} channel{'s' * (channels > 1)}"

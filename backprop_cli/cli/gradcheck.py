@@ -19,8 +19,8 @@ _HEADER = (
 )
 _TITLES = {
     "L": "The data term L and its gradient",
-    "J": "The gradient of the cost J = L + lambda sum W_ij^2",
-    "step": "One step of descent: the change of W and b; with momentum, V after it",
+    "J": "The cost J = L + lambda sum W_ij^2 and its gradient",
+    "step": "One step of descent, at a rate that moves W by about its own size; with momentum, V too",
 }
 
 
@@ -115,17 +115,23 @@ def gradcheck(options: GradcheckOptions) -> None:
 def _about(checked: Checked, *, trains: bool) -> str:
     """Return the line above an engine's tables."""
     what = "the engine of this config" if trains else "the reference"
-    line = f"\n{checked.engine}: {what}, on {checked.n_examples} examples"
+    examples = "1 example" if checked.n_examples == 1 else f"{checked.n_examples} examples"
+    line = f"\n{checked.engine}: {what}, on {examples}"
     if checked.left_out:
         line += f"; {checked.left_out} left out, within rounding of a kink of the loss"
-    return line
+    return (
+        f"{line}\nAgreement: an error of at most {checked.tolerance:g}, relative to the larger of "
+        f"both numbers\nand {checked.floor:g} of the largest of their kind."
+    )
 
 
 def _line(row: Comparison) -> str:
     mark = " " if row.agrees else "!"
+    line = f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>7}{row.apart:>9}"
+    if not row.checked:
+        return f"{line}{'-':>12}  {'-':<12}{'-':>14}{'-':>15}"
     return (
-        f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>7}{row.apart:>9}"
-        f"{row.relative_error:>12.1e}  {_place(row):<12}"
+        f"{line}{row.relative_error:>12.1e}  {_place(row):<12}"
         f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
     )
 
@@ -149,7 +155,7 @@ def _verdict(wrong: list[Comparison], idle: list[str]) -> str:
     """Return the last lines: which rows are wrong, and engines that nothing was compared with."""
     if not wrong and idle:
         names = " and ".join(idle)
-        return f"Nothing could be compared with {names}: take another training.seed."        )
+        return f"Nothing could be compared with {names}: take another training.seed."
     if not wrong:
         return "The gradients agree."
     lines = ["The gradients DISAGREE:"]

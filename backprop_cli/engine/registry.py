@@ -84,7 +84,7 @@ def _unreadable(features: NDArray[Any], standardization: Standardization) -> str
     """Return why the kernels cannot read some features, or None."""
     dtype = features.dtype
     if dtype == np.float16:
-        return "cannot read float16"
+        return "cannot read float16: take float32 features, or compute.backend: numpy"
     if not dtype.isnative or not features.flags.c_contiguous:
         return "needs features in this machine's byte order, row by row, found others"
     if not np.can_cast(dtype, np.float32):

@@ -69,11 +69,15 @@ class Checked:
         The size of the mini-batch.
     left_out
         Examples that are too close to a kink for this number type.
+    tolerance, floor
+        What counts as agreement; see `Precision`.
     """
 
     engine: str
     n_examples: int
     left_out: int
+    tolerance: float
+    floor: float
 
 
 def compare(
@@ -105,7 +109,7 @@ def compare(
     size = len(batches.block.rows)
     batches = _without_kinks(descent, batches, precision.kink)
     left = len(batches.block.rows)
-    yield Checked(name, left, size - left)
+    yield Checked(name, left, size - left, precision.tolerance, precision.floor)
     if not left:
         return
     problem = _problem(descent, batches)
@@ -138,7 +142,8 @@ def compare(
                 if way.smooth and not part.loss.smooth:
                     continue
                 coordinates = np.arange(gradient.size) if way.complete else drawn
-                values, uncertainty = way.derive(part, parameter, coordinates)
+                with np.errstate(all="ignore"):  # what is not finite is set apart
+                    values, uncertainty = way.derive(part, parameter, coordinates)
                 tolerance = max(way.tolerance, precision.tolerance)
                 yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
     yield from _step(name, problem, measured.step, precision, roundings)

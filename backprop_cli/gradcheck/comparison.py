@@ -148,8 +148,9 @@ class Quantity:
             How far each of them may be off, for reasons of the derivation alone; a coordinate
             that may be off by more than the tolerance is set apart.
         """
-        acceptable = tolerance * np.fmax(np.abs(others), self.floor)  # NaN is no excuse
-        apart = np.isinf(uncertainty) | (uncertainty > acceptable)
+        acceptable = tolerance * np.fmax(np.abs(others), self.floor)
+        # Where a derivation overflows, it says nothing; an engine that does so is wrong.
+        apart = ~np.isfinite(others) | np.isinf(uncertainty) | (uncertainty > acceptable)
         what = (self.engine, self.cost, self.parameter, derivation, tolerance)
         coordinates, others = coordinates[~apart], others[~apart]
         if not len(coordinates):

@@ -234,14 +234,17 @@ class Descent:
 
         The message gives the gradient on mini-batch k.
         """
+        self.dataset.check_unchanged()  # not the learning rate, if a file was written over
         state = self.state
         sums = self.separate_steps.sums(state, batches, k)
         dW, _ = self.objective.gradient(sums, state.W)
         squares = self._mean_square(batches.batch(k))
         for m in np.flatnonzero(~(losses <= self._max_losses)):
             told = describe_divergence(
-                state.W[m], dW[m], squares, l2=float(state.l2[m]), learning_rate=float(rates[0, m])
-            )
+                state.W[m], dW[m], squares, l2=float(state.l2[m]),
+                learning_rate=float(rates[0, m]),
+                steps_made=self.epochs_finished * len(batches) + k,
+            )  # fmt: skip
             self.diverged[m] = f"training diverged: the loss is {losses[m]:.4g} at {place}, {told}"
             self.selections[m].stopped = True
             state.reset(int(m))

@@ -26,7 +26,7 @@ def max_losses(losses: Sequence[Loss], n_classes: int) -> NDArray[np.float64]:
 
 
 def describe_divergence(
-    W: Array, dW: Array, squares: float, *, l2: float, learning_rate: float
+    W: Array, dW: Array, squares: float, *, l2: float, learning_rate: float, steps_made: int
 ) -> str:
     """Return what a user needs to know of a model whose loss ran away.
 
@@ -38,10 +38,14 @@ def describe_divergence(
         Mean |x|^2 of the standardized examples of that mini-batch.
     l2, learning_rate
         lambda and eta.
+    steps_made
+        How many steps of training came before.
     """
     told = f"learning rate {learning_rate:.4g}, |W| {_norm(W):.4g}, |dW| {_norm(dW):.4g}"
     if squares > _LARGE:
         return f"{told}; the features are large: set data.standardize, or scale them"
+    if steps_made == 0:
+        return f"{told}, before any step: the initial weights are large, set model.initial_std lower"
     if l2 > _LARGE:
         return f"{told}; l2 is {l2:.4g}: try a lower one"
     return (

@@ -73,7 +73,10 @@ def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLik
         elif moments is None:
             found = Standardization(np.zeros(d), np.ones(d))
         else:
-            found = standardization(moments, standardize, dataset.image)
+            try:
+                found = standardization(moments, standardize, dataset.image)
+            except DataError as error:
+                raise DataError(f"{train.source.name}: {error}") from error
         for source in dataset.sources():
             _check_reach(source, ranges[id(source)], found, np.dtype(dtype))
     return Survey(found, _fingerprint(dataset, digests))
