@@ -20,7 +20,7 @@ _HEADER = (
 _TITLES = {
     "L": "The data term L and its gradient",
     "J": "The cost J = L + lambda sum W_ij^2 and its gradient",
-    "step": "One step of descent, at a rate that moves W by about its own size; with momentum, V too",
+    "step": "One step of descent, at a rate that moves W by about its own size",
 }
 
 

@@ -45,7 +45,9 @@ def describe_divergence(
     if squares > _LARGE:
         return f"{told}; the features are large: set data.standardize, or scale them"
     if steps_made == 0:
-        return f"{told}, before any step: the initial weights are large, set model.initial_std lower"
+        return (
+            f"{told}, before any step: the initial weights are large, set model.initial_std lower"
+        )
     if l2 > _LARGE:
         return f"{told}; l2 is {l2:.4g}: try a lower one"
     return (

@@ -138,7 +138,9 @@ def standardization(moments: Moments, kind: str, image: ImageLayout | None) -> S
     std[constant | (std < MIN_STD)] = 1.0
     if not np.isfinite(std).all():
         column = int(np.flatnonzero(~np.isfinite(std))[0])
-        raise DataError(f"feature {column}: its standard deviation is not finite in float64; scale it")
+        raise DataError(
+            f"feature {column}: its standard deviation is not finite in float64; scale it"
+        )
     return Standardization(mean, std)
 
 
