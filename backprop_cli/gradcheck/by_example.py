@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem
+from backprop_cli.losses import Vector
 
 
 def loop_over_examples(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.problem import Problem, Vector
+from backprop_cli.gradcheck.problem import Problem
 from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
+from backprop_cli.losses import Vector
 
 _COLUMNS = 500  # coordinates that forward mode carries along at once
 

@@ -15,7 +15,8 @@ from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Precision,
 from backprop_cli.gradcheck.complex_step import complex_step
 from backprop_cli.gradcheck.measured import Measured, Step, measure
 from backprop_cli.gradcheck.numeric import centred_differences
-from backprop_cli.gradcheck.problem import Problem, Vector, make_problem
+from backprop_cli.gradcheck.problem import Problem, make_problem
+from backprop_cli.losses import Vector
 from backprop_cli.plan import Batches
 from backprop_cli.rng import Stream, generator
 from backprop_cli.solvers.descent import Descent

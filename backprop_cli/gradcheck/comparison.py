@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from backprop_cli.losses import Vector
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.problem import Problem, Vector, class_scores
+from backprop_cli.gradcheck.problem import Problem, class_scores
+from backprop_cli.losses import Vector
 
 _STEP = 1e-100  # nothing is subtracted, so that no step is too small
 

@@ -6,16 +6,13 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backprop_cli.engine import DescentState, blas_threads
-from backprop_cli.losses import Array
+from backprop_cli.losses import Array, Vector
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.descent import Descent
 from backprop_cli.sources import to_planes
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

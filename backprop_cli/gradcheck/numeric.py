@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.gradcheck.problem import Problem, Vector, class_scores
+from backprop_cli.gradcheck.problem import Problem, class_scores
+from backprop_cli.losses import Vector
 
 # Steps, in units of the scores. The error of the five-point formula is h^4 f^(5) / 30 from
 # truncation and about 1e-16 / h from rounding. A loss in pieces has no truncation error where they

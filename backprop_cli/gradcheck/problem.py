@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.graph import Graph, classifier_graph
-from backprop_cli.losses import Loss
+from backprop_cli.losses import Loss, Vector
 from backprop_cli.settings import Settings
 from backprop_cli.sources import Block, Dataset, Standardization, to_planes
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Run:
         update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}
         self.config = config.model_copy(update=update)
         self.path = pathlib.Path(config.output)
-        self._directory = RunDirectory(self.path, self.config)
+        self._directory = RunDirectory(self.path, self.config, writes=self._writes)
 
     def train(self, observer: Observer, *, resume: bool = False) -> Result:
         """Train, evaluate, and leave the run directory complete.
@@ -96,8 +96,9 @@ class Run:
         with entered(self.path, resume=resume) if self._writes else contextlib.nullcontext():
             if resume:
                 self._resume()
-            elif self._writes:
-                refuse_run(self.path, self.config)
+            else:
+                if self._writes:
+                    refuse_run(self.path, self.config)
                 self._directory.write_config()
             try:
                 Session(self.path, self._save, observer).train(descent)
@@ -114,8 +115,7 @@ class Run:
                     kept_epoch=descent.kept(0).epoch,
                     written=self._writes,
                 )
-            if self._writes:
-                self._directory.finish(result.to_mapping())
+            self._directory.finish(result.to_mapping())
         return result
 
     def _save(self) -> None:
@@ -127,8 +127,6 @@ class Run:
         save_checkpoint(self.path / checkpoint.FILE_NAME, self.descent, about)
 
     def _save_model(self) -> None:
-        if not self._writes:
-            return
         lines = [record.to_mapping() for record in self.descent.history[0]]
         self._directory.save(lines, self.descent.model(0))
 

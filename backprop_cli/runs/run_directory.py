@@ -30,24 +30,30 @@ class RunDirectory:
     """Writes a run's files, each whole or not at all.
 
     The checkpoint is the one that counts: history and model are made from it again when a run is
-    resumed.
+    resumed. Of several processes that train together, one writes.
     """
 
-    def __init__(self, path: pathlib.Path, config: Config) -> None:
-        self.path, self._config = path, config
+    def __init__(self, path: pathlib.Path, config: Config, *, writes: bool = True) -> None:
+        self.path, self._config, self._writes = path, config, writes
 
     def write_config(self) -> None:
         """Write the config, by which the folder is a run's."""
+        if not self._writes:
+            return
         write_atomically(self.path / CONFIG, config_text(self._config).encode())
 
     def save(self, lines: Sequence[Mapping[str, Any]], model: LinearModel) -> None:
-        """Write the history, a line an epoch, and the model."""
+        """Write the history, one line per epoch, and the model."""
+        if not self._writes:
+            return
         text = "".join(to_json(line) + "\n" for line in lines)
         write_atomically(self.path / METRICS, text.encode())
         save_model(self.path / FILE_NAME, model, self._config)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the figures of the end; the checkpoint is of no use any more."""
+        if not self._writes:
+            return
         write_atomically(self.path / SUMMARY, (to_json(summary, indent=2) + "\n").encode())
         with contextlib.suppress(OSError):
             (self.path / checkpoint.FILE_NAME).unlink()

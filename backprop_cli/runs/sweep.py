@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backprop_cli.atomic import write_atomically
+from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config
 from backprop_cli.config.convert import settings_of, solver_of
 from backprop_cli.config.schema import Compute
@@ -60,6 +61,8 @@ class Sweep:
         What each config has of its own, for the table.
     dataset
         Its data; loaded when not given.
+    communicator
+        The processes that train together; rank 0 writes the run directory.
     """
 
     def __init__(
@@ -67,7 +70,10 @@ class Sweep:
         configs: Sequence[Config],
         settings: Sequence[Settings],
         dataset: Dataset | None = None,
+        communicator: Communicator | None = None,
     ) -> None:
+        self._communicator = communicator or Serial()
+        self._writes = self._communicator.rank == 0
         self._configs, self._settings = list(configs), settings
         first = configs[0]
         self.dataset = dataset or load_dataset(first.data)
@@ -107,9 +113,9 @@ class Sweep:
         OutputError, ConfigError, ModelFileError
             As for `Run.train`.
         """
-        with entered(self.path, resume=resume):
+        with entered(self.path, resume=resume) if self._writes else contextlib.nullcontext():
             saved = self._saved() if resume else None
-            if not resume:
+            if self._writes and not resume:
                 refuse_run(self.path)
             self._begin_pass(saved)
             descent = self._descent
@@ -153,8 +159,8 @@ class Sweep:
             self._configs[index] = with_saved_compute(self._configs[index], compute)
         own = [self._configs[k] for k in indices]
         self._descent = prepare(
-            self.dataset, settings_of(own), solver_of(own),
-            standardization=self._survey.standardization,
+            self.dataset, settings_of(own), solver_of(own), self._communicator,
+            self._survey.standardization,
         )  # fmt: skip
         compute = Compute(backend=self._descent.engine_name, threads=self._descent.threads)
         update = {
@@ -184,8 +190,8 @@ class Sweep:
         best = ranked[0] if self._winner is None else self._winner.candidate
         config = self._configs[best.index]
         model = self._model(config)
+        directory = RunDirectory(self.path, config, writes=self._writes)
         self._write_tables(ranked)
-        directory = RunDirectory(self.path, config)
         directory.write_config()
         history = [] if self._winner is None else best.history
         directory.save([record.to_mapping() for record in history], model)
@@ -198,6 +204,7 @@ class Sweep:
                 self.dataset,
                 epochs=len(best.history),
                 kept_epoch=best.best_epoch or 0,
+                written=self._writes,
             )
         directory.finish(result.to_mapping())
         return ranked, result
@@ -212,6 +219,8 @@ class Sweep:
         return dataclasses.replace(self._descent.model_with(0, kept), loss=config.loss)
 
     def _write_tables(self, ranked: Sequence[Candidate]) -> None:
+        if not self._writes:
+            return
         table = [candidate.to_mapping() for candidate in ranked]
         write_atomically(self.path / SWEEP_TABLE, (to_json(table, indent=2) + "\n").encode())
         lines = [
@@ -222,6 +231,8 @@ class Sweep:
         write_atomically(self.path / SWEEP_HISTORY, "".join(lines).encode())
 
     def _save(self) -> None:
+        if not self._writes:
+            return
         self.dataset.check_unchanged()  # or a checkpoint would be of a mixture
         best = self._winner
         about = {
