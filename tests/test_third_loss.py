@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
 import yaml
 
 from backprop_cli.cli.interrupts import Interrupts
-from backprop_cli.cli.main import main
 from backprop_cli.losses import LOSSES, Loss
 from backprop_cli.solvers.descent import Descent
 from tests.graph.squared_hinge import SQUARED_HINGE as OPERATION
@@ -60,20 +58,6 @@ SQUARED_HINGE = Loss(
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(LOSSES, "squared_hinge", SQUARED_HINGE)
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs a command here: status, stdout, stderr."""
-
-    def command(*args):
-        monkeypatch.setattr(sys, "argv", ["backprop", *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture

@@ -75,8 +75,10 @@ def _compiled_obstacle(task: Task) -> str | None:
     if numba.config.DISABLE_JIT:
         return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
     for loss in task.losses:
-        if loss.name not in COMPILED or LOSSES[loss.name] is not loss:
+        if loss.name not in COMPILED:
             return f"has no kernel for loss: {loss.name}; it has {', '.join(COMPILED)}"
+        if LOSSES[loss.name] is not loss:
+            return f"has no kernel for this loss: it is not the registered {loss.name}"
     return None
 
 

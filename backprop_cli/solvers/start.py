@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,14 @@ def _check_split(split: Split, dataset: Dataset) -> None:
             f"{source.name}: labels from {labels.min()} to {labels.max()}, expected 0 to {C - 1} "
             f"({C} classes)"
         )
-    image = dataset.image
+    image, d = dataset.image, source.features.shape[1]
+    if source.image is not None and math.prod(source.image.shape) != d:
+        shape = " x ".join(map(str, source.image.shape))
+        raise DataError(f"{source.name}: expected images of {shape} numbers, found {d} features")
     alike = source.image == image or (
         source.image is None and (image is None or not image.interleaved)
     )
-    if source.features.shape[1] != dataset.n_features or not alike:
+    if d != dataset.n_features or not alike:
         raise DataError(
             f"{source.name}: expected examples of the same size and image layout as those of "
             f"{dataset.train.source.name}"

@@ -1,25 +1,7 @@
-"""Running the command line, in this process and in one of its own."""
-
-import sys
+"""Commands that are refused, and configs of a few examples."""
 
 import numpy as np
 import pytest
-
-from backprop_cli.cli.main import main
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs the command line here: status, stdout, stderr."""
-
-    def command(*args):
-        monkeypatch.setattr(sys, "argv", ["backprop", *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture

@@ -1,32 +1,15 @@
 """Each mistake of a user is one clear line on stderr and exit status 2."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
-
-from backprop_cli.cli.main import main
 
 CONFIG = """\
 data: {format: npy, path: %s, validation: 0.2}
 training: {epochs: 1}
 output: %s
 """
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs the command line and returns status, stdout, stderr."""
-
-    def command(*args):
-        monkeypatch.setattr(sys, "argv", ["backprop", *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return command
 
 
 def arrays(n=60, d=4, C=3):

@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-import sys
 
 import pytest
 
-from backprop_cli.cli.main import main
 from backprop_cli.engine.numpy_engine import NumpyEngine
 
 CONFIG = """\
@@ -17,19 +15,11 @@ training: {batch_size: 20, momentum: 0.9}
 
 
 @pytest.fixture
-def gradcheck(monkeypatch, capsys, tmp_path):
+def gradcheck(run, tmp_path):
     """Return a function that runs the command: status, stdout, stderr."""
     (tmp_path / "config.yaml").write_text(CONFIG)
 
-    def command(*args):
-        config = ("--config", str(tmp_path / "config.yaml"))
-        monkeypatch.setattr(sys, "argv", ["backprop", "gradcheck", *config, *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return command
+    return lambda *args: run("gradcheck", "--config", tmp_path / "config.yaml", *args)
 
 
 @pytest.fixture

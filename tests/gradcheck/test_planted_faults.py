@@ -23,9 +23,11 @@ COMPILED, NUMPY, NUMPY_64 = "compiled, float32", "numpy, float32", "numpy, float
 ALL_NUMPY = {NUMPY, NUMPY_64}
 
 L, L_STEP, L_EVAL = ("L", "L"), ("L", "L (step)"), ("L", "L (eval)")
+DECISION, J = ("L", "decision"), ("J", "J")
 DW, DB, J_DW, J_DB = ("L", "W"), ("L", "b"), ("J", "W"), ("J", "b")
 STEP_W, STEP_B, V_W, V_B = (("step", name) for name in ("W", "b", "V_W", "V_b"))
 VALUES, GRADIENTS, STEP = {L, L_STEP, L_EVAL}, {DW, DB, J_DW, J_DB}, {STEP_W, STEP_B}
+ALL = VALUES | {DECISION} | GRADIENTS | STEP
 """What is compared: a cost and a parameter."""
 
 SVM = "loss=multiclass_svm"
@@ -34,6 +36,7 @@ NESTEROV = "training.nesterov=true"
 FLIPS = "training.horizontal_flips=true"
 WEIGHTS = "training.class_weights=[1, 2, 3, 0.5]"
 SMOOTHING = "label_smoothing=0.1"
+SINGLE = ("data.classes=2", "model.outputs=1")
 
 
 @dataclass(frozen=True)
@@ -61,23 +64,26 @@ SOFTMAX_END = """\
 """
 SCALE_G = """\
     for k in range(C):
-        s[k] *= np.float32(%s)
+        s[k] *= np.float32(1.001)
+"""
+SVM_GRADIENT = """\
+            violations += np.float32(1)
+            s[k] = 1
 """
 LOSSES, DESCENT = "losses/kernels.py", "engine/kernels/descent.py"
 MINIBATCH, ENGINE = "engine/kernels/minibatch.py", "engine/kernels/engine.py"
+EVALUATION = "engine/kernels/evaluation.py"
 
 IN_KERNELS = {
-    "softmax gradient, 30 %": kernels(
-        LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G % 1.3, GRADIENTS | STEP
-    ),
-    "softmax gradient, 0.1 %": kernels(
-        LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G % 1.001, GRADIENTS | STEP
-    ),
+    "softmax gradient": kernels(LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G, GRADIENTS | STEP),
     "softmax loss": kernels(
         LOSSES, "return float(math.log(total))", "return 1.001 * float(math.log(total))", VALUES
     ),
     "SVM gradient": kernels(
         LOSSES, "s[k] = 1\n", "s[k] = 1.001\n", GRADIENTS | STEP, SVM
+    ),
+    "SVM gradient without the margin test": kernels(
+        LOSSES, SVM_GRADIENT, "        if k != label:\n" + SVM_GRADIENT, GRADIENTS | STEP, SVM
     ),
     "SVM loss": kernels(
         LOSSES, "loss += margin\n", "loss += margin + np.float32(0.001)\n", VALUES, SVM
@@ -87,8 +93,15 @@ IN_KERNELS = {
         {L, L_STEP},
     ),
     "loss in evaluation": kernels(
-        "engine/kernels/evaluation.py", "= loss_gradient(", "= 1.001 * loss_gradient(", {L_EVAL}
+        EVALUATION, "= loss_gradient(", "= 1.001 * loss_gradient(", {L_EVAL}
     ),
+    "bias in training": kernels(
+        MINIBATCH, "s[k] = models.b[k]", "s[k] = 0", {L, L_STEP} | GRADIENTS | STEP
+    ),
+    "bias in evaluation": kernels(
+        EVALUATION, "S[i, k] = models.b[k]", "S[i, k] = 0", {L_EVAL, DECISION}
+    ),
+    "decision": kernels(EVALUATION, "s[k] > s[decision]", "s[k] < s[decision]", {DECISION}),
     "divisor of a step": kernels(
         MINIBATCH, "np.float32(end - start), True", "np.float32(end - start + 1), True",
         {L_STEP, *STEP},
@@ -97,10 +110,7 @@ IN_KERNELS = {
         MINIBATCH, "models, rates, piece > 0, moving and final,\n",
         "models, rates, False, moving and final,\n", {DW, J_DW, STEP_W},
     ),
-    "l2": kernels(
-        DESCENT, "decay = models.two_l2[model]", "decay = models.two_l2[model] * np.float32(0.5)",
-        {STEP_W},
-    ),
+    "l2": kernels(ENGINE, "two_l2=2 * state.l2", "two_l2=state.l2", {STEP_W}),
     "momentum": kernels(
         DESCENT, "= rho * velocity[j]", "= rho * rho * velocity[j]", {*STEP, V_W, V_B}, MOMENTUM
     ),
@@ -122,9 +132,12 @@ IN_KERNELS = {
     "scale after a step": kernels(
         ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
     ),
-    "bias": kernels(
+    "rate of the bias": kernels(
         DESCENT, "_update_bias(b, V, db[first:last], rates[model]",
         "_update_bias(b, V, db[first:last], np.float32(1.001) * rates[model]", {STEP_B},
+    ),
+    "division of the bias's gradient": kernels(
+        DESCENT, "db[k] += G[i, k]", "db[k] += G[i, k] * np.float32(n if moves else 1)", {STEP_B}
     ),
     "gradient of the bias": kernels(
         DESCENT, "db[k] += G[i, k]", "db[k] += np.float32(1.001) * G[i, k]", {DB, J_DB, STEP_B}
@@ -152,6 +165,7 @@ IN_KERNELS = {
 NUMPY_FILE, FOLDED = "engine/numpy_engine.py", "engine/standardizing.py"
 SOFTMAX, SVM_FILE = "losses/softmax_cross_entropy.py", "losses/multiclass_svm.py"
 UPDATES, TARGETS = "solvers/updates.py", "engine/targets.py"
+OBJECTIVE, DECISIONS = "objective.py", "engine/decisions.py"
 
 IN_NUMPY = {
     "softmax gradient": by_numpy(
@@ -166,6 +180,10 @@ IN_NUMPY = {
         SVM_FILE, "G -= Y * G.sum(axis=1, keepdims=True)",
         "G -= G.dtype.type(1.001) * Y * G.sum(axis=1, keepdims=True)", GRADIENTS | STEP, SVM,
     ),
+    "SVM gradient without the margin test": by_numpy(
+        SVM_FILE, "G = np.greater(margins, 0.0, out=margins)",
+        "G = np.subtract(np.ones_like(margins), Y, out=margins)", GRADIENTS | STEP, SVM,
+    ),
     "SVM loss": by_numpy(
         SVM_FILE, "losses = margins.sum(axis=1)", "losses = 1.001 * margins.sum(axis=1)",
         VALUES, SVM,
@@ -175,6 +193,20 @@ IN_NUMPY = {
     ),
     "loss in evaluation": by_numpy(
         NUMPY_FILE, "return Outcomes(losses,", "return Outcomes(1.001 * losses,", {L_EVAL}
+    ),
+    "bias": by_numpy(
+        NUMPY_FILE, "np.add(XtWt.T.reshape(S.shape), b[:, :, None], out=S)",
+        "np.add(XtWt.T.reshape(S.shape), 0, out=S)", ALL,
+    ),
+    "folded bias": by_numpy(
+        FOLDED, "return folded, b - folded @ self._mean_left",
+        "return folded, -(folded @ self._mean_left)", ALL, engines={NUMPY},
+    ),
+    "decision": by_numpy(
+        DECISIONS, "np.argmax(scores, axis=-2)", "np.argmin(scores, axis=-2)", {DECISION}
+    ),
+    "decision of a single output": by_numpy(
+        DECISIONS, "(scores[..., 0, :] > 0)", "(scores[..., 0, :] < 0)", {DECISION}, *SINGLE
     ),
     "folded mean in parameters": by_numpy(
         FOLDED, "return folded, b - folded @ self._mean_left",
@@ -207,7 +239,11 @@ IN_NUMPY = {
         NUMPY_FILE, "return Sums(losses.sum(axis=1, dtype=np.float64), dW, db,",
         "return Sums(losses.sum(axis=1, dtype=np.float64), dW, 1.001 * db,", {DB, J_DB, STEP_B},
     ),
-    "l2": by_numpy("objective.py", "self._two_l2 = 2.0 *", "self._two_l2 = 1.0 *", {J_DW, STEP_W}),
+    "division of the bias's gradient": by_numpy(
+        OBJECTIVE, "        db /= sums.n\n", "", {DB, J_DB, STEP_B}
+    ),
+    "penalty": by_numpy(OBJECTIVE, "self.l2 * squares", "3 * self.l2 * squares", {J}),
+    "l2": by_numpy(OBJECTIVE, "self._two_l2 = 2.0 *", "self._two_l2 = 1.0 *", {J_DW, STEP_W}),
     "momentum": by_numpy(
         UPDATES, "velocity *= rho", "velocity *= rho * rho", {*STEP, V_W, V_B}, MOMENTUM
     ),
@@ -235,7 +271,7 @@ IN_NUMPY = {
     ),
     "single output": by_numpy(
         NUMPY_FILE, "G[:, :1]) * G.dtype.type(0.5)", "G[:, :1]) * G.dtype.type(0.5005)",
-        GRADIENTS | STEP, "data.classes=2", "model.outputs=1",
+        GRADIENTS | STEP, *SINGLE,
     ),
 }  # fmt: skip
 
