@@ -10,6 +10,7 @@ from backprop_cli.settings import Settings
 from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.minibatch import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.start import check_against_data
 from backprop_cli.sources import Dataset, Standardization, survey
 
 
@@ -56,6 +57,7 @@ def prepare(
     DataError, ConfigError
         The data is not finite, or does not have what the settings ask for.
     """
+    check_against_data(settings, source)  # before anything reads what may not be there
     if standardization is None:
         standardization = survey(source, settings.standardize, settings.dtype).standardization
     return Descent(source, settings, solver, standardization, communicator or Serial())

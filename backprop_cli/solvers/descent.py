@@ -27,7 +27,7 @@ from backprop_cli.solvers.divergence import describe_divergence, farthest_exampl
 from backprop_cli.solvers.minibatch import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.selection import Kept, Selection
-from backprop_cli.solvers.start import check_against_data, initial_parameters, training_targets
+from backprop_cli.solvers.start import initial_parameters, training_targets
 from backprop_cli.solvers.steps import SeparateSteps
 from backprop_cli.solvers.updates import new_state
 from backprop_cli.sources import Block, Dataset, Split, Standardization, to_planes
@@ -180,7 +180,6 @@ class Descent:
         models, rules = len(self.settings.models), len(self.solver.rules)
         if models != rules or not models:
             raise ConfigError(f"expected a rule for each model, found {rules} for {models} models")
-        check_against_data(self.settings, self.dataset)
         if self.solver.horizontal_flips and self.dataset.image is None:
             raise DataError("training.horizontal_flips: expected images, found plain features")
         if self.solver.patience is not None and self.dataset.validation is None:

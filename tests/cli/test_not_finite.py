@@ -127,12 +127,26 @@ def test_scores_whose_differences_overflow_are_refused(refused, trained):
         refused("eval", trained, *options, words=["are too large for float32"])
 
 
-def test_validation_far_from_training_is_not_blamed_on_the_learning_rate(run, settings, files):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_validation_example_far_from_training_is_named(refused, settings, files, dtype):
+    """1e15 standard deviations are finite, and so is the loss; the learning rate is good."""
     with np.load(files / "held.npz") as held:
-        np.savez(files / "held.npz", x=1e12 * held["x"], y=held["y"])
+        x, y = held["x"], held["y"]
+    x[ROW, COLUMN] = 1e15 * STD
+    np.savez(files / "held.npz", x=x, y=y)
+    told = ["held.npz: the validation loss is", f"example {ROW} is far from the training split"]
+    options = ["--set", f"model.dtype={dtype}"]
+    err = refused("train", "--config", settings, *options, words=told)
+    assert "learning rate" not in err
+    assert not (files / "run" / "summary.json").exists()
+
+
+def test_validation_somewhat_far_from_training_is_trained_with(run, settings, files):
+    with np.load(files / "held.npz") as held:
+        np.savez(files / "held.npz", x=1e4 * held["x"], y=held["y"])
     status, out, err = run("train", "--config", settings, "--json")
     assert status == 0, err
-    assert strict(out)["validation"]["loss"] > 1e9
+    assert strict(out)["validation"]["loss"] > 10
 
 
 @pytest.mark.parametrize("far", [5e38, 1.5e39])

@@ -188,6 +188,13 @@ def test_outcomes_are_those_of_the_definition(engine, dtype, features, layout):
 
 
 @pytest.mark.parametrize(("engine", "dtype"), ENGINES)
+def test_mirrored_examples_are_not_evaluated(engine, dtype):
+    case = Case(engine, dtype, mirrors=True)
+    with pytest.raises(ValueError, match="expected examples as they are stored, found mirrored"):
+        case.engine.outcomes(case.W, case.b, case.block, case.training.targets)
+
+
+@pytest.mark.parametrize(("engine", "dtype"), ENGINES)
 def test_blocks_of_any_size_after_one_another(engine, dtype):
     """What one block leaves in the engine's memory must not show in the next."""
     case = Case(engine, dtype)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from backprop_cli.plan import Batches
 from backprop_cli.solvers.schedules import StepDecay
 from backprop_cli.sources import ImageLayout
 from tests.make import dataset, descent, split
@@ -70,6 +71,27 @@ def test_fused_steps_equal_separate_steps(stack, batch_size, interleaved):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * size)
     for name in ("momentum", "nesterov", "l2"):
         np.testing.assert_array_equal(getattr(state, name), getattr(other, name))
+
+
+@pytest.mark.parametrize(
+    ("starts", "steps"),
+    [
+        ([0, 64, 100, 164], 3),  # a short one that is not the last
+        ([0, 65, 129], 2),  # a long one
+        ([0, 64, 192], 2),  # a long one at the end
+        ([0, 64, 128], 1),
+        ([0, 64, 128], 3),
+    ],
+)
+def test_mini_batches_of_other_sizes_are_refused(starts, steps):
+    """And so is another number of rates: the kernels would read past the end."""
+    training = descent(examples(False), engine="compiled", batch_size=64)
+    block = training.plan.epoch(0).block.part(0, starts[-1])
+    before = training.state.W.copy()
+    batches, rates = Batches(block, np.array(starts)), np.full((steps, 1), 0.1, np.float32)
+    with pytest.raises(ValueError, match=f"expected {steps} mini-batches of 64 examples, found"):
+        training.engine.steps(training.state, batches, rates, np.full(1, np.inf))
+    np.testing.assert_array_equal(training.state.W, before)
 
 
 @pytest.mark.parametrize("stop", [0, 3])

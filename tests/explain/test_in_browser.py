@@ -2,12 +2,11 @@
 
 import json
 import pathlib
-import sys
 
 import pytest
 
-from backprop_cli.cli.main import main
 from tests.browser import browser
+from tests.command import call
 
 CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 
@@ -15,14 +14,7 @@ CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
-    before = sys.argv
-    sys.argv = ["backprop", "explain", "--config", str(CONFIG), "--html", str(path)]
-    try:
-        with pytest.raises(SystemExit) as stop:
-            main()
-    finally:
-        sys.argv = before
-    assert stop.value.code == 0
+    assert call("explain", "--config", CONFIG, "--html", path) == 0
     return path
 
 

@@ -3,18 +3,17 @@
 import html.parser
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from backprop_cli import prepare
-from backprop_cli.cli.main import main
 from backprop_cli.config import check_config
 from backprop_cli.config.convert import settings_of, solver_of
 from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import make_problem
+from tests.command import call
 
 TEXT = """\
 data: {format: synthetic, examples: 300, size: 6, classes: %s, validation: 50, test: 50}
@@ -31,17 +30,12 @@ CASES = {
 
 
 @pytest.fixture
-def explain(monkeypatch, capsys, tmp_path):
+def explain(run, tmp_path):
     def command(name, *args):
         classes, more = CASES[name]
         path = tmp_path / "config.yaml"
         path.write_text(TEXT % classes + more)
-        argv = ["backprop", "explain", "--config", str(path), *map(str, args)]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
+        return run("explain", "--config", path, *args)
 
     return command
 
@@ -138,18 +132,14 @@ def test_the_page_stands_alone_and_is_whole_without_scripts(explain, name, tmp_p
     assert len(re.findall(r'class="step[ "]', content)) == expected
 
 
-def test_names_cannot_break_out(explain, tmp_path, monkeypatch, capsys):
+def test_names_cannot_break_out(tmp_path):
     names = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a&b\"'"]
     x = np.random.default_rng(0).standard_normal((30, 3))
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(30) % 3)
     config = tmp_path / "c.yaml"
     data = {"format": "npy", "path": str(tmp_path / "d.npz"), "classes": names}
     config.write_text(json.dumps({"data": data}))
-    argv = ["backprop", "explain", "--config", str(config), "--html", str(tmp_path / "p.html")]
-    monkeypatch.setattr(sys, "argv", argv)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 0
+    assert call("explain", "--config", config, "--html", tmp_path / "p.html") == 0
     content = (tmp_path / "p.html").read_text("utf-8")
     assert content.count("<script") == 1
     assert "<img src=x" not in content

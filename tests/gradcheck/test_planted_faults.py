@@ -132,10 +132,6 @@ IN_KERNELS = {
     "scale after a step": kernels(
         ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
     ),
-    "rate of the bias": kernels(
-        DESCENT, "_update_bias(b, V, db[first:last], rates[model]",
-        "_update_bias(b, V, db[first:last], np.float32(1.001) * rates[model]", {STEP_B},
-    ),
     "division of the bias's gradient": kernels(
         DESCENT, "db[k] += G[i, k]", "db[k] += G[i, k] * np.float32(n if moves else 1)", {STEP_B}
     ),

@@ -1,5 +1,6 @@
 """A cache of compiled kernels that is damaged, or cannot be written: training goes on."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -10,6 +11,9 @@ import pytest
 
 pytest.importorskip("numba", reason="needs the extra: fast")
 from backprop_cli.engine import kernels
+from backprop_cli.engine.kernels import cache
+from backprop_cli.engine.kernels.losses import COMPILED
+from backprop_cli.losses import LOSSES
 
 CONFIG = """\
 data: {format: synthetic, examples: 300, size: 6}
@@ -88,3 +92,23 @@ def test_numbas_own_variable_names_the_place_too(warm, tmp_path, writable):
     train(tmp_path, place, "NUMBA_CACHE_DIR")
     assert bool(list(tmp_path.glob("cache/backprop/*/*/*.nbc"))) == writable
     assert set(sources.rglob("*.nb?")) == before
+
+
+def test_losses_of_other_numbers_have_a_folder_of_their_own(tmp_path, monkeypatch):
+    """Compiled code knows a loss by its number; with a loss before it, the number is another."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = cache._folder.__wrapped__  # what is asked for once per process
+    names = COMPILED
+    before = folder()
+    assert folder() == before
+    folders = [before]
+    for other in (names[::-1], names[:1], names[1:]):
+        monkeypatch.setattr(cache, "COMPILED", other)
+        folders.append(folder())
+    monkeypatch.setattr(cache, "COMPILED", names)
+    kernel = LOSSES[names[1]].kernel
+    monkeypatch.setitem(LOSSES, names[0], dataclasses.replace(LOSSES[names[0]], kernel=kernel))
+    folders.append(folder())
+    assert len(set(folders)) == 5
+    assert {pathlib.Path(path).parent for path in folders} == {tmp_path / "backprop"}

@@ -1,11 +1,9 @@
 """Runs to show: images, features, two classes, many, a sweep, one that diverged."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from backprop_cli.cli.main import main
+from tests.command import call
 
 IMAGES = """\
 data: {{format: synthetic, examples: 400, size: 8, classes: {classes}, validation: 100, test: 100}}
@@ -14,17 +12,6 @@ model: {{outputs: {outputs}}}
 output: '{output}'
 """
 NAMES = ["<script>alert(1)</script>", "ä & b", "a very long name of a class, indeed"]
-
-
-def call(*args):
-    before = sys.argv
-    sys.argv = ["backprop", *map(str, args)]
-    try:
-        with pytest.raises(SystemExit) as stop:
-            main()
-    finally:
-        sys.argv = before
-    return stop.value.code
 
 
 def train(folder, status=0, **values):

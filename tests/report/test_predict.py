@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.temperature import fit_temperature
-from tests.report.conftest import call
+from tests.command import call
 
 
 def by_hand(run, x):

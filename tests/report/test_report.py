@@ -8,7 +8,8 @@ import pytest
 
 from backprop_cli.reporting.report.text import sparkline
 from tests.browser import browser
-from tests.report.conftest import NAMES, call
+from tests.command import call
+from tests.report.conftest import NAMES
 
 KINDS = ["images", "one epoch", "two classes", "many classes", "diverged", "features", "sweep"]
 DRAWN = {

@@ -1,14 +1,12 @@
 """Sweeps: every setting is trained as if alone, the best on validation wins, the rest is kept."""
 
 import json
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from backprop_cli.cli.main import main
 from backprop_cli.errors import ConfigError
 from backprop_cli.runs.settings import combinations, draws
 
@@ -20,19 +18,12 @@ training: {epochs: 3, batch_size: 64}
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run, tmp_path):
+    """Return a function that runs a command on the config."""
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG)
 
-    def command(name, *args):
-        argv = ["backprop", name, "--config", str(path), *map(str, args)]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return command
+    return lambda name, *args: run(name, "--config", path, *args)
 
 
 def test_combinations():

@@ -1,6 +1,7 @@
 """Files that are changed while they are trained on: noticed, and told in one line."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ import pytest
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
 from backprop_cli.formats.inputs import read_inputs
+from backprop_cli.runs import checkpoint
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run
+from backprop_cli.runs.sweep import Sweep
 from backprop_cli.solvers.observer import Observer
 
 N, D = 100_000, 64
@@ -119,8 +122,73 @@ def test_between_the_survey_and_the_end(tmp_path, monkeypatch, change, step):
     run = Run(check_config(config(tmp_path, 400, 1), "test"))
     if step == 0:
         change(tmp_path / "x.npy")
-    with pytest.raises(DataError, match=r"x\.npy: was changed while it was being used"):
+    with pytest.raises(DataError, match=r"x\.npy: was changed while it was being read"):
         run.train(ChangeAt(step, change, tmp_path / "x.npy"))
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+class StopAfter(ChangeAt):
+    """Changes a file after so many steps, and interrupts the training there."""
+
+    def steps(self, number, loss, learning_rate):
+        super().steps(number, loss, learning_rate)
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_no_checkpoint_is_written_after_a_change(tmp_path, monkeypatch, step):
+    """Neither when one is due, which here is after every step, nor on an interrupt."""
+    monkeypatch.setattr("backprop_cli.solvers.descent.Descent.max_work_at_once", 1.0)
+    monkeypatch.setattr("backprop_cli.runs.pace.Pace.due", lambda self: True)
+    folder = tmp_path / "run"
+    for observer in (ChangeAt, StopAfter):
+        shutil.rmtree(folder, ignore_errors=True)
+        run = Run(check_config(config(tmp_path, 400, 1), "test"))
+        written: list[bytes] = []
+
+        def change(path, written=written):
+            written += [file.read_bytes() for file in sorted(folder.glob("*.safetensors"))]
+            replace(path)
+
+        with pytest.raises(DataError, match=r"x\.npy: was changed while it was being read"):
+            run.train(observer(step, change, tmp_path / "x.npy"))
+        assert len(written) == 2  # the model and the checkpoint
+        found = [file.read_bytes() for file in sorted(folder.glob("*.safetensors"))]
+        assert found == written
+
+
+def test_no_checkpoint_of_a_sweep_is_written_after_a_change(tmp_path, monkeypatch):
+    monkeypatch.setattr("backprop_cli.solvers.descent.Descent.max_work_at_once", 1.0)
+    plan = [check_config(config(tmp_path, 400, 2, f"l2: {l2}\n"), "test") for l2 in (0, 0.1)]
+    sweep = Sweep(plan, [{"l2": 0}, {"l2": 0.1}])
+    file, written = tmp_path / "run" / checkpoint.FILE_NAME, []
+
+    def change(path):
+        written.append(file.read_bytes())
+        replace(path)
+
+    with pytest.raises(DataError, match=r"x\.npy: was changed while it was being read"):
+        sweep.run(StopAfter(3, change, tmp_path / "x.npy"))
+    assert [file.read_bytes()] == written
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("change", [write_in_place, replace, remove])
+def test_between_the_last_checkpoint_and_the_evaluation(tmp_path, monkeypatch, change):
+    run = Run(check_config(config(tmp_path, 400, 1), "test"))
+    save = Run._save
+
+    def save_and_change(self):
+        save(self)
+        if self.descent.epochs_finished == 1 and (self.path / "model.safetensors").exists():
+            change(tmp_path / "x.npy")
+
+    monkeypatch.setattr("backprop_cli.runs.pace.Pace.due", lambda self: False)
+    monkeypatch.setattr(Run, "_save", save_and_change)
+    with pytest.raises(DataError, match=r"x\.npy: was changed while it was being read"):
+        run.train(Observer())
+    assert (tmp_path / "run" / checkpoint.FILE_NAME).exists()
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
@@ -141,5 +209,5 @@ def test_while_examples_are_classified(tmp_path):
         _, source = read_inputs(paths, opened.data, model)
         assert model.predict(source, np.arange(5))[1].shape == (5,)
         write_in_place(tmp_path / "new.npy")
-        with pytest.raises(DataError, match=r"new\.npy: was changed while it was being used"):
+        with pytest.raises(DataError, match=r"new\.npy: was changed while it was being read"):
             model.predict(source, np.arange(5))
