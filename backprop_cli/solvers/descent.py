@@ -41,7 +41,7 @@ class Descent:
     Parameters
     ----------
     dataset
-        What to train on.
+        What to train on; `check_against_data` has passed it.
     settings
         The models.
     solver

@@ -28,9 +28,9 @@ def trained(run, config, images, tmp_path):
     [
         ((5, CHANNELS, HEIGHT, WIDTH), "3 x 8 pixels and 6 channels"),
         ((5, WIDTH, HEIGHT, CHANNELS), "6 x 8 pixels and 3 channels"),
-        ((5, D, 1), "144 x 1 pixels and 1 channels"),
-        ((5, HEIGHT, WIDTH * CHANNELS), "8 x 18 pixels and 1 channels"),
-        ((5, HEIGHT, WIDTH * CHANNELS, 1), "8 x 18 pixels and 1 channels"),
+        ((5, D, 1), "144 x 1 pixels and 1 channel"),
+        ((5, HEIGHT, WIDTH * CHANNELS), "8 x 18 pixels and 1 channel"),
+        ((5, HEIGHT, WIDTH * CHANNELS, 1), "8 x 18 pixels and 1 channel"),
     ],
 )
 def test_an_array_of_another_shape(refused, trained, tmp_path, shape, found):
@@ -49,7 +49,7 @@ def test_an_idx_file_of_another_shape(refused, trained, tmp_path):
     shape = (5, HEIGHT, WIDTH * CHANNELS)
     (tmp_path / "new-idx3-ubyte").write_bytes(idx(shape, bytes(5 * D)))
     refused("predict", trained, "--input", tmp_path / "new-idx3-ubyte",
-            words=["new-idx3-ubyte", "found images of 8 x 18 pixels and 1 channels"])  # fmt: skip
+            words=["new-idx3-ubyte", "found images of 8 x 18 pixels and 1 channel"])  # fmt: skip
 
 
 def test_an_image_file_of_another_shape(refused, trained, tmp_path):
