@@ -78,6 +78,8 @@ def check_against_data(settings: Settings, dataset: Dataset) -> None:
 def _check_split(split: Split, dataset: Dataset) -> None:
     """Refuse rows, labels and features that engines, which do not check, could not take."""
     source, C = split.source, dataset.n_classes
+    if len(source.labels) != len(source):
+        raise DataError(f"{source.name}: {len(source)} examples but {len(source.labels)} labels")
     if not len(split):
         raise DataError(f"{source.name}: expected examples, found a split without rows")
     if split.rows.min() < 0 or split.rows.max() >= len(source):
