@@ -120,7 +120,8 @@ def test_the_graph_agrees_with_the_engine(cifar10, loss, l2, n):
     )  # fmt: skip
     assert status == 0
     rows = [row for row in found["rows"] if row["derivation"].startswith("graph")]
-    assert len(rows) == (9 if l2 else 5)  # the loss, then W and b by two passes for each cost
+    # The loss, then W and b by two passes for each cost; the value of J too.
+    assert len(rows) == (10 if l2 else 5)
     assert max(row["relative_error"] for row in rows) <= 1e-11  # of the smallest of 30,720 numbers
 
 
