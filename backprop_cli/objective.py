@@ -44,7 +44,7 @@ class Objective:
         Sums and W may be those of some models, and of some of their outputs.
         """
         dW, db = sums.dW, sums.db
-        dW /= sums.n
+        dW *= dW.dtype.type(1 / sums.n)  # a product takes a third of a division's time
         db /= sums.n
         if self._penalized:
             dW += self._two_l2[models] * W

@@ -18,17 +18,27 @@ from backprop_cli.engine.kernels.structures import Models
 from backprop_cli.engine.kernels.tile import ROWS
 
 
-def _update(theta: Any, velocity: Any, gradient: Any, rate: Any, rho: Any, ahead: Any) -> None:
-    """Move parameters against their gradient; ``velocity`` may be empty: no momentum."""
+def _update(
+    theta: Any,
+    velocity: Any,
+    g: Any,
+    scale: Any,
+    decay: Any,
+    rate: Any,
+    rho: Any,
+    ahead: Any,
+) -> None:
+    """Move parameters against g scale^2 + decay theta; an empty ``velocity``: no momentum."""
     if len(velocity) == 0:
         for j in range(len(theta)):
-            theta[j] -= rate * gradient[j]
+            theta[j] -= rate * (g[j] * scale[j] * scale[j] + decay * theta[j])
         return
     gradient_share = np.float32(1 if ahead else 0)
     velocity_share = rho if ahead else np.float32(1)
     for j in range(len(theta)):
-        velocity[j] = rho * velocity[j] + gradient[j]
-        theta[j] -= rate * (gradient_share * gradient[j] + velocity_share * velocity[j])
+        step = g[j] * scale[j] * scale[j] + decay * theta[j]
+        velocity[j] = rho * velocity[j] + step
+        theta[j] -= rate * (gradient_share * step + velocity_share * velocity[j])
 
 
 _update_weights = njit(nogil=True, _nrt=False, fastmath={"contract"})(_update)
@@ -67,20 +77,20 @@ def add_or_descend(
                     total[j] = g[j]
                 continue
             model = k // C
-            decay = models.two_l2[model]
-            for j in range(m):  # dJ/dW by the scaled W
-                g[j] = decay * W[j] + g[j] * own_scale[j] * own_scale[j]
             V = W[:0]
             if len(models.velocity_W) > 0:
                 V = models.velocity_W[k, first:last]
-            _update_weights(W, V, g, rates[model], models.rho[model], models.ahead[model])
+            _update_weights(
+                W, V, g, own_scale, models.two_l2[model],
+                rates[model], models.rho[model], models.ahead[model],
+            )  # fmt: skip
 
 
 @njit(nogil=True, _nrt=False)
 def add_or_descend_bias(
-    G: Any, n: int, models: Models, rates: Any, more: bool, moves: bool
+    G: Any, n: int, ones: Any, models: Models, rates: Any, more: bool, moves: bool
 ) -> None:
-    """Compute db = G 1 likewise; then keep it, or move b."""
+    """Compute db = G 1 likewise; then keep it, or move b, whose scale is 1, without penalty."""
     K, M = len(models.W), len(models.kinds)
     C = K // M
     db = models.db
@@ -97,5 +107,7 @@ def add_or_descend_bias(
         V = models.b[:0]
         if len(models.velocity_b) > 0:
             V = models.velocity_b[first:last]
-        b = models.b[first:last]
-        _update_bias(b, V, db[first:last], rates[model], models.rho[model], models.ahead[model])
+        _update_bias(
+            models.b[first:last], V, db[first:last], ones, np.float32(0),
+            rates[model], models.rho[model], models.ahead[model],
+        )  # fmt: skip

@@ -91,6 +91,7 @@ class CompiledEngine:
             G=np.zeros((piece, padded_K), single),
             tiles=np.zeros((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
+            ones=np.ones(C, single),
             counter=np.zeros(1, np.int64),
         )
         self._part = np.zeros((self._threads, SCORED, padded_K), single)

@@ -149,7 +149,9 @@ def _mini_batch(
                 low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
             )  # fmt: skip
         if thread == 0:
-            add_or_descend_bias(work.G, last - first, models, rates, piece > 0, moving and final)
+            add_or_descend_bias(
+                work.G, last - first, work.ones, models, rates, piece > 0, moving and final
+            )
     return False
 
 
