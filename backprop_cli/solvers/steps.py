@@ -14,7 +14,7 @@ from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches
 from backprop_cli.solvers.updates import descend
 
-_PART_BYTES = 1_000_000  # of W; its gradient and velocity are as large
+_PART_BYTES = 4_000_000  # of W; its gradient and velocity are as large
 
 
 class SeparateSteps:

@@ -128,7 +128,9 @@ IN_KERNELS = {
         ENGINE, "(1.0 / task.standardization.std)", "(1.001 / task.standardization.std)",
         {DW, J_DW, STEP_W},
     ),
-    "scale of a step": kernels(DESCENT, "own_scale[j] * own_scale[j]", "own_scale[j]", {STEP_W}),
+    "scale of a step": kernels(
+        DESCENT, "rate * (g[j] * scale[j] * scale[j]", "rate * (g[j] * scale[j]", {STEP_W}
+    ),
     "scale after a step": kernels(
         ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
     ),
