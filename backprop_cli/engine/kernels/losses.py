@@ -19,17 +19,17 @@ def _chain(functions: list[Any]) -> Any:
     if not others:
 
         @njit(nogil=True, _nrt=False)
-        def last(number: int, s: Any, label: int, smoothing: float) -> float:
-            return first(s, label, smoothing)  # type: ignore[no-any-return]
+        def last(number: int, s: Any, label: int, smoothing: float) -> Any:
+            return first(s, label, smoothing)
 
         return last
     rest = _chain(others)
 
     @njit(nogil=True, _nrt=False)
-    def choose(number: int, s: Any, label: int, smoothing: float) -> float:
+    def choose(number: int, s: Any, label: int, smoothing: float) -> Any:
         if number == 0:
-            return first(s, label, smoothing)  # type: ignore[no-any-return]
-        return rest(number - 1, s, label, smoothing)  # type: ignore[no-any-return]
+            return first(s, label, smoothing)
+        return rest(number - 1, s, label, smoothing)
 
     return choose
 
