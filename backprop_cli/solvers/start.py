@@ -23,8 +23,8 @@ def initial_parameters(settings: Settings, dataset: Dataset) -> tuple[Array, Arr
     ConfigError
         The number type cannot hold such weights.
     """
-    O = 1 if settings.single_output else dataset.n_classes  # noqa: E741 - the number of outputs
-    W = np.empty((len(settings.models), O, dataset.n_features), settings.dtype)
+    n_outputs = 1 if settings.single_output else dataset.n_classes
+    W = np.empty((len(settings.models), n_outputs, dataset.n_features), settings.dtype)
     for m, model in enumerate(settings.models):
         rng = generator(model.seed, Stream.INITIAL_WEIGHTS)
         with np.errstate(over="ignore"):

@@ -59,7 +59,7 @@ class Moments:
     """
 
     def __init__(self, n_rows: int, d: int, dtype: np.dtype[Any]) -> None:
-        self._d, self._n = d, 0
+        self._n = 0
         self._exact = dtype == np.uint8 and n_rows <= _MAX_BYTES_EXACT
         if self._exact:
             self._total, self._squares = np.zeros(d, np.int64), np.zeros(d, np.int64)
