@@ -22,6 +22,7 @@ class Stream(IntEnum):
     COORDINATES = 5
     SETTINGS = 6
     POINT = 7
+    SECOND_MOMENT = 8
 
 
 def generator(seed: int, stream: Stream, *counters: int) -> np.random.Generator:

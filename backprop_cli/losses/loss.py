@@ -48,6 +48,12 @@ class Loss:
     kinks : callable or None
         ``kinks(S, Y)``: how far each example is from each of its kinks, in units of the scores; the
         sign says on which side. None if the gradient has no jumps.
+    curvature_bound : callable
+        ``curvature_bound(C)``: a bound on the largest eigenvalue of d2l/ds2, for any scores. Where
+        l has kinks, of l with its kinks rounded off over one unit of the scores.
+    curvature : callable or None
+        ``curvature(S, v)``: the sum over the examples of v_i d2l/ds2, C x C, for scores S, C x n,
+        and the weights v of n examples. None if l is not smooth.
     kernel : str or None
         The name of the loss in `backprop_cli.losses.kernels`, where all kernels of losses stand;
         None if only NumPy has it.
@@ -61,5 +67,7 @@ class Loss:
     graph: tuple[tuple[str, Any], ...]
     smooth: bool
     takes_soft_targets: bool
+    curvature_bound: Callable[[int], float]
+    curvature: Callable[[Vector, Vector], Vector] | None = None
     kinks: Callable[[Vector, Vector], Vector] | None = None
     kernel: str | None = None

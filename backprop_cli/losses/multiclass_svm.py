@@ -77,6 +77,8 @@ MULTICLASS_SVM = Loss(
     graph=(("l", "multiclass_svm"),),
     smooth=False,
     takes_soft_targets=False,
+    # With every margin on its slope: the Laplacian of a star, whose centre is the true class.
+    curvature_bound=float,
     kinks=kinks,
     kernel="multiclass_svm",
 )

@@ -54,6 +54,14 @@ def values(S: NDArray[Any], Y: Vector) -> NDArray[Any]:
     return np.asarray(np.log(np.exp(S).sum(axis=0)) - (Y * S).sum(axis=0))
 
 
+def curvature(S: Vector, v: Vector) -> Vector:
+    """Return the sum over the examples of v_i (diag(p_i) - p_i p_i^T), C x C."""
+    P = np.exp(S - S.max(axis=0))
+    P /= P.sum(axis=0)
+    weighted = v * P
+    return np.asarray(np.diag(weighted.sum(axis=1)) - weighted @ P.T)
+
+
 SOFTMAX_CROSS_ENTROPY = Loss(
     name="softmax_cross_entropy",
     loss_gradient=loss_gradient,
@@ -63,6 +71,8 @@ SOFTMAX_CROSS_ENTROPY = Loss(
     graph=(("p", "softmax"), ("l", "cross_entropy")),
     smooth=True,
     takes_soft_targets=True,
+    curvature_bound=lambda n_classes: 0.5,  # Boehning (1992), for any number of classes
+    curvature=curvature,
     kernel="softmax_cross_entropy",
 )
 """l = -y^T log(SoftMax(s))."""

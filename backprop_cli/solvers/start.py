@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.engine import Targets
+from backprop_cli.engine import Targets, Task
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.losses import Array
 from backprop_cli.rng import Stream, generator
 from backprop_cli.settings import Settings
-from backprop_cli.sources import Dataset, Split, from_planes
+from backprop_cli.sources import Dataset, Split, Standardization, from_planes
 
 
 def initial_parameters(settings: Settings, dataset: Dataset) -> tuple[Array, Array]:
@@ -51,6 +51,28 @@ def training_targets(settings: Settings, dataset: Dataset) -> Targets:
         balanced = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         return Targets(C, smoothing, balanced.astype(dtype))
     return Targets(C, smoothing, np.asarray(weights, np.float64).astype(dtype))
+
+
+def make_task(
+    settings: Settings,
+    dataset: Dataset,
+    standardization: Standardization,
+    *,
+    batch_size: int,
+    threads: int,
+) -> Task:
+    """Return what an engine has to compute to train these models."""
+    validation = [] if dataset.validation is None else [dataset.validation]
+    return Task(
+        losses=tuple(model.loss for model in settings.models),
+        targets=training_targets(settings, dataset),
+        n_outputs=1 if settings.single_output else dataset.n_classes,
+        standardization=standardization,
+        splits=(dataset.train, *validation),
+        dtype=np.dtype(settings.dtype),
+        batch_size=batch_size,
+        threads=threads,
+    )
 
 
 def check_against_data(settings: Settings, dataset: Dataset) -> None:

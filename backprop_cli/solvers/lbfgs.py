@@ -1,0 +1,217 @@
+"""L-BFGS for one model: where to evaluate the cost next, and what to do with what is found.
+
+It does not evaluate the cost itself, so that many models can share every pass over the data. W and
+b are one array here, theta = [W | b], O x (d + 1) in float64, and so is the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.losses import Vector
+from backprop_cli.solvers.second_moment import Preconditioner
+
+_MEMORY = 10  # steps that are remembered
+_DECREASE, _CURVATURE = 1e-4, 0.9  # the weak Wolfe conditions (Nocedal and Wright, 2006, eq. 3.6)
+_MAX_TRIALS = 20  # of one search
+_MARGIN = 0.1  # of what is between the bounds: a trial is no closer to them
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point at which the cost is known.
+
+    Attributes
+    ----------
+    theta
+        [W | b], O x (d + 1).
+    cost
+        J.
+    gradient
+        [dJ/dW | dJ/db].
+    """
+
+    theta: Vector
+    cost: float
+    gradient: Vector
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A length of a step, with the cost and its slope along the direction there."""
+
+    t: float
+    cost: float
+    slope: float
+
+
+class Lbfgs:
+    """Limited-memory BFGS with a preconditioner as its initial inverse Hessian.
+
+    Nocedal and Wright (2006), algorithms 7.4 and 7.5.
+
+    Parameters
+    ----------
+    start
+        The first point.
+    preconditioner
+        Of the model.
+
+    Attributes
+    ----------
+    point
+        The best so far.
+    steps, changes
+        The last steps s, and the changes y of the gradient over them.
+    t, low, high, trials
+        The line search: the length that is tried next, between which bounds, after how many tries.
+    iterations
+        Steps made.
+    stuck
+        Whether the search has failed: the cost cannot be told to fall any more.
+    """
+
+    def __init__(self, start: Point, preconditioner: Preconditioner) -> None:
+        self.point, self._preconditioner = start, preconditioner
+        self.steps: list[Vector] = []
+        self.changes: list[Vector] = []
+        self.iterations, self.stuck = 0, False
+        self.high: Tried | None
+        self._aim()
+
+    def trial(self) -> Vector:
+        """Return the theta at which the cost is to be evaluated next."""
+        return self.point.theta + self.t * self.direction
+
+    def take(self, found: Point, precision: float) -> bool:
+        """Take note of the cost at the trial point; return whether the step was made.
+
+        Parameters
+        ----------
+        found
+            At `trial`.
+        precision
+            Relative: smaller differences of costs are rounding.
+        """
+        before, slope = self.point, self._slope
+        self.trials += 1
+        new_slope = float(np.vdot(self.direction, found.gradient))
+        rounding = precision * abs(before.cost)
+        # Where rounding hides the decrease, the slope tells it (Hager and Zhang, 2005, eq. 4).
+        falls = found.cost <= before.cost + _DECREASE * self.t * slope or (
+            found.cost <= before.cost + rounding and new_slope <= (2 * _DECREASE - 1) * slope
+        )
+        if falls and new_slope >= _CURVATURE * slope:
+            self._step(found)
+            return True
+        tried = Tried(self.t, found.cost, new_slope)
+        if falls:
+            before, self.low = self.low, tried
+            self.t = self._between() if self.high else _beyond(before, tried)
+        else:
+            self.high = tried
+            self.t = self._between()
+        self.stuck = self.trials >= _MAX_TRIALS
+        return False
+
+    def forget(self) -> None:
+        """Begin again from the best point so far, without what was remembered."""
+        self.steps, self.changes, self.stuck = [], [], False
+        self._aim()
+
+    def restart(self, point: Point) -> None:
+        """Take the same point with a cost and a gradient of higher precision."""
+        self.point, self.stuck = point, False
+        self._aim()
+
+    def smallest_gradient(self) -> tuple[Vector, float]:
+        """Return where the gradient is smallest in the span of the last steps, and J - D there.
+
+        Near the optimum the gradient at theta - S c is g - Y c, for steps S and changes Y, so c is
+        a least-squares solution (Anderson, 1965). A small gradient makes a good dual point, while
+        the cost there need not be smaller.
+
+        Returns
+        -------
+        theta
+            O x (d + 1).
+        squared norm
+            Of dJ/dW there, as the quadratic model predicts it.
+        """
+        g = self.point.gradient
+        if not self.steps:
+            return self.point.theta, float(np.vdot(g[:, :-1], g[:, :-1]))
+        Y = np.stack([change.reshape(-1) for change in self.changes], axis=1)
+        gram = Y.T @ Y
+        scale = np.sqrt(np.diagonal(gram))
+        scale = np.where(scale > 0, scale, 1.0)
+        right = (Y.T @ g.reshape(-1)) / scale
+        c = np.linalg.lstsq(gram / np.outer(scale, scale), right, rcond=1e-12)[0] / scale
+        theta, left = self.point.theta.copy(), g.copy()
+        for own, step, change in zip(c, self.steps, self.changes, strict=True):
+            theta -= own * step
+            left -= own * change
+        return theta, float(np.vdot(left[:, :-1], left[:, :-1]))
+
+    def _step(self, found: Point) -> None:
+        step, change = found.theta - self.point.theta, found.gradient - self.point.gradient
+        if float(np.vdot(step, change)) > 0:
+            self.steps = [*self.steps, step][-_MEMORY:]
+            self.changes = [*self.changes, change][-_MEMORY:]
+        self.point = found
+        self.iterations += 1
+        self._aim()
+
+    def _aim(self) -> None:
+        """Set the direction p = -H g, and begin a search along it."""
+        g = self.point.gradient
+        q, taken = g.copy(), []
+        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
+            rho = 1.0 / float(np.vdot(step, change))
+            alpha = rho * float(np.vdot(step, q))
+            taken.append((rho, alpha))
+            q -= alpha * change
+        q = self._preconditioner.solve(q)
+        for step, change, (rho, alpha) in zip(
+            self.steps, self.changes, reversed(taken), strict=True
+        ):
+            q += (alpha - rho * float(np.vdot(change, q))) * step
+        self.direction: Vector = -q
+        self._slope = float(np.vdot(self.direction, g))
+        self.t, self.trials = 1.0, 0
+        self.low, self.high = Tried(0.0, self.point.cost, self._slope), None
+
+    def _between(self) -> float:
+        """Return a length between the bounds: the minimum of a cubic, if it is well inside."""
+        if self.high is None:
+            raise ValueError("expected an upper bound")
+        low, width = self.low.t, self.high.t - self.low.t
+        t = _cubic_minimum(self.low, self.high)
+        return min(max(t, low + _MARGIN * width), low + (1 - _MARGIN) * width)
+
+
+def _beyond(before: Tried, last: Tried) -> float:
+    """Return a length beyond two that were too short."""
+    t = _cubic_minimum(before, last)
+    return min(max(t, 1.5 * last.t), 4 * last.t)
+
+
+def _cubic_minimum(a: Tried, b: Tried) -> float:
+    """Return where the cubic with these values and slopes is smallest; NaN-free.
+
+    Nocedal and Wright (2006), eq. 3.59. Where there is no such place, or a number is not finite,
+    the middle of both, or beyond both if the slope still falls at b.
+    """
+    middle = (a.t + b.t) / 2 if b.slope >= 0 or b.cost > a.cost else 4 * b.t
+    d1 = a.slope + b.slope - 3 * (a.cost - b.cost) / (a.t - b.t)
+    square = d1 * d1 - a.slope * b.slope
+    if not (math.isfinite(square) and square >= 0):
+        return middle
+    d2 = math.copysign(math.sqrt(square), b.t - a.t)
+    below = b.slope - a.slope + 2 * d2
+    if below == 0:
+        return middle
+    return b.t - (b.t - a.t) * (b.slope + d2 - d1) / below

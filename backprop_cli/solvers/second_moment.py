@@ -1,0 +1,109 @@
+"""The leading directions of the features, and the L-BFGS preconditioner that they make."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.losses import Vector
+from backprop_cli.rng import Stream, generator
+from backprop_cli.sources import Split, Standardization
+
+_MAX_ROWS, _MAX_NUMBERS = 10_000, 10_000_000  # of the sample
+_MAX_RANK = 400
+_MIN_SHARE = 1e-3  # of the mean eigenvalue: a smaller one may be an accident of the sample
+_MORE = 10  # directions beyond those that are kept, and
+_ITERATIONS = 3  # of them all, which make those that are kept accurate
+
+
+class SecondMoment:
+    """The covariance of the standardized features, from a sample: its leading eigenvectors.
+
+        1/n sum_i (x_i - m) (x_i - m)^T  ~  V diag(e) V^T + e_rest (I - V V^T)
+
+    By subspace iteration (Halko, Martinsson and Tropp, 2011, algorithm 4.4). An approximation is
+    enough: what is made of it is a preconditioner, which has no part in the result.
+
+    Attributes
+    ----------
+    mean
+        m, d.
+    V, e
+        The leading r eigenvectors, d x r, and their eigenvalues, ascending.
+    rest
+        e_rest: the smallest of them; 0 if r = d.
+    """
+
+    def __init__(self, split: Split, standardization: Standardization, seed: int) -> None:
+        rng = generator(seed, Stream.SECOND_MOMENT)
+        d = split.features.shape[1]
+        n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
+        rows = np.sort(rng.choice(split.rows, n, replace=False))
+        x = _standardized(split.features[rows], standardization)
+        self.mean: Vector = x.mean(axis=0, dtype=np.float64)
+        x -= self.mean.astype(np.float32)
+        rank = min(d, _MAX_RANK, n)
+        basis = _subspace(x, rank, rng)
+        projected = (x @ basis).astype(np.float64)
+        e, U = np.linalg.eigh(projected.T @ projected / n)
+        self.V: Vector = (basis @ U)[:, -rank:].astype(np.float64)
+        floor = _MIN_SHARE * float(np.einsum("ij,ij->", x, x)) / (n * d)
+        self.e: Vector = np.maximum(e[-rank:], floor or 1.0)
+        self.rest = 0.0 if rank == d else float(self.e[0])
+
+
+def _standardized(
+    features: NDArray[np.generic], standardization: Standardization
+) -> NDArray[np.float32]:
+    x = features.astype(np.float64)
+    x -= standardization.mean
+    x /= standardization.std
+    return x.astype(np.float32)
+
+
+def _subspace(
+    x: NDArray[np.float32], rank: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return an orthonormal basis, d x (rank + some), of the leading directions of n rows."""
+    d = x.shape[1]
+    if rank + _MORE >= d:
+        return np.eye(d, dtype=np.float32)
+    basis = rng.standard_normal((d, rank + _MORE), np.float32)
+    for _ in range(_ITERATIONS):
+        basis = np.linalg.qr(x.T @ (x @ basis))[0]
+    return basis
+
+
+class Preconditioner:
+    """The inverse of an approximate Hessian of J, for the parameters [W | b] of one model.
+
+        H ~ diag(kappa) (x) covariance + 2 lambda I    for W,    diag(kappa)    for b,
+
+    after Boehning (1992), with kappa_k the mean of p_k (1 - p_k) in place of its bound. W and b are
+    taken apart by the features' mean: along b' = b + W m they do not depend on each other.
+
+    Parameters
+    ----------
+    moment
+        Of the features.
+    kappa
+        The mean curvature of the loss by each score, O numbers > 0.
+    l2
+        lambda.
+    """
+
+    def __init__(self, moment: SecondMoment, kappa: Vector, l2: float) -> None:
+        self._moment, self._kappa, self._l2 = moment, kappa[:, None], l2
+
+    def solve(self, gradient: Vector) -> Vector:
+        """Return H^-1 times a gradient, O x (d + 1)."""
+        moment, kappa = self._moment, self._kappa
+        dW, db = gradient[:, :-1], gradient[:, -1:]
+        along = dW - db * moment.mean
+        lead = along @ moment.V
+        ridge = 2 * self._l2
+        rest = 1 / (kappa * moment.rest + ridge)
+        W = (lead * (1 / (kappa * moment.e + ridge) - rest)) @ moment.V.T
+        W += rest * along
+        b = db / kappa - (W @ moment.mean)[:, None]
+        return np.concatenate([W, b], axis=1)
