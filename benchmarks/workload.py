@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import Cifar10Data
+from backprop_cli.config.data import Cifar10Data
 from backprop_cli.formats import load_dataset
 from backprop_cli.rng import Stream, generator
 from backprop_cli.sources import Dataset, Source, Split, Standardization, survey

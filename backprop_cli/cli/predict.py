@@ -56,7 +56,7 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     config, model = load_run(run)
     print_notes(run, unfinished_notes(load_summary(pathlib.Path(run))))
     if output is not None:
-        own = [getattr(config.data, key) for key in config.data.path_keys]
+        own = [getattr(config.data, key) for key in config.data.file_keys()]
         _refuse_input(pathlib.Path(output), [*inputs, *(v for v in own if isinstance(v, str))])
     names, source = read_inputs(inputs, config.data, model)
     temperature = load_temperature(pathlib.Path(run)) or 1.0

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS, Config, Section
+from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS, Config
+from backprop_cli.config.section import Section
 from backprop_cli.config.values import Choice
 
 

@@ -24,7 +24,7 @@ def with_absolute_paths(config: Config, output: str | None = None) -> Config:
         If the run directory is the empty text, or is below the home of an unknown user.
     """
     data = {}
-    for key in config.data.path_keys:
+    for key in (*config.data.path_keys, *config.data.row_keys):
         value = getattr(config.data, key)
         if isinstance(value, str):
             data[key] = str(pathlib.Path(value).expanduser().absolute())

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS, Section
+from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS
+from backprop_cli.config.section import Section
 from backprop_cli.config.source import Path
 
 _EXPECTED = {

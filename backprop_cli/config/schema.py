@@ -1,160 +1,38 @@
 """The schema of a config: every key, its type, its range, its default, and what it means.
 
-This is the only home of defaults. The models are frozen: a resolved config does not change.
+This and `backprop_cli.config.data` are the only home of defaults. The models are frozen: a resolved
+config does not change.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from backprop_cli.config.data import (
+    Cifar10Data,
+    Cifar100Data,
+    Data,
+    IdxData,
+    NpyData,
+    SyntheticData,
+)
 from backprop_cli.config.registered import soft_target_losses
+from backprop_cli.config.section import Section
 from backprop_cli.config.values import (
     BackendName,
-    Classes,
     ClassWeights,
     Count,
     FilePath,
     LossName,
-    Part,
     Threads,
     float32,
     not_a_boolean,
 )
 
 FLOAT32_MAX = 3.4028234e38
-
-
-class Section(BaseModel):
-    """A section of the config. Unknown keys, lossy conversions, NaN and infinity are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class DataSection(Section):
-    """The keys that all data formats share."""
-
-    path_keys: ClassVar[tuple[str, ...]] = ("path",)
-    """Keys that name a file or a folder, relative to the working directory."""
-
-    part_keys: ClassVar[tuple[str, ...]] = ("validation", "test")
-    """Keys that may name a file, or else say how many examples to hold out."""
-
-    @classmethod
-    def file_keys(cls) -> tuple[str, ...]:
-        """Return every key that may say where data is."""
-        return tuple(dict.fromkeys((*cls.path_keys, *cls.part_keys)))
-
-    format: str = Field(description="The layout of the files.")
-    validation: Part = Field(
-        0.1, description="Validation examples: a count, a fraction, or a file in this format."
-    )
-    test: Part | None = Field(
-        None,
-        description="Test examples: a count, a fraction, or a file in this format. "
-        "null: the format's own test file, or a fifth of the data if it has none.",
-    )
-    stratified: bool = Field(
-        False,
-        description="Held-out parts and `limit` keep the class proportions.",
-    )
-    limit: Count | None = Field(
-        None, description="The maximum number of training examples, drawn at random with `seed`."
-    )
-    standardize: Literal["none", "per_feature", "per_channel"] = Field(
-        "per_feature",
-        description="Subtract the mean and divide by the standard deviation, both of the training "
-        "split.",
-    )
-    seed: int = Field(0, ge=0, description="The seed of the splits (and of synthetic data).")
-
-
-class Cifar10Data(DataSection):
-    """CIFAR-10, the Python or the binary layout, whichever the folder holds."""
-
-    format: Literal["cifar10"] = Field(description="The layout of the files.")
-    path: FilePath = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
-    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
-        None, description="Only these files. null: data_batch_1 to data_batch_5."
-    )
-
-
-class Cifar100Data(DataSection):
-    """CIFAR-100, the Python or the binary layout, whichever the folder holds."""
-
-    format: Literal["cifar100"] = Field(description="The layout of the files.")
-    path: FilePath = Field(description="The folder that holds train (or train.bin).")
-    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
-        None, description="Only these files. null: train."
-    )
-    labels: Literal["fine", "coarse"] = Field(
-        "fine", description="The 100 classes, or the 20 superclasses."
-    )
-
-
-class IdxData(DataSection):
-    """IDX files of the MNIST family, plain or gzip."""
-
-    format: Literal["idx"] = Field(description="The layout of the files.")
-    path: FilePath = Field(description="The folder that holds train-images-idx3-ubyte (or .gz).")
-    train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
-        None, description="Only these image files. null: train-images-idx3-ubyte."
-    )
-    classes: Classes | None = Field(
-        None, description="Names (or the number) of the classes. null: inferred from the labels."
-    )
-
-
-class NpyData(DataSection):
-    """Arrays: an .npz with x and y, or one .npy of features and one of labels."""
-
-    path_keys: ClassVar[tuple[str, ...]] = (
-        "path",
-        "labels",
-        "validation",
-        "validation_labels",
-        "test",
-        "test_labels",
-    )
-
-    format: Literal["npy"] = Field(description="The layout of the files.")
-    path: FilePath = Field(
-        description="An .npz with x (n x d, or n x height x width x channels) and y (n integers), "
-        "or an .npy with the features."
-    )
-    labels: FilePath | None = Field(None, description="The .npy of labels that goes with `path`.")
-    validation_labels: FilePath | None = Field(
-        None, description="The .npy of labels that goes with a `validation` file."
-    )
-    test_labels: FilePath | None = Field(
-        None, description="The .npy of labels that goes with a `test` file."
-    )
-    classes: Classes | None = Field(
-        None, description="Names (or the number) of the classes. null: inferred from the labels."
-    )
-
-
-class SyntheticData(DataSection):
-    """CIFAR-like images made from `seed`: a smooth template per class, shifts, light and noise."""
-
-    path_keys: ClassVar[tuple[str, ...]] = ()
-
-    format: Literal["synthetic"] = Field(description="The layout of the files.")
-    examples: int = Field(
-        12000, ge=1, le=1_000_000, description="Examples in all, before any split."
-    )
-    classes: int = Field(10, ge=2, le=1000, description="The number of classes.")
-    size: int = Field(32, ge=1, le=256, description="Height and width of the images in pixels.")
-    channels: Annotated[Literal[1, 3], BeforeValidator(not_a_boolean)] = Field(
-        3, description="1: grey; 3: colour."
-    )
-
-
-Data = Annotated[
-    Cifar10Data | Cifar100Data | IdxData | NpyData | SyntheticData, Field(discriminator="format")
-]
 
 
 class Model(Section):

@@ -74,7 +74,8 @@ class Sums(NamedTuple):
     Attributes
     ----------
     loss
-        sum_i v_i l_i of each model, M, float64; v_i is the weight of the example's class.
+        sum_i v_i l_i of each model, M, float64; v_i is the weight of the example's class times the
+        example's own.
     dW
         sum_i v_i dl_i/dW = G X^T, M x O x d.
     db
@@ -142,7 +143,7 @@ class DescentState:
 
 
 class Outcomes(NamedTuple):
-    """The loss of every example, without class weights, and its decision; M x n each."""
+    """The loss of every example, without any weight, and its decision; M x n each."""
 
     losses: Array
     decisions: NDArray[np.intp]

@@ -56,7 +56,7 @@ class NumpyEngine:
     def sums(self, W: Array, b: Array, block: Block) -> Sums:
         """Return the sums of loss and gradient over a block's examples; see `Engine.sums`."""
         labels = block.labels[block.rows]
-        Y, v = self._task.targets.columns(labels), self._task.targets.example_weights(labels)
+        Y, v = self._task.targets.columns(labels), self._task.targets.example_weights(block)
         rows = self._standardizing.examples(block)  # X^T
         losses, G = self._loss_gradient(self._scores(W, b, rows), Y)
         if v is not None:

@@ -38,7 +38,7 @@ def evaluate(
     split
         The examples.
     targets
-        What the loss is taken against; its class weights are factors on the losses.
+        What the loss is taken against, and the weights that are factors on the losses.
     """
     n, n_models = len(split), len(weights)
     total, right = np.zeros(n_models), np.zeros(n_models)
@@ -47,7 +47,7 @@ def evaluate(
         block = split.block(first, last)
         losses, decided = engine.outcomes(weights, bias, block, targets)
         labels = block.labels[block.rows]
-        factors = targets.example_weights(labels)
+        factors = targets.example_weights(block)
         if factors is not None:
             losses *= factors
         total += losses.sum(axis=1, dtype=np.float64)

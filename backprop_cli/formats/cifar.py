@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import Cifar10Data, Cifar100Data
+from backprop_cli.config.data import Cifar10Data, Cifar100Data
 from backprop_cli.errors import DataError
 from backprop_cli.formats import python2_pickle
 from backprop_cli.formats.classes import numbered
 from backprop_cli.formats.files import existing, folder, reading, training_files
-from backprop_cli.formats.parts import Parts
+from backprop_cli.formats.labels import numbered_labels
+from backprop_cli.formats.parts import Part, Parts
 from backprop_cli.sources import ImageLayout, Source
 
 N_PIXELS = 3072
@@ -108,7 +109,7 @@ def _kind(data: Cifar10Data | Cifar100Data) -> _Kind:
     return CIFAR100_FINE if data.labels == "fine" else CIFAR100_COARSE
 
 
-def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Source:
+def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> Part:
     """Read batch files into one array, each directly into its place.
 
     Touching fresh memory takes longer than reading a cached file, so no file gets its own buffer.
@@ -129,7 +130,8 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> S
         labels[n:end] = own
         n = end
     name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
-    return Source(features[:n], labels[:n], name, IMAGE)
+    source = Source(features[:n], np.empty(0, np.int64), name, IMAGE)
+    return Part(source, numbered_labels(labels[:n], name))
 
 
 def _address(array: NDArray[np.uint8]) -> int:

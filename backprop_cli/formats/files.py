@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from backprop_cli.config.schema import Cifar10Data, Cifar100Data, IdxData
+from backprop_cli.config.data import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
 
 

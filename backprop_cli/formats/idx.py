@@ -17,11 +17,12 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import IdxData
+from backprop_cli.config.data import IdxData
 from backprop_cli.errors import DataError
 from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.files import existing, folder, reading, refuse_bomb, training_files
-from backprop_cli.formats.parts import Parts
+from backprop_cli.formats.labels import numbered_labels
+from backprop_cli.formats.parts import Part, Parts
 from backprop_cli.sources import ImageLayout, Source
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -44,30 +45,35 @@ def read(data: IdxData) -> Parts:
     return Parts(train, validation, test, configured_names(data.classes))
 
 
-def _read_files(directory: pathlib.Path, names: Sequence[str]) -> Source:
-    pairs, layouts, paths = [], set(), []
+def _read_files(directory: pathlib.Path, names: Sequence[str]) -> Part:
+    pairs, layouts, paths, label_paths = [], set(), [], []
     for name in names:
         path = existing(directory, name, f"{name}.gz")
-        images, labels = read_idx(path), read_idx(_labels_path(path))
+        label_path = _labels_path(path)
+        images, labels = read_idx(path), read_idx(label_path)
         if images.ndim != 3:
             raise DataError(f"{path}: expected images, n x height x width, found {images.shape}")
         if not len(images):
             raise DataError(f"{path}: expected examples, found no images")
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise DataError(f"{_labels_path(path)}: expected n integers, found {labels.shape}")
+            raise DataError(f"{label_path}: expected n integers, found {labels.shape}")
         if len(images) != len(labels):
-            raise DataError(f"{path}: {len(images)} images but {len(labels)} labels")
+            raise DataError(
+                f"{label_path}: {len(labels)} labels for the {len(images)} images of {path}"
+            )
         n_pixels = images.shape[1] * images.shape[2]
         pairs.append((images.reshape(len(images), n_pixels), labels.astype(np.int64)))
         layouts.add(ImageLayout(1, int(images.shape[1]), int(images.shape[2])))
         paths.append(str(path))
+        label_paths.append(str(label_path))
     if len(layouts) > 1:
         raise DataError(f"{', '.join(paths)}: images of different sizes")
     features, labels = pairs[0]
     if len(pairs) > 1:
         features = np.concatenate([images for images, _ in pairs])
         labels = np.concatenate([labels for _, labels in pairs])
-    return Source(features, labels, ", ".join(paths), layouts.pop())
+    source = Source(features, np.empty(0, np.int64), ", ".join(paths), layouts.pop())
+    return Part(source, numbered_labels(labels, ", ".join(label_paths)))
 
 
 def _labels_path(images: pathlib.Path) -> pathlib.Path:

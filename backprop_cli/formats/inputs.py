@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import Cifar10Data, Cifar100Data, DataSection
+from backprop_cli.config.data import Cifar10Data, Cifar100Data, DataSection
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.formats import cifar
+from backprop_cli.formats.arrays import read_npy, read_npz
 from backprop_cli.formats.files import reading
 from backprop_cli.formats.idx import read_idx
-from backprop_cli.formats.npy import as_features, read_npy, read_npz
+from backprop_cli.formats.npy import as_features
 from backprop_cli.model import LinearModel
 from backprop_cli.sources import ImageLayout, Source, WatchedFile, check_features, to_planes
 

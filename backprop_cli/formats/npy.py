@@ -1,38 +1,52 @@
-"""Arrays: an .npz with x and y, or an .npy of features beside an .npy of labels."""
+"""Arrays: an .npz with x and y, or an .npy of features beside a file of labels."""
 
 from __future__ import annotations
 
-import lzma
+import dataclasses
 import math
 import pathlib
-import tokenize
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import NpyData
-from backprop_cli.errors import DataError, first_line
+from backprop_cli.config.data import NpyData
+from backprop_cli.errors import DataError
+from backprop_cli.formats.arrays import described, read_npy, read_npz
 from backprop_cli.formats.classes import configured_names
-from backprop_cli.formats.files import FileIdentity, file_identity, reading, refuse_bomb
-from backprop_cli.formats.parts import Parts
+from backprop_cli.formats.columns import Column, as_column, read_values
+from backprop_cli.formats.example_weights import read_example_weights
+from backprop_cli.formats.files import FileIdentity, file_identity
+from backprop_cli.formats.labels import labels_in_archive, read_labels
+from backprop_cli.formats.parts import Part, Parts
 from backprop_cli.sources import ImageLayout, Source, WatchedFile
 
 
 def read(data: NpyData) -> Parts:
     """Read the files that a config names."""
     _refuse_same_files(data)
-    train = _read_pair(data.path, data.labels, "labels")
-    validation = test = None
-    if isinstance(data.validation, str):
-        validation = _read_pair(data.validation, data.validation_labels, "validation_labels")
-        _same_shape(validation, train)
-    if isinstance(data.test, str):
-        test = _read_pair(data.test, data.test_labels, "test_labels")
-        _same_shape(test, train)
-    return Parts(train, validation, test, configured_names(data.classes))
+    _check_columns(data)
+    train = _read_part(data.path, data.labels, "labels", data.labels_column)
+    if isinstance(data.classes, int) and train.labels.numbers is None:
+        raise DataError(
+            f"data.classes: the labels in {train.labels.file} are text, so expected a list of "
+            f"their names, or null; found {data.classes}"
+        )
+    held: dict[str, Part | None] = {"validation": None, "test": None}
+    for key in held:
+        path = getattr(data, key)
+        if isinstance(path, str):
+            labels_key = f"{key}_labels"
+            part = _read_part(path, getattr(data, labels_key), labels_key, data.labels_column)
+            _same_shape(part.source, train.source)
+            held[key] = part
+    groups = None if data.groups is None else _read_groups(data, len(train.labels))
+    if data.weights is not None:
+        weights = read_example_weights(data.weights, len(train.labels))
+        train = Part(dataclasses.replace(train.source, example_weights=weights), train.labels)
+    return Parts(
+        train, held["validation"], held["test"], configured_names(data.classes), groups=groups
+    )
 
 
 def _refuse_same_files(data: NpyData) -> None:
@@ -48,6 +62,31 @@ def _refuse_same_files(data: NpyData) -> None:
                     f"is the same file as data.{seen[found]}"
                 )
             seen[found] = key
+
+
+def _check_columns(data: NpyData) -> None:
+    """Refuse the name of a column where no CSV file has it."""
+    for key, files in (
+        ("labels_column", (data.labels, data.validation_labels, data.test_labels)),
+        ("groups_column", (data.groups,)),
+    ):
+        is_csv = any(name is not None and name.lower().endswith(".csv") for name in files)
+        if getattr(data, key) is not None and not is_csv:
+            raise DataError(f"data.{key}: is for a .csv, and data names none for it")
+
+
+def _read_groups(data: NpyData, n_examples: int) -> Column:
+    for key in ("validation", "test"):
+        if isinstance(getattr(data, key), str):
+            raise DataError(
+                f"data.groups: the groups of the {key} file are not known; hold out a count or a "
+                f"fraction, or name rows: data.{key}_rows"
+            )
+    path = str(data.groups)
+    groups = as_column(read_values(path, data.groups_column, "groups_column"), path)
+    if len(groups) != n_examples:
+        raise DataError(f"{path}: {len(groups)} groups for {n_examples} training examples")
+    return groups
 
 
 def _same_shape(other: Source, train: Source) -> None:
@@ -66,27 +105,26 @@ def _shape_text(source: Source) -> str:
     return f"{source.features.shape[1]} features"
 
 
-def _read_pair(path: str, labels: str | None, key: str) -> Source:
-    x_name, y_name = path, labels or path
+def _read_part(path: str, labels_path: str | None, key: str, column: str | None) -> Part:
     files: tuple[WatchedFile, ...] = ()
     if path.endswith(".npz"):
-        if labels is not None:
+        if labels_path is not None:
             raise DataError(f"data.{key}: {path} already holds the labels, as y")
         x, y = read_npz(pathlib.Path(path).expanduser(), ("x", "y"))
-    elif labels is None:
-        raise DataError(f"data.{key}: expected the .npy of labels that goes with {path}")
+        features, image = as_features(x, path)
+        labels = labels_in_archive(y, path)
+    elif labels_path is None:
+        raise DataError(f"data.{key}: expected the file of labels that goes with {path}")
     else:
         file = WatchedFile.opened(pathlib.Path(path).expanduser())
-        x, files = read_npy(file.path), (file,)
-        y = read_npy(pathlib.Path(labels).expanduser())
-    if y.ndim != 1 or y.dtype.kind not in "iub":
-        raise DataError(f"{y_name}: labels: expected n integers, found {_described(y)}")
-    features, image = as_features(x, x_name)
-    if len(x) != len(y):
-        raise DataError(f"{x_name}: {len(x)} examples but {len(y)} labels")
-    if y.dtype.kind == "u" and y.dtype.itemsize == 8 and len(y) and y.max() > 2**62:
-        raise DataError(f"{y_name}: labels up to {y.max()}, expected class numbers")
-    return Source(features, y.astype(np.int64), x_name, image, files)
+        files = (file,)
+        features, image = as_features(read_npy(file.path), path)
+        labels = read_labels(labels_path, column)
+    if len(features) != len(labels):
+        raise DataError(
+            f"{labels.file}: {len(labels)} labels for the {len(features)} examples of {path}"
+        )
+    return Part(Source(features, np.empty(0, np.int64), path, image, files), labels)
 
 
 def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout | None]:
@@ -101,11 +139,11 @@ def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout |
         begins with ``name``.
     """
     if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
-        raise DataError(f"{name}: features: expected real numbers, found {_described(x)}")
+        raise DataError(f"{name}: features: expected real numbers, found {described(x)}")
     if x.ndim not in (2, 3, 4):
         raise DataError(
             f"{name}: features: expected n x d, or n x height x width (x channels), "
-            f"found {_described(x)}"
+            f"found {described(x)}"
         )
     image = None
     if x.ndim > 2:
@@ -115,68 +153,3 @@ def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout |
         x = np.ascontiguousarray(x).view(np.uint8)
     rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
     return rows.astype(x.dtype.newbyteorder("="), copy=False), image
-
-
-def _described(array: NDArray[Any]) -> str:
-    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of {array.dtype}"
-
-
-# What NumPy's readers raise on broken or hostile files, besides OSError and EOFError.
-_BROKEN = (
-    ArithmeticError,
-    AttributeError,
-    KeyError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    lzma.LZMAError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def read_npy(path: pathlib.Path) -> NDArray[Any]:
-    """Memory-map one .npy file: data is read when it is used; a header that is too large fails."""
-    with reading(path):
-        try:
-            with np.errstate(over="raise"):  # sizes whose product overflows
-                array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-        except _BROKEN as error:
-            raise DataError(f"{path}: not a whole .npy file of numbers: {_line(error)}") from error
-    return array
-
-
-def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
-    """Read the named arrays of an .npz file."""
-    with reading(path):
-        try:
-            # Opened here, because np.load does not close a file that is not an archive.
-            with path.open("rb") as stream:
-                archive = np.load(stream, allow_pickle=False)
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise DataError(f"{path}: expected an .npz, found a single array")
-                for name in names:
-                    if name not in archive:
-                        found = ", ".join(archive.files) or "none"
-                        raise DataError(f"{path}: expected an array {name!r}, found {found}")
-                packed = zipfile.ZipFile(stream)
-                for member in packed.infolist():
-                    if member.filename.removesuffix(".npy") in names:
-                        refuse_bomb(path, member.file_size, member.compress_size)
-                arrays = [archive[name] for name in names]
-        except DataError:
-            raise
-        except _BROKEN as error:
-            raise DataError(f"{path}: not a whole .npz file of numbers: {_line(error)}") from error
-    for name, array in zip(names, arrays, strict=True):
-        if not isinstance(array, np.ndarray):  # NumPy returns a member that is not an .npy as bytes
-            raise DataError(f"{path}: {name} is not an array")
-    return arrays
-
-
-def _line(error: BaseException) -> str:
-    line = first_line(error)
-    # NumPy takes any content it does not know for a pickle, and says how to load one.
-    return "it holds Python objects, or is another kind of file" if "pickle" in line else line

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.schema import SyntheticData
+from backprop_cli.config.data import SyntheticData
 from backprop_cli.errors import DataError
 from backprop_cli.formats.classes import numbered
-from backprop_cli.formats.parts import Parts
+from backprop_cli.formats.labels import numbered_labels
+from backprop_cli.formats.parts import Part, Parts
 from backprop_cli.rng import Stream, generator
 from backprop_cli.sources import ImageLayout, Source
 
@@ -47,8 +48,10 @@ def read(data: SyntheticData) -> Parts:
         images += 128.0
         np.clip(images, 0.0, 255.0, out=images)
         features[first : first + n] = images.reshape(n, -1)
+    name = "synthetic data"
+    source = Source(features, np.empty(0, np.int64), name, image)
     return Parts(
-        train=Source(features, labels, "synthetic data", image),
+        train=Part(source, numbered_labels(labels, name)),
         validation=None,
         test=None,
         class_names=numbered(data.classes),

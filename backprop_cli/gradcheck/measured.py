@@ -98,7 +98,7 @@ def measure(descent: Descent, batches: Batches) -> Measured:
         plain = block._replace(mirrored=None)
         outcomes = engine.outcomes(state.W, state.b, plain, descent.targets)
         losses, decisions = outcomes.losses[0], outcomes.decisions[0].astype(np.float64)
-        weights = descent.targets.example_weights(block.labels[block.rows])
+        weights = descent.targets.example_weights(block)
         if weights is not None:
             losses = losses * weights
         evaluated = float(losses.mean(dtype=np.float64))

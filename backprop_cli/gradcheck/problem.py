@@ -112,14 +112,21 @@ def make_problem(
         b=parameters[1].astype(np.float64),
         rows=(x - mean) / std,
         Y=(1 - a) * one_hot + a / dataset.n_classes,
-        example_weights=_example_weights(dataset, settings, labels),
+        example_weights=_example_weights(dataset, settings, block),
         loss=model.loss,
         l2=model.l2,
     )
 
 
-def _example_weights(dataset: Dataset, settings: Settings, labels: NDArray[np.int64]) -> Vector:
-    """Return v: balanced weights are n / (classes there are x n_class)."""
+def _example_weights(dataset: Dataset, settings: Settings, block: Block) -> Vector:
+    """Return v: the weight of an example's class times its own."""
+    of_class = _class_weights(dataset, settings, block.labels[block.rows])
+    own = block.example_weights
+    return of_class if own is None else of_class * own[block.rows]
+
+
+def _class_weights(dataset: Dataset, settings: Settings, labels: NDArray[np.int64]) -> Vector:
+    """Return the weight of each example's class: balanced, n / (classes there are x n_class)."""
     weights = settings.class_weights
     if weights is None:
         return np.ones(len(labels))

@@ -25,12 +25,15 @@ class Block(NamedTuple):
         n of the N rows.
     mirrored
         Which of the n images are mirrored; None: none.
+    example_weights
+        N factors on the losses in training; None: 1.
     """
 
     features: NDArray[Any]
     labels: NDArray[np.int64]
     rows: NDArray[np.intp]
     mirrored: NDArray[np.bool_] | None = None
+    example_weights: NDArray[np.float64] | None = None
 
     def part(self, start: int, end: int) -> Block:
         """Return examples start to end of the n."""
@@ -56,6 +59,8 @@ class Source:
         How an example's features are an image; None for plain features.
     files
         The files that are read while the source is used.
+    example_weights
+        N factors >= 0 on the losses of examples that are trained on, float64; None: 1.
     """
 
     features: NDArray[Any]
@@ -63,6 +68,7 @@ class Source:
     name: str
     image: ImageLayout | None = None
     files: tuple[WatchedFile, ...] = ()
+    example_weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -74,7 +80,7 @@ class Source:
 
     def block(self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None) -> Block:
         """Return some rows of the source, in this order."""
-        return Block(self.features, self.labels, rows, mirrored)
+        return Block(self.features, self.labels, rows, mirrored, self.example_weights)
 
 
 @dataclass(frozen=True)

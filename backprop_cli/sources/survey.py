@@ -28,8 +28,9 @@ class Survey:
     standardization
         Of the training split.
     fingerprint
-        SHA-256 of all examples, labels and splits, and of the names of the classes. It depends on
-        values and their type alone, not on files or their layout.
+        SHA-256 of all examples, labels and splits, of the names of the classes, and of the weights
+        of training examples if there are any. It depends on values and their type alone, not on
+        files or their layout.
     """
 
     standardization: Standardization
@@ -208,6 +209,9 @@ def _fingerprint(dataset: Dataset, digests: dict[int, bytes]) -> str:
             digest = _begun(array)
             _update(digest, array)
             total.update(digest.digest())
+    weights = dataset.train.source.example_weights
+    if weights is not None:
+        total.update(np.ascontiguousarray(weights[dataset.train.rows], "<f8").data)
     return total.hexdigest()
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from backprop_cli.config import check_config, config_text, load_config
-from backprop_cli.config.schema import Cifar10Data
+from backprop_cli.config.data import Cifar10Data
 from backprop_cli.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[2]

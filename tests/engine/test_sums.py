@@ -12,7 +12,7 @@ from backprop_cli.engine import Targets, Task
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import LOSSES
 from backprop_cli.objective import Objective
-from backprop_cli.sources import Standardization
+from backprop_cli.sources import Block, Standardization
 from tests.make import split
 
 
@@ -218,5 +218,13 @@ def test_targets():
     np.testing.assert_array_equal(Y[0], np.eye(4)[:, labels])
     np.testing.assert_allclose(Y[1], 0.05 + 0.8 * np.eye(4)[:, labels], rtol=1e-15)
     np.testing.assert_allclose(Y.sum(axis=1), 1.0, rtol=1e-15)
-    np.testing.assert_array_equal(targets.example_weights(labels), [0.5, 1.0, 0.5])
-    assert Targets.plain(4, np.dtype("float64")).example_weights(labels) is None
+    block = Block(np.zeros((3, 1)), labels, np.arange(3))
+    np.testing.assert_array_equal(targets.example_weights(block), [0.5, 1.0, 0.5])
+    assert Targets.plain(4, np.dtype("float64")).example_weights(block) is None
+    weighted = Block(
+        np.zeros((3, 1)), labels, np.array([2, 0]), None, example_weights=np.array([3.0, 9.0, 0.2])
+    )
+    np.testing.assert_allclose(targets.example_weights(weighted), [0.5 * 0.2, 0.5 * 3.0])
+    own = Targets(4, np.zeros(1))
+    np.testing.assert_array_equal(own.example_weights(weighted), [0.2, 3.0])
+    assert Targets.plain(4, np.dtype("float64")).example_weights(weighted) is None

@@ -163,7 +163,7 @@ def test_archives_without_what_is_needed(arrays):
         (np.zeros(12), "12 of float64"),
         (np.zeros(()), "a single value of float64"),
         (np.zeros((12, 1, 1, 1, 1)), "12 x 1 x 1 x 1 x 1"),
-        (X[:11], "11 examples but 12 labels"),
+        (X[:11], "12 labels for the 11 examples"),
         (X[:, :0], "expected examples"),
     ],
 )
@@ -179,23 +179,25 @@ def test_features_that_are_none(arrays, x, words):
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (Y.astype(float), "float64"),
-        (Y.astype("U1"), "U1"),
-        (Y[:, None], "12 x 1"),
-        (np.eye(3, dtype=int)[Y], "12 x 3"),
+        (Y + 0.5, "row 0 (counted from 0) is 0.5"),
+        (np.where(Y == 2, np.nan, Y), "row 2 (counted from 0) is nan"),
+        (np.where(Y == 2, 1e300, Y), "row 2 (counted from 0) is 1e+300"),
+        (Y.astype(complex), "complex128"),
+        (Y.astype("M8[s]"), "datetime64"),
+        (np.where(Y == 2, "", "a"), "row 2 (counted from 0) is empty"),
+        (np.where(Y == 2, b"\xff", b"a"), "Unicode"),
+        (np.where(Y == 2, "\ud800", "a"), "Unicode"),
+        (np.eye(3, dtype=int)[Y], "argmax"),
+        (np.ones((12, 3)), "exactly one label"),
+        (np.full((12, 3), 0.5), "12 x 3"),
         (np.array(3), "a single value"),
-        (Y - 1, "labels from -1 to 1"),
-        (Y + 1, "without 0"),
-        (Y * 2, "without 1"),
         (Y * 0, "two classes"),
-        (np.where(Y == 2, 2**62, Y), "labels from 0 to 4611686018427387904"),
-        (np.where(Y == 2, 2**64 - 1, Y.astype("u8")), "18446744073709551615"),
-        (np.where(Y == 2, -(2**63), Y), "-9223372036854775808"),
+        (Y[:11], "11 labels for the 12 examples"),
     ],
 )
 def test_labels_that_are_none(arrays, y, words):
     (arrays / "y.npy").write_bytes(saved(y))
-    refused(pair(arrays), words, "y.npy" if y.dtype.kind not in "iu" else "")
+    refused(pair(arrays), words, "y.npy")
     np.savez(arrays / "d.npz", x=X, y=y)
     refused(archive(arrays), "d.npz", words)
 
@@ -243,7 +245,7 @@ def test_files_of_other_parts_are_checked_as_well(arrays, part):
     bad[5, 0] = np.nan
     refused(other(bad, Y), "other.npz", "features[5, 0] is nan")
     refused(other(X[:, :2], Y), "other.npz", "3 features", "found 2")
-    refused(other(X, Y + 1), "other.npz", "labels from 1 to 3")
+    refused(other(X, Y + 1), "other.npz", "row 2 (counted from 0): label '3' is none of the 3")
     refused(other(X.reshape(12, 3, 1), Y), "other.npz")
     refused(other(X[:0], Y[:0]), "other.npz", "expected examples")
     # one class, or a class missing, is fine where nothing is trained

@@ -30,6 +30,7 @@ _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads 
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _NO_MEETING = 2**62  # what nobody waits for
 _PATIENCE = 1.0  # seconds of compiling in silence
+_NO_WEIGHTS = np.empty(0)
 
 
 class CompiledEngine:
@@ -218,7 +219,8 @@ class CompiledEngine:
         features.flags.writeable = False
         image = self._task.image
         line, pixel = (1, 1) if image is None else (image.line, image.pixel)
-        return Examples(features, block.labels, self._mean, self._scale, line, pixel)
+        weights = _NO_WEIGHTS if block.example_weights is None else block.example_weights
+        return Examples(features, block.labels, weights, self._mean, self._scale, line, pixel)
 
     def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """Call a kernel on every thread; return what it returns, which is the same on each."""

@@ -127,7 +127,12 @@ def _mini_batch(
         share, rest = divmod(last - first, threads)
         mine = thread * share + min(thread, rest)
         for i in range(mine, mine + share + (thread < rest)):
-            _losses(examples.labels[own[i]], i, divisor, models, work, work.sums[thread])
+            label, weight = examples.labels[own[i]], np.float32(1)
+            if len(models.class_weights) > 0:
+                weight = models.class_weights[label]
+            if len(examples.weights) > 0:
+                weight *= np.float32(examples.weights[own[i]])
+            _losses(label, weight, i, divisor, models, work, work.sums[thread])
         met += threads
         meet(work.counter, met)
         final = piece == pieces - 1
@@ -156,8 +161,13 @@ def _mini_batch(
 
 
 @njit(nogil=True, _nrt=False)
-def _losses(label: int, i: int, divisor: float, models: Models, work: Work, total: Any) -> None:
-    """Turn the parts of one example's S into G / divisor; add its losses / divisor to ``total``."""
+def _losses(
+    label: int, weight: float, i: int, divisor: float, models: Models, work: Work, total: Any
+) -> None:
+    """Turn the parts of one example's S into G / divisor; add its losses / divisor to ``total``.
+
+    Both times ``weight``.
+    """
     M = len(models.kinds)
     K = len(models.W)
     C = K // M
@@ -168,9 +178,6 @@ def _losses(label: int, i: int, divisor: float, models: Models, work: Work, tota
         part = work.parts[block, i]
         for k in range(K):
             s[k] += part[k]
-    weight = np.float32(1)
-    if len(models.class_weights) > 0:
-        weight = models.class_weights[label]
     for m in range(M):
         own = s[m * C : (m + 1) * C]
         loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])

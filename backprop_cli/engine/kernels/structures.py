@@ -13,13 +13,15 @@ SCORED = 32
 class Examples(NamedTuple):
     """Where examples come from.
 
-    ``features`` is N x d, ``labels`` N; ``mean``, blocks x a block's width, and ``scale``, d, are
-    those of the standardization (x - mean) scale. Mirroring reverses lines of ``line`` numbers,
-    pixel by pixel of ``pixel`` numbers each.
+    ``features`` is N x d, ``labels`` N; ``weights`` are N factors on the losses in training, or
+    none. ``mean``, blocks x a block's width, and ``scale``, d, are those of the standardization
+    (x - mean) scale. Mirroring reverses lines of ``line`` numbers, pixel by pixel of ``pixel``
+    numbers each.
     """
 
     features: Any
     labels: Any
+    weights: Any
     mean: Any
     scale: Any
     line: int
