@@ -1,5 +1,6 @@
 """Print what is generated from the schema: ``python -m backprop_cli.config schema|reference``."""
 
+import inspect
 import json
 import sys
 from typing import Any, get_args
@@ -35,7 +36,7 @@ def reference_text() -> str:
 
 
 def _section(title: str, section: type[Section]) -> list[str]:
-    lines = [f"## {title}", "", section.__doc__ or "", ""]
+    lines = [f"## {title}", "", inspect.getdoc(section) or "", ""]
     lines += ["| key | default | meaning |", "|---|---|---|"]
     for key, field in section.model_fields.items():
         default = "" if field.default is PydanticUndefined else f"`{_yaml(field.default)}`"
