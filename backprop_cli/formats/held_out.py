@@ -149,7 +149,9 @@ def _check_groups(dataset: Dataset, groups: Column) -> None:
     owner: dict[int, str] = {}
     for name in ("train", "validation", "test"):
         split = dataset.split(name)
-        for group in [] if split is None else np.unique(groups.codes[split.rows]).tolist():
+        if split is None or split.source is not dataset.train.source:
+            continue
+        for group in np.unique(groups.codes[split.rows]).tolist():
             if owner.setdefault(group, name) != name:
                 raise DataError(
                     f"{groups.file}: group {groups.distinct[group]} is in {owner[group]} and in "

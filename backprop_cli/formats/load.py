@@ -33,6 +33,7 @@ def load_dataset(data: DataSection, class_names: tuple[str, ...] | None = None) 
     class_names
         A model's class names, not all of which need to occur; by default the data's own. Labels
         are matched by name, except where the format or ``data.classes`` numbers the classes.
+        Given for a trained model only.
 
     Raises
     ------
@@ -40,9 +41,16 @@ def load_dataset(data: DataSection, class_names: tuple[str, ...] | None = None) 
         If the data cannot be used. The message names the file, what was expected and what was
         found.
     """
-    data = _without_replaced_parts(data)
+    training = class_names is None
+    data = _without_replaced_parts(data, training=training)
     parts = READERS[type(data)](data)
     held = {"validation": parts.validation, "test": parts.test}
+    for key, part in held.items():
+        if part is not None and parts.groups is not None and training:
+            raise DataError(
+                f"data.groups: the groups of the {key} file are not known; hold out a count or a "
+                f"fraction, or name rows: data.{key}_rows"
+            )
     for part in (parts.train, *held.values()):
         if part is not None:
             _check_size(part.source)
@@ -73,16 +81,23 @@ def _check_size(source: Source) -> None:
         raise DataError(f"{source.name}: expected examples, found {n} x {d} features")
 
 
-def _without_replaced_parts(data: DataSection) -> DataSection:
-    """Return the section without the parts that files of row numbers replace."""
-    replaced = {}
+def _without_replaced_parts(data: DataSection, *, training: bool) -> DataSection:
+    """Return the section without the parts that files of row numbers replace.
+
+    A trained model may be given a file in place of the rows that it had.
+    """
+    replaced: dict[str, int | None] = {}
     for key in data.part_keys:
-        if getattr(data, f"{key}_rows") is not None:
-            if isinstance(getattr(data, key), str):
-                raise DataError(
-                    f"data.{key}_rows: data.{key} names a file already; set one of them to null"
-                )
+        if getattr(data, f"{key}_rows") is None:
+            continue
+        if not isinstance(getattr(data, key), str):
             replaced[key] = 0
+        elif training:
+            raise DataError(
+                f"data.{key}_rows: data.{key} names a file already; set one of them to null"
+            )
+        else:
+            replaced[f"{key}_rows"] = None
     return data.model_copy(update=replaced)
 
 

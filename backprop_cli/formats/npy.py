@@ -76,12 +76,6 @@ def _check_columns(data: NpyData) -> None:
 
 
 def _read_groups(data: NpyData, n_examples: int) -> Column:
-    for key in ("validation", "test"):
-        if isinstance(getattr(data, key), str):
-            raise DataError(
-                f"data.groups: the groups of the {key} file are not known; hold out a count or a "
-                f"fraction, or name rows: data.{key}_rows"
-            )
     path = str(data.groups)
     groups = as_column(read_values(path, data.groups_column, "groups_column"), path)
     if len(groups) != n_examples:

@@ -134,10 +134,8 @@ def unfinished_notes(summary: dict[str, Any] | None) -> list[str]:
 def _check_overrides(overrides: Sequence[str], config: Config) -> None:
     """Refuse overrides without effect, and those that change which examples are held out."""
     data = config.data
-    files = [key for key in data.part_keys if isinstance(getattr(data, key), str)]
-    no_files = [f"data.{key}" for key in data.part_keys if key not in files]
     keys = [f"data.{key}" for key in data.file_keys() if key not in data.row_keys]
-    keys += [f"data.{key}_rows" for key in files]  # null, so that the file replaces the rows
+    no_files = [f"data.{k}" for k in data.part_keys if not isinstance(getattr(data, k), str)]
     for override in overrides:
         key = override.partition("=")[0].strip()
         if key not in keys or key in no_files:

@@ -70,7 +70,7 @@ def test_eval_of_another_shape(run, refused, config, tmp_path):
     test = f"data.test={tmp_path}/e.npz"
     refused("eval", tmp_path / "run", "--set", test, words=["4 features", "5"])
     np.savez(tmp_path / "e.npz", x=rng.standard_normal((60, 4)), y=np.arange(60) % 6)
-    refused("eval", tmp_path / "run", "--set", other, words=["expected 0 to 2"])
+    refused("eval", tmp_path / "run", "--set", other, words=["row 3", "none of the 3 classes"])
     for split in ("validation", "test"):
         refused("eval", tmp_path / "run", "--split", split, "--set", f"data.{split}=0",
                 words=[split])  # fmt: skip

@@ -113,8 +113,9 @@ def test_their_paths_are_absolute_in_the_config_of_a_run(tmp_path, monkeypatch):
         "data: {format: npy, path: d.npz, test_rows: t.txt, train_rows: a/r.npy, groups: g.csv, "
         "weights: w.npy}"
     )
-    found = with_absolute_paths(check_config(text, "t")).data
-    assert found.test_rows == str(tmp_path / "t.txt")
-    assert found.train_rows == str(tmp_path / "a/r.npy")
-    assert found.validation_rows is None
-    assert (found.groups, found.weights) == (str(tmp_path / "g.csv"), str(tmp_path / "w.npy"))
+    found = with_absolute_paths(check_config(text, "t")).to_mapping()["data"]
+    assert found["test_rows"] == str(tmp_path / "t.txt")
+    assert found["train_rows"] == str(tmp_path / "a/r.npy")
+    assert found["validation_rows"] is None
+    assert found["groups"] == str(tmp_path / "g.csv")
+    assert found["weights"] == str(tmp_path / "w.npy")
