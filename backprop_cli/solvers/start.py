@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.engine import Targets, Task
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.losses import Array
 from backprop_cli.rng import Stream, generator
 from backprop_cli.settings import Settings
-from backprop_cli.sources import Dataset, Split, Standardization, from_planes
+from backprop_cli.sources import Dataset, Source, Split, Standardization, from_planes
 
 
 def initial_parameters(settings: Settings, dataset: Dataset) -> tuple[Array, Array]:
@@ -97,11 +98,23 @@ def check_against_data(settings: Settings, dataset: Dataset) -> None:
         )
 
 
+def _check_example_weights(source: Source, weights: NDArray[np.float64]) -> None:
+    if weights.shape != (len(source),) or weights.dtype != np.float64:
+        raise DataError(
+            f"{source.name}: example_weights: expected {len(source)} numbers of float64, "
+            f"found {' x '.join(map(str, weights.shape))} of {weights.dtype}"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise DataError(f"{source.name}: example_weights: expected finite numbers >= 0")
+
+
 def _check_split(split: Split, dataset: Dataset) -> None:
     """Refuse rows, labels and features that engines, which do not check, could not take."""
     source, C = split.source, dataset.n_classes
     if len(source.labels) != len(source):
         raise DataError(f"{source.name}: {len(source)} examples but {len(source.labels)} labels")
+    if source.example_weights is not None:
+        _check_example_weights(source, source.example_weights)
     if not len(split):
         raise DataError(f"{source.name}: expected examples, found a split without rows")
     if split.rows.min() < 0 or split.rows.max() >= len(source):

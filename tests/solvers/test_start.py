@@ -37,6 +37,13 @@ def rows(*last):
     return np.concatenate([np.arange(N - len(last)), last])
 
 
+def weighted(weights):
+    """Return a split whose examples have weights."""
+    whole = split(features())
+    source = dataclasses.replace(whole.source, example_weights=weights)
+    return dataclasses.replace(whole, source=source)
+
+
 GOOD = split(features())
 CASES = {
     "a label beyond the classes": (
@@ -72,6 +79,13 @@ CASES = {
     "no validation examples": (
         dataset(GOOD, split(features(), rows=np.arange(0))), "found a split without rows",
     ),
+    "fewer weights than examples": (
+        dataset(weighted(np.ones(N - 1))), f"expected {N} numbers of float64, found {N - 1}",
+    ),
+    "weights of another type": (
+        dataset(weighted(np.ones(N, int))), f"expected {N} numbers of float64, found {N} of int64",
+    ),
+    "a negative weight": (dataset(weighted(-np.ones(N))), "expected finite numbers >= 0"),
     "a source without examples": (
         dataset(GOOD, split(features(n=0))), "found a split without rows",
     ),
