@@ -45,7 +45,7 @@ def divide(
         A part would be empty, or what is asked for is contradictory.
     """
     splits = {name: _whole(files[name]) for name in _ORDER[:2]}
-    named = read_named_rows(data, train)
+    named = _named_rows(data, train)
     splits |= {name: Split(train, rows) for name, rows in named.items() if name != "train"}
     pool = named.get("train")
     if pool is None:
@@ -97,7 +97,7 @@ def _whole(source: Source | None) -> Split | None:
     return None if source is None else Split(source, np.arange(len(source)))
 
 
-def read_named_rows(data: DataSection, train: Source) -> dict[str, Rows]:
+def _named_rows(data: DataSection, train: Source) -> dict[str, Rows]:
     """Return the rows, ascending, of every split that a file of row numbers names.
 
     Raises

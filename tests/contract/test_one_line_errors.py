@@ -50,18 +50,16 @@ def infinity(x, y):
         (nan, ["features[7, 2] is nan"]),
         (infinity, ["features[3, 0] is -inf"]),
         (lambda x, y: (1e39 * x, y), ["finite in float32"]),
-        (lambda x, y: (x, y[:-1]), ["60 examples but 59 labels"]),
-        (lambda x, y: (x, y - 1), ["labels from -1"]),
-        (lambda x, y: (x, y + 1), ["without 0"]),
-        (lambda x, y: (x, 2 * y), ["without 1"]),
-        (lambda x, y: (x, 0 * y), ["at least two classes", "only class 0"]),
-        (lambda x, y: (x, y.astype(float)), ["expected n integers", "float64"]),
-        (lambda x, y: (x, np.eye(3)[y]), ["expected n integers", "60 x 3"]),
+        (lambda x, y: (x, y[:-1]), ["59 labels for the 60 examples"]),
+        (lambda x, y: (x, 0 * y), ["at least two classes", "all 60 labels are '0'"]),
+        (lambda x, y: (x, y + 0.5), ["row 0", "regression targets"]),
+        (lambda x, y: (x, np.eye(3)[y]), ["one-hot", "y'].argmax(axis=1)"]),
+        (lambda x, y: (x, np.tile(y[:, None] / 4, 2)), ["one number or text", "60 x 2"]),
         (lambda x, y: (x.astype(complex), y), ["expected real numbers", "complex128"]),
         (lambda x, y: (x[:, 0], y), ["expected n x d"]),
         (lambda x, y: (x[:, :0], y), ["expected examples", "60 x 0"]),
         (lambda x, y: (x[:0], y[:0]), ["expected examples", "0 x 4"]),
-        (lambda x, y: (x.astype(object), y), ["not a whole .npz file"]),
+        (lambda x, y: (x.astype(object), y), ["Python objects"]),
         (lambda x, y: (x[:2], y[:2]), ["leaves"]),
     ],
 )
@@ -153,7 +151,7 @@ def test_eval(run, tmp_path):
     x, y = arrays(C=5)
     np.savez(tmp_path / "more.npz", x=x, y=y)
     other = f"data.path={tmp_path / 'more.npz'}"
-    assert_one_line(run("eval", folder, "--set", other), "labels from 0 to 4", "expected 0 to 2")
+    assert_one_line(run("eval", folder, "--set", other), "label '3'", "none of the 3 classes")
     np.savez(tmp_path / "one.npz", x=x, y=0 * y)
     other = f"data.test={tmp_path / 'one.npz'}"
     status, out, err = run("eval", folder, "--set", other, "--json")
