@@ -58,25 +58,25 @@ def _print_verified(run: str, unchanged: Mapping[str, bool], as_json: bool) -> N
 
 
 def _table(split: str, result: Evaluation) -> str:
+    from backprop_cli.evaluation.wording import measure_lines
+
     lines = [
         f"{split}: {result.n_examples} examples",
-        f"accuracy  {100 * result.accuracy:.2f} %",
-        f"loss      {result.loss:.4f}",
+        *measure_lines(result),
+        f"{'loss':<19}{result.loss:.4f}",
+        "(in brackets: 95 % confidence intervals)",
         "",
     ]
     result = dataclasses.replace(result, class_names=tuple(map(printable, result.class_names)))
     width = max(5, *(len(name) for name in result.class_names))
     lines.append(f"{'class':<{width}}  precision   recall  examples")
-    counts = result.confusion.sum(axis=1)
-    for name, precision, recall, count in zip(
-        result.class_names, result.precision(), result.recall(), counts, strict=True
-    ):
-        lines.append(f"{name:<{width}}  {_percent(precision)}  {_percent(recall)}  {count:>8}")
+    for row in result.classes:
+        figures = f"{_percent(row.precision)}  {_percent(row.recall)}  {row.examples:>8}"
+        lines.append(f"{row.name:<{width}}  {figures}")
     if len(result.class_names) <= _MAX_COLUMNS:
         lines += ["", *_confusion(result, width)]
     else:
-        lines += ["", f"(the {len(result.class_names)} x {len(result.class_names)} confusion "
-                  "matrix is in --json)"]  # fmt: skip
+        lines += ["", "(the confusion matrix is in --json)"]
     return "\n".join(lines)
 
 
@@ -86,12 +86,13 @@ def _percent(share: float | None) -> str:
 
 def _confusion(result: Evaluation, width: int) -> list[str]:
     """Return the confusion matrix, whose columns are numbered in the order of the rows."""
-    cell = max(len(str(result.confusion.max())), 3) + 1
+    confusion = result.counts.dense()
+    cell = max(len(str(confusion.max())), 3) + 1
     n = len(result.class_names)
     lines = [
         "confusion matrix: one row per true class, one column per decision",
         " " * (width + 4) + "".join(f"{k:>{cell}}" for k in range(n)),
     ]
-    for k, (name, row) in enumerate(zip(result.class_names, result.confusion, strict=True)):
+    for k, (name, row) in enumerate(zip(result.class_names, confusion, strict=True)):
         lines.append(f"{k:>3} {name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
     return lines

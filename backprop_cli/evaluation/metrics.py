@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine import Targets, class_scores, decide
+from backprop_cli.engine import Targets, class_scores
 from backprop_cli.errors import DataError
+from backprop_cli.evaluation.answers import Answers, taken
+from backprop_cli.evaluation.counts import Counts
+from backprop_cli.evaluation.intervals import Interval
+from backprop_cli.evaluation.measures import suited
 from backprop_cli.losses import LOSSES
 from backprop_cli.model import LinearModel
 from backprop_cli.sources import Split
+
+MAX_MATRIX = 500
+"""The largest number of classes whose confusion matrix is written out; of more, only its pairs."""
+
+
+class ClassFigures(NamedTuple):
+    """How a model does on one class.
+
+    Attributes
+    ----------
+    name
+        Of the class.
+    precision
+        Right decisions / decisions; None where there is no decision.
+    recall
+        Right decisions / examples; None where there is no example.
+    examples
+        How many there are.
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    examples: int
 
 
 @dataclass(frozen=True)
@@ -23,48 +53,69 @@ class Evaluation:
     ----------
     loss
         Mean loss against the labels as they are: no label smoothing, no class weights, no l2.
-    confusion
-        C x C counts: rows are true classes, columns decisions.
+    answers
+        What the model says.
     class_names
         C names.
     """
 
     loss: float
-    confusion: NDArray[np.int64]
+    answers: Answers
     class_names: tuple[str, ...]
 
     @property
     def n_examples(self) -> int:
         """The number of examples."""
-        return int(self.confusion.sum())
+        return len(self.answers.labels)
+
+    @property
+    def counts(self) -> Counts:
+        """The pairs of label and decision."""
+        return self.answers.counts
 
     @property
     def accuracy(self) -> float:
         """The share of right decisions, 0 to 1."""
-        return float(np.trace(self.confusion) / self.n_examples)
+        return self.measures["accuracy"]
 
-    def precision(self) -> list[float | None]:
-        """Return right decisions / decisions for each class; None where there is no decision."""
-        return _shares(self.confusion, self.confusion.sum(axis=0))
+    @functools.cached_property
+    def measures(self) -> dict[str, float]:
+        """Every measure for so many classes, by name, as in `MEASURES`; NaN: not defined."""
+        return {m.name: m.value(self.answers) for m in suited(len(self.class_names))}
 
-    def recall(self) -> list[float | None]:
-        """Return right decisions / examples for each class; None where there is no example."""
-        return _shares(self.confusion, self.confusion.sum(axis=1))
+    @functools.cached_property
+    def intervals(self) -> dict[str, Interval | None]:
+        """The 95 % confidence interval of each measure; None where there is none."""
+        return {m.name: m.interval(self.answers) for m in suited(len(self.class_names))}
+
+    @functools.cached_property
+    def classes(self) -> list[ClassFigures]:
+        """The figures of each class."""
+        examples, decisions, right = self.counts.by_class
+        columns = (_shares(right, decisions), _shares(right, examples), map(int, examples))
+        return list(map(ClassFigures, self.class_names, *columns))
+
+    def figures(self) -> dict[str, Any]:
+        """Return loss, measures and their intervals as plain Python objects, for JSON."""
+        measures = {k: None if math.isnan(v) else v for k, v in self.measures.items()}
+        intervals = {k: None if v is None else list(v) for k, v in self.intervals.items()}
+        return {
+            "examples": self.n_examples, "loss": self.loss, **measures, "intervals": intervals,
+        }  # fmt: skip
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return every figure as plain Python objects, for JSON."""
-        support = self.confusion.sum(axis=1).tolist()
-        rows = zip(self.class_names, self.precision(), self.recall(), support, strict=True)
-        return {
-            "examples": self.n_examples,
-            "accuracy": self.accuracy,
-            "loss": self.loss,
-            "classes": [
-                {"name": name, "precision": precision, "recall": recall, "examples": count}
-                for name, precision, recall, count in rows
-            ],
-            "confusion": self.confusion.tolist(),
-        }
+        """Return every figure as plain Python objects, for JSON.
+
+        The confusion matrix is written as C x C ``confusion``; that of more than `MAX_MATRIX`
+        classes as ``confusion_pairs``, rows of label, decision and count, both from 0.
+        """
+        if len(self.class_names) <= MAX_MATRIX:
+            confusion: dict[str, Any] = {"confusion": self.counts.dense().tolist()}
+        else:
+            pairs = (self.counts.labels, self.counts.decisions, self.counts.counts)
+            confusion = {"confusion_pairs": np.stack(pairs, axis=1).tolist()}
+        classes = [row._asdict() for row in self.classes]
+        return {**self.figures(), "classes": classes, **confusion}
 
 
 def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
@@ -81,25 +132,18 @@ def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
             f"{split.source.name}: expected labels 0 to {n_classes - 1}, found {labels.max()}"
         )
     targets = Targets.plain(n_classes, model.weights.dtype)
-    decisions = np.empty(len(split), np.intp)
+    parts: dict[str, list[NDArray[Any]]] = {measure.takes: [] for measure in suited(n_classes)}
     total = 0.0
     for some, scores in model.score_blocks(split.source, split.rows):
-        decisions[some] = decide(scores)
+        for what, blocks in parts.items():
+            blocks.append(taken(what, scores, labels[some]))
         columns = targets.columns(labels[some])
         losses, _ = LOSSES[model.loss].loss_gradient(class_scores(scores[None]), columns)
         total += float(losses.sum(dtype=np.float64))
-    confusion = confusion_matrix(labels, decisions, n_classes)
-    return Evaluation(total / len(split), confusion, model.class_names)
+    whole = {what: np.concatenate(blocks) for what, blocks in parts.items()}
+    answers = Answers(labels, n_classes, **whole)
+    return Evaluation(total / len(split), answers, model.class_names)
 
 
-def _shares(confusion: NDArray[np.int64], totals: NDArray[np.int64]) -> list[float | None]:
-    right = np.diagonal(confusion)
+def _shares(right: NDArray[np.float64], totals: NDArray[np.float64]) -> list[float | None]:
     return [float(r / t) if t else None for r, t in zip(right, totals, strict=True)]
-
-
-def confusion_matrix(
-    labels: NDArray[np.int64], decisions: NDArray[np.intp], n_classes: int
-) -> NDArray[np.int64]:
-    """Count pairs of label and decision: C x C, rows are labels, columns decisions."""
-    pairs = np.bincount(labels * n_classes + decisions, minlength=n_classes**2)
-    return pairs.reshape(n_classes, n_classes).astype(np.int64)

@@ -56,21 +56,11 @@ class Result:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the summary as plain Python objects."""
-
-        def figures(evaluation: Evaluation | None) -> dict[str, Any] | None:
-            if evaluation is None:
-                return None
-            return {
-                "examples": evaluation.n_examples,
-                "accuracy": evaluation.accuracy,
-                "loss": evaluation.loss,
-            }
-
         return {
             "run": str(self.path),
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
-            "validation": figures(self.validation),
-            "test": figures(self.test),
+            "validation": None if self.validation is None else self.validation.figures(),
+            "test": None if self.test is None else self.test.figures(),
             "model_sha256": self.model_sha256,
         }

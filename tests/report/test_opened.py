@@ -16,7 +16,7 @@ def test_a_finished_run(runs, capsys):
     assert run.notes() == []
     assert run.verify() == {"model": True, "data": True}
     assert len(run.split("validation")) == 100
-    assert run_view(run, "test").evaluations["test"]["examples"] == 100
+    assert run_view(run, "test").evaluations["test"].n_examples == 100
     assert capsys.readouterr() == ("", "")
 
 

@@ -42,9 +42,12 @@ def test_figures_are_those_of_eval_to_the_last_digit(runs, pages, capsys, kind):
         found = json.loads(capsys.readouterr().out)
         row = re.search(rf'<tr><th scope="row">{split}</th>(.*?)</tr>', page)[1]
         cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
-        assert cells == [
-            f"{100 * found['accuracy']:.2f} %", f"{found['loss']:.4f}", f"{found['examples']:,}",
-        ]  # fmt: skip
+        assert cells[:2] == [f"{found['examples']:,}", f"{found['loss']:.4f}"]
+        expected = [
+            f"{100 * found[name]:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+            for name, (low, high) in found["intervals"].items()
+        ]
+        assert cells[2:] == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from backprop_cli.evaluation.measures import MEASURES
 from backprop_cli.reporting.report.page import Section, page, percent, picture_section, table
 from backprop_cli.reporting.report.plots import (
     Picture,
@@ -99,18 +101,29 @@ def _results(views: Sequence[RunView]) -> str:
     rows: list[list[str]] = []
     best: set[tuple[int, int]] = set()
     for split in splits:
-        for key, larger in (("accuracy", True), ("loss", False)):
-            values = [view.evaluations.get(split, {}).get(key) for view in views]
-            found = [value for value in values if value is not None]
-            top = max(found) if larger else min(found)
-            best.update((len(rows), k + 1) for k, value in enumerate(values) if value == top)
-            shown = ["-" if v is None else percent(v) if larger else f"{v:.4f}" for v in values]
-            rows.append([f"{split} {key}", *shown])
+        there = [view.evaluations.get(split) for view in views]
+        for name, measure in MEASURES.items():
+            values = [math.nan if e is None else e.measures.get(name, math.nan) for e in there]
+            if all(map(math.isnan, values)):
+                continue
+            best.update((len(rows), k + 1) for k in _where(values, np.nanmax(values)))
+            rows.append([f"{split} {measure.title}", *map(_percent, values)])
+        losses = [math.nan if e is None else e.loss for e in there]
+        best.update((len(rows), k + 1) for k in _where(losses, np.nanmin(losses)))
+        rows.append([f"{split} loss", *("-" if math.isnan(v) else f"{v:.4f}" for v in losses)])
     rows.append(["epoch kept", *(str(view.kept_epoch) for view in views)])
     rows.append(["epochs", *(str(len(view.history)) for view in views)])
     seconds = [sum(line["seconds"] for line in view.history) for view in views]
     rows.append(["seconds", *(f"{value:.1f}" for value in seconds)])
     return table(["", *(view.name for view in views)], rows, frozenset(best))
+
+
+def _where(values: Sequence[float], best: float) -> list[int]:
+    return [k for k, value in enumerate(values) if value == best]
+
+
+def _percent(value: float) -> str:
+    return percent(None if math.isnan(value) else value)
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -164,7 +177,7 @@ def _over_one(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
     }  # of equal settings the best remains
     heights = [100 * found[_exact(value)] for value in values]
     axes.plot(range(len(values)), heights, marker="o", color=theme.first)
-    best = int(np.argmax(heights))
+    best = [_exact(v) for v in values].index(_exact(rows[0]["settings"][keys[0]]))
     axes.plot(best, heights[best], marker="o", markersize=13, fillstyle="none", color=theme.second)
     axes.set_xticks(
         range(len(values)), [_shown(v) for v in values], rotation=45 if len(values) > 8 else 0
@@ -200,7 +213,7 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
             continue
         colour = readable_on(image, float(grid[i, j]))
         axes.text(j, i, f"{grid[i, j]:.1f}", ha="center", va="center", color=colour, fontsize=8)
-    top, left = np.unravel_index(np.nanargmax(grid), grid.shape)
+    top, left = (places[k].index(_exact(rows[0]["settings"][key])) for k, key in enumerate(keys))
     axes.plot(
         left, top, "s", markersize=32, fillstyle="none", color=theme.second, markeredgewidth=2
     )

@@ -49,7 +49,7 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         config_text=config_text(run.config),
         history=history,
         kept_epoch=_kept_epoch(run.summary or {}, history, run.config),
-        evaluations={n: evaluate_model(model, part).to_mapping() for n, part in present.items()},
+        evaluations={n: evaluate_model(model, part) for n, part in present.items()},
         class_names=model.class_names,
         image_shape=model.image_shape,
         weights=model.weights,

@@ -13,6 +13,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from backprop_cli.config.registered import soft_target_losses
+from backprop_cli.evaluation.measures import suited
+from backprop_cli.evaluation.metrics import MAX_MATRIX
+from backprop_cli.evaluation.wording import measure_texts
 from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Picture, Theme
 from backprop_cli.reporting.report.view import RunView
 
@@ -155,24 +158,26 @@ def percent(value: float | None) -> str:
 
 def _figures(view: RunView) -> str:
     rows = [
-        [split, percent(found["accuracy"]), f"{found['loss']:.4f}", f"{found['examples']:,}"]
+        [split, f"{found.n_examples:,}", f"{found.loss:.4f}", *measure_texts(found).values()]
         for split, found in view.evaluations.items()
     ]
-    kept = f"Epoch {view.kept_epoch} kept of {len(view.history)}."
+    titles = [measure.title for measure in suited(len(view.class_names))]
+    kept = "In brackets: 95 % confidence intervals. " if rows else ""
+    kept += f"Epoch {view.kept_epoch} kept of {len(view.history)}."
     if view.temperature is not None:
         kept += f" Scores are divided by the temperature {view.temperature:.4g} before SoftMax."
     elif view.config["loss"] not in soft_target_losses():
         loss = view.config["loss"]
         kept += f" Probabilities are the SoftMax of scores, although {loss} does not train for it."
-    return f"{table(['split', 'accuracy', 'loss', 'examples'], rows)}\n<p>{kept}</p>"
+    return f"{table(['split', 'examples', 'loss', *titles], rows)}\n<p>{kept}</p>"
 
 
 def _classes(view: RunView) -> str:
     if view.shown is None:
         return '<p class="note">No examples.</p>'
     rows = [
-        [row["name"], percent(row["precision"]), percent(row["recall"]), f"{row['examples']:,}"]
-        for row in view.shown["classes"]
+        [row.name, percent(row.precision), percent(row.recall), f"{row.examples:,}"]
+        for row in view.shown.classes
     ]
     body = table(["class", "precision", "recall", "examples"], rows)
     if len(rows) > 20:
@@ -181,6 +186,8 @@ def _classes(view: RunView) -> str:
 
 
 def _why_missing(name: str, view: RunView) -> str | None:
+    if name == "confusion" and len(view.class_names) > MAX_MATRIX:
+        return "There are too many classes; backprop eval --json has the pairs that occur."
     if name == "curves":
         return "No epoch has finished."
     if name in ("templates", "mistakes", "hardest") and view.image_shape is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.evaluation.metrics import MAX_MATRIX
 from backprop_cli.evaluation.reliability import BINS, reliability
 from backprop_cli.reporting.report.view import Predictions, RunView
 
@@ -162,7 +163,9 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
     """Draw the confusion matrix in % of each row, with counts if there is room."""
     if view.shown is None:
         return None
-    counts = np.asarray(view.shown["confusion"])
+    if len(view.class_names) > MAX_MATRIX:
+        return None
+    counts = view.shown.counts.dense()
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     n_classes = len(counts)
@@ -189,13 +192,11 @@ def confusion(view: RunView, theme: Theme) -> Picture | None:
                 j, i, f"{shares[i, j]:.0f} %\n{counts[i, j]}", ha="center", va="center",
                 color=readable_on(image, shares[i, j]), fontsize=7.5,
             )  # fmt: skip
-    off = counts - np.diag(np.diag(counts))
-    i, j = np.unravel_index(np.argmax(off), off.shape)
-    text = f"Accuracy {100 * view.shown['accuracy']:.2f} %. "
-    if off.any():
+    text = f"Accuracy {100 * view.shown.accuracy:.2f} %. "
+    for i, j, n in view.shown.counts.most_frequent_mistakes(1):
         text += (
             f"The most frequent confusion: {view.class_names[i]} taken for {view.class_names[j]}, "
-            f"{off[i, j]} of {totals[i, 0]}."
+            f"{n} of {totals[i, 0]}."
         )
     return figure, text
 
@@ -204,18 +205,18 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     """Draw precision and recall per class; of many, those with the lowest and highest recall."""
     if view.shown is None:
         return None
-    rows = list(view.shown["classes"])
+    rows = list(view.shown.classes)
     many = len(rows) > _MAX_BARS
     if many:
-        rows.sort(key=lambda row: row["recall"] or 0.0)
+        rows.sort(key=lambda row: row.recall or 0.0)
         rows[_MAX_BARS // 2 : -_MAX_BARS // 2] = []
     figure = new_figure(7.6, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     places = np.arange(len(rows))
     for key, offset, colour in (("precision", 0.2, theme.first), ("recall", -0.2, theme.second)):
-        values = [100 * (row[key] or 0.0) for row in rows]
+        values = [100 * (getattr(row, key) or 0.0) for row in rows]
         axes.barh(places - offset, values, 0.38, color=colour, label=key)
-    axes.set_yticks(places, [shortened(row["name"]) for row in rows], fontsize=9)
+    axes.set_yticks(places, [shortened(row.name) for row in rows], fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("%")
@@ -223,7 +224,7 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     half = _MAX_BARS // 2
     which = f"{half} with the lowest and {half} with the highest recall" if many else "all"
-    recalls = [(row["recall"] or 0.0, row["name"]) for row in rows]
+    recalls = [(row.recall or 0.0, row.name) for row in rows]
     low, high = min(recalls), max(recalls)
     text = (
         f"Precision and recall of each class ({which}). Recall is lowest for {low[1]} "

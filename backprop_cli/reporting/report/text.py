@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from backprop_cli.errors import printable
+from backprop_cli.evaluation.counts import Counts
 from backprop_cli.evaluation.reliability import reliability
+from backprop_cli.evaluation.wording import measure_lines
 from backprop_cli.reporting.report.view import RunView
 
 WIDTH = 80
@@ -55,9 +57,10 @@ def to_text(view: RunView) -> str:
     ]
     for split, found in view.evaluations.items():
         lines.append(
-            f"{split:<12}accuracy {100 * found['accuracy']:.2f} %   loss {found['loss']:.4f}   "
-            f"({found['examples']} examples)"
+            f"{split:<12}accuracy {100 * found.accuracy:.2f} %   loss {found.loss:.4f}   "
+            f"({found.n_examples} examples)"
         )
+        lines += [f"  {line}" for line in measure_lines(found)]
     lines += [f"{'epoch':<12}{view.kept_epoch} kept of {len(view.history)}", ""]
     lines += _curves(view) if view.history else ["no epoch has finished"]
     if view.shown is not None and view.predictions is not None:
@@ -70,7 +73,7 @@ def to_text(view: RunView) -> str:
             f"calibration error {100 * found_bins.error:.2f} % on {predictions.split}",
             "",
         ]
-        lines += _confusion(np.asarray(view.shown["confusion"]), view.class_names)
+        lines += _confusion(view.shown.counts, view.class_names)
     return "\n".join(lines)
 
 
@@ -86,27 +89,19 @@ def _curves(view: RunView) -> list[str]:
     return lines
 
 
-def _confusion(counts: np.ndarray, names: Sequence[str]) -> list[str]:
-    if len(counts) > _MAX_CLASSES:
-        return _most_frequent(counts, names)
+def _confusion(counts: Counts, names: Sequence[str]) -> list[str]:
+    if counts.n_classes > _MAX_CLASSES:
+        lines = ["the most frequent confusions: true class, decision, examples"]
+        for i, j, n in counts.most_frequent_mistakes(_MAX_CONFUSIONS):
+            lines.append(f"  {names[i][:28]:<30}{names[j][:28]:<30}{n:>8}")
+        return lines
     first = 12
-    width = (WIDTH - first) // len(counts)
+    width = (WIDTH - first) // counts.n_classes
     width = min(width, 9)
     lines = ["confusion: one row per true class, one column per decision"]
     lines.append(" " * first + "".join(f"{name[: width - 1]:>{width}}" for name in names))
-    for name, row in zip(names, counts, strict=True):
+    for name, row in zip(names, counts.dense(), strict=True):
         lines.append(f"{name[: first - 1]:<{first}}" + "".join(f"{n:>{width}}" for n in row))
-    return lines
-
-
-def _most_frequent(counts: np.ndarray, names: Sequence[str]) -> list[str]:
-    off = counts - np.diag(np.diag(counts))
-    order = np.argsort(-off, axis=None, kind="stable")[:_MAX_CONFUSIONS]
-    lines = ["the most frequent confusions: true class, decision, examples"]
-    for place in order:
-        i, j = np.unravel_index(place, off.shape)
-        if off[i, j]:
-            lines.append(f"  {names[i][:28]:<30}{names[j][:28]:<30}{off[i, j]:>8}")
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.evaluation.metrics import Evaluation
 from backprop_cli.sources import Split, to_planes
 
 _CHOSEN = 12  # mistakes, and as many hard examples
@@ -88,7 +89,7 @@ class RunView:
     kept_epoch
         The epoch whose weights are the model; 0 for the initial weights.
     evaluations
-        The figures of each split, as ``eval --json`` prints them.
+        The figures of each split.
     class_names
         C names.
     image_shape
@@ -108,7 +109,7 @@ class RunView:
     config_text: str
     history: Sequence[Mapping[str, Any]]
     kept_epoch: int
-    evaluations: Mapping[str, Mapping[str, Any]]
+    evaluations: Mapping[str, Evaluation]
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None
     weights: NDArray[Any]
@@ -117,6 +118,6 @@ class RunView:
     sweep: Sequence[Mapping[str, Any]] | None
 
     @property
-    def shown(self) -> Mapping[str, Any] | None:
-        """The figures of the split that is shown, as ``eval --json`` prints them."""
+    def shown(self) -> Evaluation | None:
+        """The figures of the split that is shown."""
         return None if self.predictions is None else self.evaluations[self.predictions.split]
