@@ -58,7 +58,8 @@ def sweep(options: SweepOptions) -> None:
     """Train many settings in one pass. Picks on validation, reports test for the winner alone.
 
     The winner's run directory is an ordinary run, with the table (sweep.json) and the history of
-    every model (sweep.jsonl) beside it. Of equally good models the first one wins.
+    every model (sweep.jsonl) beside it. Of equally good models the one
+    with the lowest validation loss wins, then the first one.
 
     Keys to sweep: training.learning_rate, l2, training.momentum, training.nesterov,
     training.schedule, training.seed, loss, label_smoothing.
@@ -121,15 +122,19 @@ def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:
 
 def _table(candidates: list[Candidate]) -> str:
     keys = list(candidates[0].settings)
-    rows = [[*keys, "validation", "loss", "epoch"]]
+    measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
+    rows = [[*keys, *measures, "validation", "loss", "epoch"]]
+    nothing = [""] * (len(measures) + 2)
     for candidate in candidates:
         row = [_shown(candidate.settings[key]) for key in keys]
         if candidate.diverged:
-            row += ["diverged", "", ""]
+            row += ["diverged", *nothing]
         elif candidate.validation_accuracy is None or candidate.validation_loss is None:
-            row += ["no epoch", "", ""]
+            row += ["no epoch", *nothing]
         else:
+            own = [candidate.validation_measures[name] for name in measures]
             row += [
+                *("" if value is None else f"{100 * value:.2f} %" for value in own),
                 f"{100 * candidate.validation_accuracy:.2f} %",
                 f"{candidate.validation_loss:.4f}",
                 str(candidate.best_epoch),

@@ -43,7 +43,8 @@ def _section(title: str, section: type[Section]) -> list[str]:
         meaning = field.description or ""
         choices = _choices(field)
         if choices and key not in TAGS.values():
-            meaning = " or ".join(f"`{choice}`" for choice in choices) + f". {meaning}"
+            *others, last = [f"`{choice}`" for choice in choices]
+            meaning = (f"{', '.join(others)} or " if others else "") + f"{last}. {meaning}"
         lines.append(f"| `{key}` | {default} | {meaning.strip()} |")
     return [*lines, ""]
 

@@ -21,6 +21,13 @@ def soft_target_losses() -> tuple[str, ...]:
     return tuple(name for name, loss in LOSSES.items() if loss.takes_soft_targets)
 
 
+def selectable_names() -> tuple[str, ...]:
+    """Return the names of the figures that the best epoch may be chosen by."""
+    from backprop_cli.evaluation.measures import SELECTABLE
+
+    return SELECTABLE
+
+
 def engine_names() -> tuple[str, ...]:
     """Return the names of the engines."""
     from backprop_cli.engine import ENGINES

@@ -25,6 +25,7 @@ from backprop_cli.config.values import (
     BackendName,
     ClassWeights,
     Count,
+    FigureName,
     FilePath,
     LossName,
     Threads,
@@ -111,9 +112,11 @@ class Training(Section):
         description="A factor per class. balanced: n / (C n_c) for class c, which has n_c of the n "
         "examples, where C classes occur.",
     )
-    select_by: Literal["accuracy", "loss"] = Field(
+    select_by: FigureName = Field(
         "accuracy",
-        description="The validation figure that decides which epoch is best; of ties, the first.",
+        description="The validation figure that decides which epoch is best; of equal ones, the "
+        "one with the lowest validation loss. auc needs two classes, top_5_accuracy more "
+        "than five.",
     )
     keep: Literal["best", "last"] = Field(
         "best",

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from backprop_cli.config.registered import engine_names, loss_names
+from backprop_cli.config.registered import engine_names, loss_names, selectable_names
 
 MAX_CLASSES = 10_000
 MAX_THREADS = 1024
@@ -199,4 +199,5 @@ def _backend_names() -> tuple[str, ...]:
 
 
 LossName = Annotated[str, Choice(loss_names)]
+FigureName = Annotated[str, Choice(selectable_names)]
 BackendName = Annotated[str, Choice(_backend_names)]

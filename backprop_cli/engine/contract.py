@@ -184,6 +184,13 @@ class Engine(Protocol):
         """
         ...
 
+    def scores(self, W: Array, b: Array, block: Block) -> Array:
+        """Return S = W X + b 1^T, M x O x n; may be overwritten by the next call.
+
+        It is for measures that `outcomes` does not have, and need not be as fast.
+        """
+        ...
+
     def prepare(self) -> bool:
         """Start slow preparation, such as compiling, and wait about a second for it.
 

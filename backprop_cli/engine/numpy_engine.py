@@ -80,7 +80,7 @@ class NumpyEngine:
         return Outcomes(losses, decisions)
 
     def scores(self, W: Array, b: Array, block: Block) -> Array:
-        """Return S = W X + b 1^T, M x O x n; overwritten by the next call."""
+        """Return S = W X + b 1^T, M x O x n; overwritten by the next call. See `Engine.scores`."""
         return self._scores(W, b, self._standardizing.examples(block))
 
     def prepare(self) -> bool:

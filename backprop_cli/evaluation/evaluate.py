@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.engine import Engine, Targets
+from backprop_cli.evaluation.answers import Answers, taken
+from backprop_cli.evaluation.measures import Measure
 from backprop_cli.losses import Array
 from backprop_cli.sources import Split
+
+_MAX_SCORES = 10_000_000  # in memory
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Mean loss and accuracy of M models: M numbers each."""
+    """Figures of M models: M numbers each.
+
+    Attributes
+    ----------
+    loss, accuracy
+        Mean loss, and the share of right decisions.
+    measured
+        The value of another measure, if one was asked for.
+    """
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    measured: NDArray[np.float64] | None = None
 
 
 def evaluate(
@@ -26,6 +40,7 @@ def evaluate(
     bias: Array,
     split: Split,
     targets: Targets,
+    measure: Measure | None = None,
 ) -> Figures:
     """Return the figures of M models on all examples of a split.
 
@@ -39,11 +54,16 @@ def evaluate(
         The examples.
     targets
         What the loss is taken against, and the weights that are factors on the losses.
+    measure
+        Another figure that is wanted.
     """
     n, n_models = len(split), len(weights)
+    at_once, parts = engine.examples_at_once, []
+    if measure is not None and measure.takes != "decisions":
+        at_once = max(1, min(at_once, _MAX_SCORES // bias.size))
     total, right = np.zeros(n_models), np.zeros(n_models)
-    for first in range(0, n, engine.examples_at_once):
-        last = min(first + engine.examples_at_once, n)
+    for first in range(0, n, at_once):
+        last = min(first + at_once, n)
         block = split.block(first, last)
         losses, decided = engine.outcomes(weights, bias, block, targets)
         labels = block.labels[block.rows]
@@ -52,4 +72,17 @@ def evaluate(
             losses *= factors
         total += losses.sum(axis=1, dtype=np.float64)
         right += (decided == labels).sum(axis=1)
-    return Figures(total / n, right / n)
+        if measure is not None and measure.takes == "decisions":
+            parts.append(decided.astype(np.int32))
+        elif measure is not None:
+            parts.append(taken(measure.takes, engine.scores(weights, bias, block), labels))
+    if measure is None:
+        return Figures(total / n, right / n)
+    of_models = np.concatenate(parts, axis=1)
+    measured = [_value(measure, split, targets.n_classes, own) for own in of_models]
+    return Figures(total / n, right / n, np.array(measured))
+
+
+def _value(measure: Measure, split: Split, n_classes: int, found: NDArray[Any]) -> float:
+    """Return a measure of one model from what it takes of all examples."""
+    return measure.value(Answers(split.own_labels(), n_classes, **{measure.takes: found}))

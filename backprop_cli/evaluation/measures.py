@@ -107,9 +107,8 @@ def refuse_unsuited(name: str, labels: NDArray[np.int64], n_classes: int) -> Non
     if measure is None:  # loss
         return
     if not measure.suits(n_classes):
-        needs = f"{measure.min_classes} classes"
-        needs = f"at least {needs}" if measure.max_classes == math.inf else needs
-        raise DataError(f"training.select_by: {name} needs {needs}, found {n_classes}")
+        needs = "two" if measure.max_classes == 2 else f"at least {measure.min_classes}"
+        raise DataError(f"training.select_by: {name} needs {needs} classes, found {n_classes}")
     if measure.takes == "differences" and len(np.unique(labels)) < 2:
         raise DataError(
             f"training.select_by: {name} needs validation examples of both classes, found one; "
@@ -182,3 +181,6 @@ MEASURES: dict[str, Measure] = {
     )
 }  # fmt: skip
 """All measures by name, in the order in which they are shown."""
+
+SELECTABLE = (*MEASURES, "loss")
+"""What the best epoch may be chosen by: a measure, or the validation loss."""

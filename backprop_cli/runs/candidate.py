@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backprop_cli.runs.settings import Settings
 from backprop_cli.solvers.descent import Descent
-from backprop_cli.solvers.observer import EpochRecord
+from backprop_cli.solvers.observer import EpochRecord, Standing
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,8 @@ class Candidate:
     """One model of a sweep.
 
     ``best_epoch`` and the validation figures are those of the epoch that would be kept; None if
-    the model diverged before its first epoch was over. ``figure`` is what models are ranked by,
-    larger is better.
+    the model diverged before its first epoch was over. ``standing`` is what models are ranked by;
+    see `EpochRecord.standing`.
     """
 
     index: int
@@ -25,8 +26,9 @@ class Candidate:
     best_epoch: int | None
     validation_accuracy: float | None
     validation_loss: float | None
+    validation_measures: Mapping[str, float | None]
     diverged: str | None
-    figure: float | None
+    standing: Standing | None
     history: list[EpochRecord]
 
     @classmethod
@@ -40,17 +42,24 @@ class Candidate:
             best_epoch=record.epoch if record else None,
             validation_accuracy=record.validation_accuracy if record else None,
             validation_loss=record.validation_loss if record else None,
+            validation_measures=record.validation_measures if record else {},
             diverged=descent.diverged[m],
-            figure=record.figure(descent.solver.select_by) if record else None,
+            standing=record.standing(descent.solver.select_by) if record else None,
             history=history,
         )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the candidate as plain Python objects, but for its history."""
-        hidden = ("index", "figure", "history")
-        return {key: value for key, value in self.__dict__.items() if key not in hidden}
+        hidden = ("index", "validation_measures", "standing", "history")
+        found = {key: value for key, value in self.__dict__.items() if key not in hidden}
+        return found | {f"validation_{k}": v for k, v in self.validation_measures.items()}
 
-    def rank(self) -> tuple[bool, float, int]:
-        """Return what to sort by, best first; of equal ones the first that was asked for."""
-        figure = -math.inf if self.figure is None else self.figure
-        return self.diverged is not None, -figure, self.index
+    def rank(self) -> tuple[bool, float, float, int]:
+        """Return what to sort by, best first.
+
+        Of models with equal figures that with the lower validation loss comes first, unless the
+        sweep is over losses, which do not compare; then the one that was asked for first.
+        """
+        figure, loss = self.standing or (-math.inf, -math.inf)
+        tie = 0.0 if "loss" in self.settings else -loss
+        return self.diverged is not None, -figure, tie, self.index

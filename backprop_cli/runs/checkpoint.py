@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +25,7 @@ from backprop_cli.solvers.observer import EpochRecord
 from backprop_cli.solvers.selection import Kept
 
 FILE_NAME = "checkpoint.safetensors"
-_KEY, _DIGEST, _FORMAT = "backprop-checkpoint", "sha256", 1
+_KEY, _DIGEST, _FORMAT = "backprop-checkpoint", "sha256", 2
 
 
 def save_checkpoint(
@@ -68,7 +67,7 @@ def save_checkpoint(
             {
                 "kept_epoch": selection.kept.epoch if selection.kept else None,
                 "best_epoch": selection.best_epoch,
-                "best_figure": _finite(selection.best_figure),
+                "best": selection.best,
                 "stopped": selection.stopped,
             }
             for selection in descent.selections
@@ -134,14 +133,16 @@ class Checkpoint:
             descent.epochs_finished, descent.step = progress["epochs_finished"], progress["step"]
             descent.seconds = progress["seconds"]
             descent.diverged[:] = progress["diverged"]
-            descent.history = [[EpochRecord(**line) for line in own] for own in progress["history"]]
+            descent.history = [
+                [EpochRecord.from_mapping(line) for line in own] for own in progress["history"]
+            ]
             selections = zip(descent.selections, progress["selections"], strict=True)
             for m, (selection, saved) in enumerate(selections):
                 if saved["kept_epoch"] is not None:
                     selection.kept = Kept(saved["kept_epoch"], kept[0][m], kept[1][m])
                 selection.best_epoch, selection.stopped = saved["best_epoch"], saved["stopped"]
-                figure = saved["best_figure"]
-                selection.best_figure = -np.inf if figure is None else figure
+                best = saved["best"]
+                selection.best = None if best is None else (float(best[0]), float(best[1]))
         except (TypeError, ValueError, KeyError) as error:
             raise self._broken(f"the state of training: {error}") from error
 
@@ -172,7 +173,3 @@ def _arrays(state: DescentState) -> dict[str, Array]:
         "velocity_W": state.velocity_W,
         "velocity_b": state.velocity_b,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

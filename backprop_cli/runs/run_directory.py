@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -203,9 +202,12 @@ def load_history(path: pathlib.Path) -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{file}: not a whole history: {error}") from error
-    names = {field.name for field in dataclasses.fields(EpochRecord)}
     for number, line in enumerate(lines, 1):
-        good = isinstance(line, dict) and set(line) == names
+        good = isinstance(line, dict)
+        try:
+            EpochRecord.from_mapping(line if good else {})
+        except TypeError:
+            good = False
         numbers = (
             all(type(v) in (int, float) for k, v in line.items() if k in _ALWAYS) if good else False
         )

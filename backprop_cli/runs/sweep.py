@@ -287,7 +287,9 @@ class Sweep:
         about = saved.about
         try:
             finished = [
-                Candidate(**{**c, "history": [EpochRecord(**line) for line in c["history"]]})
+                Candidate(
+                    **{**c, "history": [EpochRecord.from_mapping(line) for line in c["history"]]}
+                )
                 for c in about["finished"]
             ]
             best = [c for c in finished if c.index == about["winner"]]

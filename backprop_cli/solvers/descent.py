@@ -19,6 +19,7 @@ from backprop_cli.engine import (
 )
 from backprop_cli.errors import ConfigError, DataError, DivergedError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
+from backprop_cli.evaluation.measures import MEASURES, Measure, refuse_unsuited
 from backprop_cli.model import LinearModel
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
@@ -109,6 +110,8 @@ class Descent:
         self.steps = self.separate_steps.steps
         if isinstance(self.engine, FusedEngine) and communicator.size == 1:
             self.steps = self.engine.steps
+        own = solver.select_by in ("accuracy", "loss")  # which every evaluation has
+        self._measure = None if own else MEASURES[solver.select_by]
         self._max_losses = max_losses(task.losses, dataset.n_classes)
         step_work = 4.0 * self.plan.batch_size * self.state.W.size
         self._steps_at_once = min(
@@ -184,6 +187,9 @@ class Descent:
             raise DataError("training.horizontal_flips: expected images, found plain features")
         if self.solver.patience is not None and self.dataset.validation is None:
             raise DataError("training.early_stopping: expected validation examples, found none")
+        if self.dataset.validation is not None:
+            labels = self.dataset.validation.own_labels()
+            refuse_unsuited(self.solver.select_by, labels, self.dataset.n_classes)
 
     def _task(self) -> Task:
         dataset, settings = self.dataset, self.settings
@@ -268,7 +274,7 @@ class Descent:
         validation = None
         if self.dataset.validation is not None:
             plain = Targets.plain(self.dataset.n_classes, state.W.dtype)
-            validation = self._evaluate(self.dataset.validation, plain)
+            validation = self._evaluate(self.dataset.validation, plain, self._measure)
         costs = train.loss + self.objective.penalty(state.W)
         if not (costs <= self._max_losses).all():
             place, last = f"the end of epoch {epoch}", len(batches) - 1
@@ -278,6 +284,7 @@ class Descent:
             self._check_validation(validation, place)
             self._drop_diverged(validation.loss, place, rates[None].copy(), batches, last)
         seconds = time.perf_counter() - start
+        measured = None if validation is None else validation.measured
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
             if selection.stopped:
@@ -292,9 +299,12 @@ class Descent:
                 train_accuracy=float(train.accuracy[m]),
                 validation_loss=None if validation is None else float(validation.loss[m]),
                 validation_accuracy=None if validation is None else float(validation.accuracy[m]),
+                validation_measures=(
+                    {} if measured is None else {self.solver.select_by: float(measured[m])}
+                ),
             )
-            figure = record.figure(self.solver.select_by)
-            selection.update(epoch, figure, state.W[m], state.b[m])
+            standing = record.standing(self.solver.select_by)
+            selection.update(epoch, standing, state.W[m], state.b[m])
             if selection.stopped:
                 state.reset(m)  # what it was is kept; here it stays zero
             records.append(record)
@@ -317,5 +327,5 @@ class Descent:
             f"of its standardized features: {square:.4g}); remove it, or scale the features"
         )
 
-    def _evaluate(self, split: Split, targets: Targets) -> Figures:
-        return evaluate(self.engine, self.state.W, self.state.b, split, targets)
+    def _evaluate(self, split: Split, targets: Targets, measure: Measure | None = None) -> Figures:
+        return evaluate(self.engine, self.state.W, self.state.b, split, targets, measure)

@@ -50,7 +50,7 @@ class MiniBatchDescent:
     horizontal_flips
         Mirror each training image with probability 1/2, anew every epoch.
     select_by
-        The validation figure that says which epoch is best.
+        The validation figure that says which epoch is best: one of `SELECTABLE`.
     keep
         The weights of which epoch become the model: best, or last.
     patience
@@ -62,7 +62,7 @@ class MiniBatchDescent:
     batch_size: int
     seed: int
     horizontal_flips: bool
-    select_by: Literal["accuracy", "loss"]
+    select_by: str
     keep: Literal["best", "last"]
     patience: int | None
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from backprop_cli.evaluation.measures import MEASURES
+
+Standing = tuple[float, float]
+"""What an epoch or a model is compared by: a figure, then minus the loss; larger is better."""
+
+_PREFIX = "validation_"
 
 
 class Observer:
@@ -34,7 +41,8 @@ class EpochRecord:
 
     ``loss`` is the data term L, ``cost`` is J = L + the l2 term. Training figures are those of the
     whole training split after the epoch, for the objective that is minimized (label smoothing and
-    class weights included); validation figures are plain.
+    class weights included); validation figures are plain. ``validation_measures`` has the measure
+    that epochs are selected by, by its name, if it is neither loss nor accuracy.
     """
 
     epoch: int
@@ -45,16 +53,40 @@ class EpochRecord:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+    validation_measures: Mapping[str, float | None] = field(default_factory=dict)
 
-    def figure(self, select_by: str) -> float | None:
-        """Return what validation says, by loss or by accuracy: larger is better."""
-        if select_by == "loss":
-            return None if self.validation_loss is None else -self.validation_loss
-        return self.validation_accuracy
+    def standing(self, select_by: str) -> Standing | None:
+        """Return what to compare epochs by, larger is better; None without validation.
+
+        It is the figure that is asked for and, for ties, the validation loss, negative.
+        """
+        if self.validation_loss is None:
+            return None
+        own = {"loss": -self.validation_loss, "accuracy": self.validation_accuracy}
+        figure = {**own, **self.validation_measures}[select_by]
+        return None if figure is None else (figure, -self.validation_loss)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the record as plain Python objects; what is not finite as None, for JSON."""
+        figures = {key: v for key, v in self.__dict__.items() if key != "validation_measures"}
+        figures |= {_PREFIX + name: value for name, value in self.validation_measures.items()}
         return {
             key: value if value is None or math.isfinite(value) else None
-            for key, value in self.__dict__.items()
+            for key, value in figures.items()
         }
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> EpochRecord:
+        """Return the record that `to_mapping` wrote.
+
+        Raises
+        ------
+        TypeError
+            It is of other figures.
+        """
+        names = {known.name for known in fields(cls)} - {"validation_measures"}
+        more = {key.removeprefix(_PREFIX): v for key, v in mapping.items() if key not in names}
+        if not more.keys() <= MEASURES.keys():
+            raise TypeError(f"expected measures, found {', '.join(map(repr, more))}")
+        own = {key: value for key, value in mapping.items() if key in names}
+        return cls(**own, validation_measures=more)

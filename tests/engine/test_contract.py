@@ -187,6 +187,16 @@ def test_outcomes_are_those_of_the_definition(engine, dtype, features, layout):
             np.testing.assert_array_equal(found.decisions[m], S.argmax(axis=1))
 
 
+@pytest.mark.parametrize("layout", ["plain", "interleaved"])
+@pytest.mark.parametrize(("engine", "dtype"), ENGINES)
+def test_scores_are_those_of_the_definition(engine, dtype, layout):
+    case = Case(engine, dtype, layout=layout)
+    block = case.data.train.block(0, 320)
+    x, axes = case.standardized(block), ([1, 2, 3], [2, 3, 4])
+    expected = np.tensordot(x, case.W_planes.astype(float), axes).transpose(1, 2, 0)
+    case.assert_close([case.engine.scores(case.W, case.b, block)], [expected + case.b[:, :, None]])
+
+
 @pytest.mark.parametrize(("engine", "dtype"), ENGINES)
 def test_mirrored_examples_are_not_evaluated(engine, dtype):
     case = Case(engine, dtype, mirrors=True)

@@ -107,7 +107,7 @@ def test_a_measure_that_is_not_defined_is_refused_before_training():
     for name in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "auc"):
         refuse_unsuited(name, labels, 2)
     for name, own, C, words in (
-        ("auc", labels, 3, "auc needs 2 classes, found 3"),
+        ("auc", labels, 3, "auc needs two classes, found 3"),
         ("top_5_accuracy", labels, 5, "top_5_accuracy needs at least 6 classes, found 5"),
         ("auc", labels[1:], 2, "needs validation examples of both classes, found one"),
     ):

@@ -27,6 +27,8 @@ KINDS = {
     "training: {epochs: 4, batch_size: 30, momentum: 0.5, schedule: {kind: cosine}}",
     "early": "training: {epochs: 60, batch_size: 16, learning_rate: 0.5, "
     "early_stopping: {patience: 2}}",
+    "macro F1": "training: {epochs: 30, batch_size: 16, learning_rate: 0.5, select_by: macro_f1, "
+    "early_stopping: {patience: 2}}",
     "last": "training: {epochs: 4, batch_size: 16, keep: last, class_weights: balanced}",
     "double": "model: {dtype: float64}\ntraining: {epochs: 4, batch_size: 16, momentum: 0.9}",
     "one score": "model: {outputs: 1}\ntraining: {epochs: 4, batch_size: 16}",

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from backprop_cli.errors import ConfigError
 from backprop_cli.runs.settings import combinations, draws
+from tests.command import call
 
 CONFIG = """\
 data: {format: synthetic, examples: 900, size: 6, validation: 200, test: 200}
@@ -96,18 +97,19 @@ def test_the_best_of_what_is_kept_wins(run, tmp_path, keep):
     for k, rate in enumerate(rates):
         _, out, _ = run("train", *common, f"--set=training.learning_rate={rate}", "--json",
                         "--output", tmp_path / f"alone{k}")  # fmt: skip
-        found.append((-json.loads(out)["validation"]["accuracy"], k))
-    order = [rates[k] for _, k in sorted(found)]
+        figures = json.loads(out)["validation"]
+        found.append((-figures["accuracy"], figures["loss"], k))
+    order = [rates[k] for *_, k in sorted(found)]
     assert order[0] == {"best": 1, "last": 0.03}[keep]  # or nothing would be shown
     grid = "training.learning_rate=" + ",".join(map(str, rates))
     _, out, _ = run("sweep", *common, "--grid", grid, "--json", "--output", tmp_path / "sweep")
     table = json.loads(out)
     assert [m["settings"]["training.learning_rate"] for m in table["models"]] == order
-    assert [-m["validation_accuracy"] for m in table["models"]] == [a for a, _ in sorted(found)]
+    assert [-m["validation_accuracy"] for m in table["models"]] == [a for a, *_ in sorted(found)]
     assert table["winner"]["validation"]["accuracy"] == -min(found)[0]
     winner, alone = (
         load_file(tmp_path / name / "model.safetensors")["weights"]
-        for name in ("sweep", f"alone{min(found)[1]}")
+        for name in ("sweep", f"alone{min(found)[2]}")
     )
     np.testing.assert_allclose(winner, alone, rtol=1e-9, atol=1e-12)
 
@@ -269,3 +271,22 @@ def test_a_model_that_stops_early_is_as_if_alone(run, tmp_path):
     assert len(ordinary) == epochs[0]
     summary = json.loads((tmp_path / "sweep" / "summary.json").read_text())
     assert summary["epochs"] == epochs[0]
+
+
+def test_a_sweep_by_a_measure_is_won_by_the_largest_value(run, tmp_path, capsys):
+    chosen = ("--set", "training.select_by=macro_f1", "--output", tmp_path / "sweep")
+    rates = "training.learning_rate=1e-6,0.03,1e-3"
+    status, out, _ = run("sweep", *chosen, "--grid", rates, "--json")
+    assert status == 0
+    found = json.loads(out)
+    values = [model["validation_macro_f1"] for model in found["models"]]
+    assert values == sorted(values, reverse=True)
+    assert found["winner"]["validation"]["macro_f1"] == pytest.approx(values[0], rel=1e-12)
+    lines = (tmp_path / "sweep" / "metrics.jsonl").read_text().splitlines()
+    assert max(json.loads(line)["validation_macro_f1"] for line in lines) == values[0]
+    for command in (("eval", tmp_path / "sweep"), ("report", "--text", tmp_path / "sweep")):
+        assert call(*command) == 0
+    capsys.readouterr()
+    _, out, _ = run("sweep", *chosen[:2], "--grid", rates, "--output", tmp_path / "again")
+    assert out.split()[:2] == ["training.learning_rate", "macro_f1"]
+    assert f"{100 * values[0]:.2f} %" in out.splitlines()[1]

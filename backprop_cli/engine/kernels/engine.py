@@ -18,6 +18,7 @@ from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
 from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
 from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import Array
@@ -99,6 +100,7 @@ class CompiledEngine:
         self._scores = np.zeros((self._threads, SCORED, padded_K), single)
         self._pool = started_pool(max(1, self._threads - 1))
         self._loading: Future[None] | None = None
+        self._numpy: NumpyEngine | None = None
 
     def prepare(self) -> bool:
         """Compile, or load what was compiled before; see `Engine.prepare`."""
@@ -171,6 +173,12 @@ class CompiledEngine:
             self._scores, block.rows, losses, decisions,
         )  # fmt: skip
         return Outcomes(losses, decisions)
+
+    def scores(self, W: Array, b: Array, block: Block) -> Array:
+        """Return S = W X + b 1^T, by NumPy; see `Engine.scores`."""
+        if self._numpy is None:
+            self._numpy = NumpyEngine(self._task)
+        return self._numpy.scores(W, b, block)
 
     def _load(self) -> None:
         """Call every kernel with arguments of the types to come, and no examples."""

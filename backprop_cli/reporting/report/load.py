@@ -14,6 +14,7 @@ from backprop_cli.reporting.report.view import Predictions, RunView
 from backprop_cli.runs.calibration import load_temperature
 from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import SWEEP_TABLE, load_history
+from backprop_cli.solvers.observer import EpochRecord
 
 
 def run_view(run: OpenedRun, split: str) -> RunView:
@@ -73,12 +74,11 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
     """Return the epoch that a run without a summary has kept so far."""
     if not history:
         return 0
-    key = f"validation_{config.training.select_by}"
-    figures: list[float] = [line[key] for line in history if line[key] is not None]
-    if config.training.keep == "last" or len(figures) < len(history):
-        return int(history[-1]["epoch"])
-    best = max(figures) if key.endswith("accuracy") else min(figures)
-    return int(history[figures.index(best)]["epoch"])
+    records = [EpochRecord.from_mapping(line) for line in history]
+    standings = [s for r in records if (s := r.standing(config.training.select_by)) is not None]
+    if config.training.keep == "last" or len(standings) < len(history):
+        return records[-1].epoch
+    return records[standings.index(max(standings))].epoch
 
 
 def _sweep_table(path: pathlib.Path) -> list[dict[str, Any]] | None:
