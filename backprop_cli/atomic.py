@@ -6,12 +6,23 @@ import contextlib
 import os
 import pathlib
 import secrets
+from collections.abc import Iterator
+from typing import BinaryIO
 
-from backprop_cli.errors import OutputError
+from backprop_cli.errors import BackpropError, OutputError
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Write beside ``path``, flush to the disk, then rename over it.
+    """Write a whole file; errors are those of `writing`."""
+    with writing(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Give a stream to a file beside ``path``; at the end flush it to the disk and rename it.
+
+    If what is done with the stream fails, nothing is renamed.
 
     Raises
     ------
@@ -27,11 +38,13 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         raise OutputError(f"{path}: expected the name of a file to write to") from error
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except BackpropError:  # of what is written
+        raise
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
     finally:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from backprop_cli.cli.messages import print_notes
-from backprop_cli.cli.options import data_set_option, json_option, split_option
+from backprop_cli.cli.options import data_set_option, json_option, packed, split_option
+from backprop_cli.cli.outputs import refuse_data, refuse_suffix
 from backprop_cli.errors import printable
 from backprop_cli.jsontext import to_json
 
@@ -19,31 +22,69 @@ if TYPE_CHECKING:
 _MAX_COLUMNS = 20  # classes of a confusion matrix that is still readable in a terminal
 
 
+@dataclass(frozen=True)
+class EvalOptions:
+    """The options of ``backprop eval``."""
+
+    run: str
+    split: str
+    output: str | None
+    verify: bool
+    overrides: tuple[str, ...]
+    as_json: bool
+
+
 @click.command("eval")
 @click.argument("run", type=click.Path())
 @split_option
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write each example's row, label, decision and scores to a .csv or .npz.",
+)
 @click.option("--verify", is_flag=True, help="Only check that model and data are those of the run.")
 @data_set_option
 @json_option
-def evaluate(run: str, split: str, verify: bool, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate the model of RUN. Prints accuracy, loss, precision and recall, confusion matrix.
+@packed(EvalOptions)
+def evaluate(options: EvalOptions) -> None:
+    """Evaluate the model of RUN. Prints measures, figures of each class, confusion matrix.
+
+    Measures come with 95 % confidence intervals. With --output also the scores of every example.
 
     On other data of the same shape: --set data.test=FILE.
     """
+    from backprop_cli.config import load_config
     from backprop_cli.evaluation.metrics import evaluate_model
     from backprop_cli.runs.opened import open_run
+    from backprop_cli.runs.run_directory import run_config_file
 
-    opened = open_run(run, overrides)
-    if verify:
-        _print_verified(run, opened.verify(), as_json)
+    run, split, output = options.run, options.split, options.output
+    if output is not None and options.verify:
+        raise click.UsageError("--output is for an evaluation; --verify makes none")
+    if output is not None:
+        refuse_suffix(output, (".csv", ".npz"))
+        refuse_data(output, load_config(run_config_file(run)).data)
+    opened = open_run(run, options.overrides)
+    if output is not None:
+        refuse_data(output, opened.config.data)
+    if options.verify:
+        _print_verified(run, opened.verify(), options.as_json)
         return
     examples = opened.split(split)
     print_notes(run, opened.notes())
     result = evaluate_model(opened.model, examples)
-    if as_json:
+    if output is not None:
+        from backprop_cli.reporting.tables import write_scores_csv, write_scores_npz
+
+        write = write_scores_csv if output.endswith(".csv") else write_scores_npz
+        write(pathlib.Path(output), opened.model, examples)
+    if options.as_json:
         click.echo(to_json({"run": run, "split": split, **result.to_mapping()}))
     else:
         click.echo(_table(split, result))
+    if output is not None:
+        click.echo(f"{len(examples)} examples in {output}", err=options.as_json)
 
 
 def _print_verified(run: str, unchanged: Mapping[str, bool], as_json: bool) -> None:

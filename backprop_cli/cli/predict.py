@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from backprop_cli.cli.messages import print_notes
-from backprop_cli.cli.options import json_option
+from backprop_cli.cli.options import json_option, packed
+from backprop_cli.cli.outputs import refuse_data, refuse_suffix
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from backprop_cli.evaluation.predictions import PredictedBlock
 
 _SHOWN = 3  # classes per example, in the table
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """The options of ``backprop predict``."""
+
+    run: str
+    inputs: tuple[str, ...]
+    top: int | None
+    output: str | None
+    as_json: bool
 
 
 @click.command()
@@ -33,9 +42,13 @@ _SHOWN = 3  # classes per example, in the table
     type=click.Path(),
     help="PNG, JPEG, .npy, .npz, or a data file of the run's format; repeatable.",
 )
+@click.option(
+    "--top", metavar="K", type=click.IntRange(1), help="Only the K most probable classes."
+)
 @click.option("--output", metavar="FILE", type=click.Path(), help="Write to a .csv or .npy.")
 @json_option
-def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool) -> None:
+@packed(PredictOptions)
+def predict(options: PredictOptions) -> None:
     """Classify new examples with the model of RUN.
 
     Prints the most probable classes of each example; with --json one object per line, with all
@@ -44,90 +57,68 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, as_json: bool
     """
     import numpy as np
 
-    from backprop_cli.atomic import write_atomically
-    from backprop_cli.errors import OutputError, printable
+    from backprop_cli.errors import printable
+    from backprop_cli.evaluation.predictions import predicted_blocks
     from backprop_cli.formats.inputs import read_inputs
     from backprop_cli.runs.calibration import load_temperature
     from backprop_cli.runs.opened import unfinished_notes
     from backprop_cli.runs.run_directory import load_run, load_summary
 
-    if output is not None and pathlib.Path(output).suffix not in (".csv", ".npy"):
-        raise OutputError(f"{output}: expected a name that ends in .csv or .npy")
-    config, model = load_run(run)
-    print_notes(run, unfinished_notes(load_summary(pathlib.Path(run))))
+    run, output, top = pathlib.Path(options.run), options.output, options.top
     if output is not None:
-        own = [getattr(config.data, key) for key in config.data.file_keys()]
-        _refuse_input(pathlib.Path(output), [*inputs, *(v for v in own if isinstance(v, str))])
-    names, source = read_inputs(inputs, config.data, model)
-    temperature = load_temperature(pathlib.Path(run)) or 1.0
-    rows = np.arange(len(source))
-    probabilities, decisions = model.predict(source, rows, temperature)
+        refuse_suffix(output, (".csv",) if top else (".csv", ".npy"))
+    config, model = load_run(options.run)
+    print_notes(options.run, unfinished_notes(load_summary(run)))
     if output is not None:
-        content = (
-            _npy(probabilities)
-            if output.endswith(".npy")
-            else _csv(names, probabilities, decisions, model.class_names)
-        )
-        write_atomically(pathlib.Path(output), content)
-        click.echo(f"{len(names)} predictions in {output}", err=as_json)
-    elif as_json:
-        for name, row, decision in zip(names, probabilities, decisions, strict=True):
-            line = {
-                "example": name,
-                "class": model.class_names[decision],
-                "probability": float(row[decision]),
-                "probabilities": dict(zip(model.class_names, row.tolist(), strict=True)),
-            }
-            click.echo(to_json(line))
+        refuse_data(output, config.data, options.inputs)
+    names, source = read_inputs(options.inputs, config.data, model)
+    temperature = load_temperature(run) or 1.0
+    blocks = predicted_blocks(model, source, np.arange(len(source)), temperature)
+    top = None if top is None else min(top, model.n_classes)
+    if output is not None:
+        from backprop_cli.reporting.tables import write_predictions_csv, write_predictions_npy
+
+        if output.endswith(".npy"):
+            shape = (len(names), model.n_classes)
+            write_predictions_npy(pathlib.Path(output), blocks, shape, model.weights.dtype)
+        else:
+            write_predictions_csv(pathlib.Path(output), names, blocks, model.class_names, top)
+        click.echo(f"{len(names)} predictions in {output}", err=options.as_json)
+    elif options.as_json:
+        _print_json(names, blocks, model.class_names, top)
     else:
         shown = [printable(name) for name in names]
-        _print_table(shown, probabilities, [printable(name) for name in model.class_names])
+        class_names = [printable(name) for name in model.class_names]
+        _print_table(shown, blocks, class_names, top or min(_SHOWN, model.n_classes))
 
 
-def _refuse_input(output: pathlib.Path, read: Sequence[str]) -> None:
-    """Refuse to overwrite the examples to classify and the data the model was trained on."""
-    from backprop_cli.errors import OutputError
-
-    for text in read:
-        same = False
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # no such file
-            same = output.samefile(pathlib.Path(text).expanduser())
-        if same:
-            raise OutputError(f"{output}: holds data ({text}); choose another name")
+def _print_json(
+    names: Sequence[str],
+    blocks: Iterable[PredictedBlock],
+    class_names: Sequence[str],
+    top: int | None,
+) -> None:
+    for block in blocks:
+        found, decisions = block.probabilities(), block.decisions()
+        chosen = None if top is None else block.top(top)
+        for i, name in enumerate(names[block.examples]):
+            classes = range(len(class_names)) if chosen is None else chosen[i]
+            line = {
+                "example": name,
+                "class": class_names[decisions[i]],
+                "probability": float(found[i, decisions[i]]),
+                "probabilities": {class_names[k]: float(found[i, k]) for k in classes},
+            }
+            click.echo(to_json(line))
 
 
 def _print_table(
-    names: Sequence[str],
-    probabilities: NDArray[np.floating],
-    class_names: Sequence[str],
+    names: Sequence[str], blocks: Iterable[PredictedBlock], class_names: Sequence[str], top: int
 ) -> None:
-    import numpy as np
-
     first = max(map(len, [*names, "example"]))
     second = max(map(len, class_names))
-    for name, row in zip(names, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[:_SHOWN]
-        cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
-        click.echo(f"{name:<{first}}  " + "   ".join(cells))
-
-
-def _csv(
-    names: Sequence[str],
-    probabilities: NDArray[np.floating],
-    decisions: NDArray[np.intp],
-    class_names: Sequence[str],
-) -> bytes:
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(["example", "class", *class_names])
-    for name, row, decision in zip(names, probabilities, decisions, strict=True):
-        writer.writerow([name, class_names[decision], *row.tolist()])
-    return stream.getvalue().encode("utf-8", "backslashreplace")
-
-
-def _npy(probabilities: NDArray[np.floating]) -> bytes:
-    import numpy as np
-
-    stream = io.BytesIO()
-    np.save(stream, probabilities)
-    return stream.getvalue()
+    for block in blocks:
+        found = block.probabilities()
+        for name, row, best in zip(names[block.examples], found, block.top(top), strict=True):
+            cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
+            click.echo(f"{name:<{first}}  " + "   ".join(cells))

@@ -2,15 +2,21 @@
 
 import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 from scipy.special import softmax
 
+from backprop_cli.evaluation.predictions import predicted_blocks
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.temperature import fit_temperature
+from backprop_cli.model import LinearModel
+from backprop_cli.reporting.tables import write_predictions_csv, write_scores_npz
+from backprop_cli.sources import Standardization
 from tests.command import call
+from tests.make import split
 
 
 def by_hand(run, x):
@@ -64,6 +70,57 @@ def test_predictions_as_files(runs, tmp_path, pixels):
         rows = list(csv.reader(stream))
     assert rows[0] == ["example", "class", *map(str, range(5))]
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), expected, atol=1e-5)
+
+
+def test_only_the_most_probable_classes(runs, tmp_path, capsys, pixels):
+    run = runs["images"]
+    np.save(tmp_path / "x.npy", pixels)
+    expected = by_hand(run, pixels.transpose(0, 3, 1, 2).reshape(3, -1))
+    best = np.argsort(-expected, axis=1)
+    options = ("--input", tmp_path / "x.npy")
+
+    assert call("predict", run, *options, "--top", 2, "--output", tmp_path / "p.csv") == 0
+    with (tmp_path / "p.csv").open(newline="") as stream:
+        head, *rows = csv.reader(stream)
+    assert head == ["example", "class", "class_1", "probability_1", "class_2", "probability_2"]
+    for row, classes, p in zip(rows, best, expected, strict=True):
+        assert row[1:3] == [str(classes[0])] * 2
+        assert row[4] == str(classes[1])
+        np.testing.assert_allclose([float(row[3]), float(row[5])], p[classes[:2]], atol=1e-5)
+
+    capsys.readouterr()
+    assert call("predict", run, *options, "--top", 2, "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(line["probabilities"]) for line in lines] == best[:, :2].astype(str).tolist()
+    assert call("predict", run, *options, "--top", 1) == 0
+    assert all(line.count("%") == 1 for line in capsys.readouterr().out.splitlines())
+    assert call("predict", run, *options, "--top", 99) == 0  # of five classes
+    assert all(line.count("%") == 5 for line in capsys.readouterr().out.splitlines())
+    for wrong in (("--top", 0), ("--top", 2, "--output", tmp_path / "p.npy")):
+        assert call("predict", run, *options, *wrong) == 2
+
+
+def test_a_large_file_of_predictions_needs_little_memory(tmp_path):
+    """40,000 examples of 50 classes are some 25 MB of CSV, and 8 MB of probabilities."""
+    rng = np.random.default_rng(0)
+    model = LinearModel(
+        rng.standard_normal((50, 2), np.float32), np.zeros(50, np.float32),
+        Standardization(np.zeros(2), np.ones(2)), tuple(map(str, range(50))), None,
+        "softmax_cross_entropy",
+    )  # fmt: skip
+    examples = split(rng.standard_normal((40_000, 2), np.float32))
+    names = ["x"] * 40_000
+    tracemalloc.start()
+    try:
+        blocks = predicted_blocks(model, examples.source, examples.rows)
+        write_predictions_csv(tmp_path / "p.csv", names, blocks, model.class_names, None)
+        write_scores_npz(tmp_path / "s.npz", model, examples)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "p.csv").stat().st_size > 20e6
+    assert (tmp_path / "s.npz").stat().st_size > 8e6
+    assert peak < 6e6
 
 
 def test_what_does_not_fit_is_one_line(runs, tmp_path, capsys, pixels):

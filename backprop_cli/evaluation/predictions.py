@@ -1,0 +1,59 @@
+"""A model's predictions block by block, so that many examples need little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.engine import class_scores, decide, probabilities
+from backprop_cli.losses import Array
+from backprop_cli.model import LinearModel
+from backprop_cli.sources import Source
+
+
+@dataclass(frozen=True)
+class PredictedBlock:
+    """The predictions for n neighbouring examples.
+
+    Attributes
+    ----------
+    examples
+        Which of the examples they are.
+    scores
+        n x O, O = C or 1; overwritten by the next block.
+    temperature
+        What scores are divided by before SoftMax.
+    """
+
+    examples: slice
+    scores: Array
+    temperature: float
+
+    def decisions(self) -> NDArray[np.intp]:
+        """Return the n decided classes."""
+        return decide(self.scores.T)
+
+    def probabilities(self) -> Array:
+        """Return the probability of each class, n x C."""
+        found: Array = probabilities(self.scores.T / self.scores.dtype.type(self.temperature)).T
+        return found
+
+    def top(self, k: int) -> NDArray[np.intp]:
+        """Return the k most probable classes, n x k, the most probable first.
+
+        They are ordered by their scores, which rounding to probabilities could make equal; of equal
+        scores by number. So the first is the decision.
+        """
+        order = np.argsort(-class_scores(self.scores.T), axis=0, kind="stable")
+        return order[:k].T
+
+
+def predicted_blocks(
+    model: LinearModel, source: Source, rows: NDArray[np.intp], temperature: float = 1.0
+) -> Iterator[PredictedBlock]:
+    """Yield the predictions for some rows of a source; errors are those of `LinearModel.scores`."""
+    for some, scores in model.score_blocks(source, rows):
+        yield PredictedBlock(some, scores.T, temperature)
