@@ -19,7 +19,7 @@ from backprop_cli.engine import (
 )
 from backprop_cli.errors import ConfigError, DataError, DivergedError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
-from backprop_cli.evaluation.measures import MEASURES, Measure, refuse_unsuited
+from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, Measure, refuse_unsuited
 from backprop_cli.model import LinearModel
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
@@ -187,9 +187,13 @@ class Descent:
             raise DataError("training.horizontal_flips: expected images, found plain features")
         if self.solver.patience is not None and self.dataset.validation is None:
             raise DataError("training.early_stopping: expected validation examples, found none")
+        select_by = self.solver.select_by
+        if select_by not in SELECTABLE:
+            expected = f"{', '.join(SELECTABLE[:-1])} or {SELECTABLE[-1]}"
+            raise ConfigError(f"training.select_by: expected {expected}, found {select_by!r}")
         if self.dataset.validation is not None:
             labels = self.dataset.validation.own_labels()
-            refuse_unsuited(self.solver.select_by, labels, self.dataset.n_classes)
+            refuse_unsuited(select_by, labels, self.dataset.n_classes)
 
     def _task(self) -> Task:
         dataset, settings = self.dataset, self.settings

@@ -56,14 +56,14 @@ class EpochRecord:
     validation_measures: Mapping[str, float | None] = field(default_factory=dict)
 
     def standing(self, select_by: str) -> Standing | None:
-        """Return what to compare epochs by, larger is better; None without validation.
+        """Return what to compare epochs by, larger is better; None without validation of it.
 
         It is the figure that is asked for and, for ties, the validation loss, negative.
         """
         if self.validation_loss is None:
             return None
         own = {"loss": -self.validation_loss, "accuracy": self.validation_accuracy}
-        figure = {**own, **self.validation_measures}[select_by]
+        figure = {**own, **self.validation_measures}.get(select_by)
         return None if figure is None else (figure, -self.validation_loss)
 
     def to_mapping(self) -> dict[str, Any]:

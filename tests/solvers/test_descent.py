@@ -198,6 +198,8 @@ def test_every_measure_can_select_the_epoch(name, classes, engine):
 def test_a_measure_that_the_classes_do_not_have_is_refused():
     with pytest.raises(DataError, match="auc needs two classes, found 4"):
         descent(images(), select_by="auc")
+    with pytest.raises(ConfigError, match="or loss, found 'f1'"):
+        descent(images(), select_by="f1")
 
 
 def test_before_an_epoch_has_ended_the_model_is_what_training_starts_from():
