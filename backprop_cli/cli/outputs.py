@@ -21,7 +21,7 @@ def refuse_suffix(output: str, suffixes: Sequence[str]) -> None:
 
 def refuse_data(output: str, data: DataSection, inputs: Sequence[str] = ()) -> None:
     """Refuse to overwrite the data of a run, and files that the command reads."""
-    own = [getattr(data, key) for key in data.path_keys]
+    own = [getattr(data, key) for key in data.file_keys()]
     for text in [*inputs, *(value for value in own if isinstance(value, str))]:
         same = False
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # no such file
