@@ -1,28 +1,32 @@
-"""Sums over the whole training split, block by block, in float64."""
+"""The cost and its gradient over the whole training split, block by block, in float64."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import ENGINES, Engine, Sums, Task, choose, class_scores
+from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Vector
+from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
+from backprop_cli.solvers.lbfgs import Point
+from backprop_cli.solvers.second_moment import SecondMoment
 from backprop_cli.solvers.start import make_task, training_targets
 from backprop_cli.sources import Block, Dataset, Standardization
 
 _BLOCK_NUMBERS = 8_000_000  # features and scores of a block
 _MIN_BLOCK, _MAX_BLOCK = 64, 4096  # examples
 _PASSES = 30  # what `auto` expects, to choose an engine
+_PRECISION = {"float32": 1e-7, "float64": 1e-14}  # of a cost, relative
 
 
 class FullBatch:
-    """The sums over all training examples, of any of M models.
+    """The cost over all training examples, of any of M models.
 
     An engine computes the sums of a block in its number type; they are added in float64.
 
@@ -32,6 +36,11 @@ class FullBatch:
         As for training.
     tell
         Called after every block; may raise KeyboardInterrupt.
+
+    Attributes
+    ----------
+    engine_name, dtype
+        The engine, and the number type that it computes in.
     """
 
     def __init__(
@@ -45,48 +54,88 @@ class FullBatch:
     ) -> None:
         self._dataset, self._settings = dataset, settings
         self._standardization, self._communicator = standardization, communicator
-        self._threads, self._tell = threads, tell
-        self._engines: dict[tuple[tuple[int, ...], str, str], Engine] = {}
+        self._threads, self.tell = threads, tell
+        self._engine: tuple[tuple[object, ...], Engine] | None = None
         K = len(settings.models) * dataset.n_classes
         numbers = _BLOCK_NUMBERS // (dataset.n_features + 2 * K)
         self._rows = max(_MIN_BLOCK, min(_MAX_BLOCK, numbers))
         n, rank, size = len(dataset.train), communicator.rank, communicator.size
         self._first, self._last = rank * n // size, (rank + 1) * n // size
+        task = self._task(range(len(settings.models)), settings.dtype)
+        work = 4.0 * n * task.n_features * K * _PASSES
+        self.engine_name, self.dtype = choose(task, settings.engine, work), settings.dtype
 
     @property
     def blocks_per_pass(self) -> int:
         """How many blocks this process reads in a pass."""
         return -(-(self._last - self._first) // self._rows)
 
-    def chosen(self) -> str:
-        """Return the name of the engine that the settings ask for, or that `auto` means."""
-        everything = tuple(range(len(self._settings.models)))
-        task = self._task(everything, self._settings.dtype)
-        K = task.n_models * task.targets.n_classes
-        work = 4.0 * len(self._dataset.train) * task.n_features * K * _PASSES
-        return choose(task, self._settings.engine, work)
+    @property
+    def precision(self) -> float:
+        """The relative precision of a cost: smaller differences are rounding."""
+        return _PRECISION[self.dtype]
+
+    def widen(self) -> None:
+        """Compute in float64 from now on, by the engine that can."""
+        self.engine_name, self.dtype = "numpy", "float64"
+
+    def l2(self, m: int) -> float:
+        """Return lambda of a model."""
+        return self._settings.models[m].l2
+
+    def has_dual(self, m: int) -> bool:
+        """Say whether a bound on a model's optimal cost is known."""
+        model = self._settings.models[m]
+        return model.l2 > 0 and model.loss.curvature is not None
 
     def engine(self, models: Sequence[int], name: str, dtype: str) -> Engine:
-        """Return an engine for some of the models; the last few are kept."""
-        key = (tuple(models), name, dtype)
-        if key not in self._engines:
-            while len(self._engines) > 1:
-                self._engines.pop(next(iter(self._engines)))
-            task = self._task(key[0], dtype)
-            self._engines[key] = ENGINES[name].make(task)
-            if not self._engines[key].prepare():
-                self._engines[key].wait()
-        return self._engines[key]
+        """Return an engine for some of the models; the last one is kept."""
+        key = (*models, name, dtype)
+        if self._engine is None or self._engine[0] != key:
+            engine = ENGINES[name].make(self._task(models, dtype))
+            if not engine.prepare():
+                engine.wait()
+            self._engine = key, engine
+        return self._engine[1]
 
-    def sums(
-        self, models: Sequence[int], W: Vector, b: Vector, name: str, dtype: str
-    ) -> Sums:
+    def point(self, m: int, theta: Vector, dtype: str | None = None) -> Point:
+        """Return the cost of one model and its gradient at theta; see `points`."""
+        return self.points([m], [theta], dtype)[0]
+
+    def points(
+        self, models: Sequence[int], thetas: Sequence[Vector], dtype: str | None = None
+    ) -> list[Point]:
+        """Return the costs of some models, and their gradients, in one pass over the data.
+
+        Parameters
+        ----------
+        models
+            Which of the M models.
+        thetas
+            [W | b] of each, O x (d + 1).
+        dtype
+            Another number type than `dtype` to compute in.
+        """
+        stacked = np.stack(thetas)
+        W, b = np.ascontiguousarray(stacked[:, :, :-1]), stacked[:, :, -1]
+        name = self.engine_name if dtype in (None, self.dtype) else "numpy"
+        sums = self.sums(models, W, b, name, dtype or self.dtype)
+        objective = Objective(np.array([self.l2(m) for m in models]))
+        costs = objective.loss(sums) + objective.penalty(W)
+        dW, db = objective.gradient(sums, W)
+        gradients = np.concatenate([dW, db[:, :, None]], axis=2)
+        return [
+            Point(theta, float(cost), gradient)
+            for theta, cost, gradient in zip(thetas, costs, gradients, strict=True)
+        ]
+
+    def sums(self, models: Sequence[int], W: Vector, b: Vector, name: str, dtype: str) -> Sums:
         """Return the sums of loss and gradient over all training examples, of all processes.
 
         Parameters
         ----------
         models
-            Which of the M models, K of them; one may occur several times.
+            Which of the M models, K of them.
         W, b
             K x O x d and K x O.
         name, dtype
@@ -101,43 +150,92 @@ class FullBatch:
             dW += found.dW
             db += found.db
             n += found.n
-            self._tell()
+            self.tell()
         total = self._communicator.sum
         n = int(total(np.array([n]))[0])
         return Sums(total(loss), total(dW), total(db), n)
 
-    def bias_curvature(self, model: int, W: Vector, b: Vector) -> tuple[Vector, Vector]:
+    def bias_curvature(self, m: int, W: Vector, b: Vector) -> tuple[Vector, Vector]:
         """Return dL/db and d2L/db2 of one model, O and O x O, in float64.
 
         Parameters
         ----------
-        model
+        m
             Which one; its loss is smooth.
         W, b
             O x d and O.
         """
-        settings = self._settings_of((model,))
-        loss, targets = settings.models[0].loss, training_targets(settings, self._dataset)
-        if loss.curvature is None:
-            raise ValueError(f"{loss.name} has no curvature")
-        engine = NumpyEngine(self._task((model,), "float64"))
+        model = self._settings.models[m]
+        if model.loss.curvature is None:
+            raise ValueError(f"{model.loss.name} has no curvature")
+        targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
         C, n = self._dataset.n_classes, len(self._dataset.train)
         slope, curvature = np.zeros(C), np.zeros((C, C))
         for block in self._blocks():
-            labels = block.labels[block.rows]
+            Y, v = _weighted(targets, block)
             S = class_scores(engine.scores(W[None], b[None], block))
-            v = targets.example_weights(labels)
-            v = np.ones(len(labels)) if v is None else v.astype(np.float64)
-            curvature += loss.curvature(S[0], v)
-            _, G = loss.loss_gradient(S, targets.columns(labels).astype(np.float64))
+            curvature += model.loss.curvature(S[0], v)
+            _, G = model.loss.loss_gradient(S, Y)
             slope += G[0] @ v
-            self._tell()
+            self.tell()
         slope = self._communicator.sum(slope) / n
         curvature = self._communicator.sum(curvature) / n
-        if settings.single_output:  # a score s is the pair (-s/2, s/2)
+        if len(b) == 1:  # a score s is the pair (-s/2, s/2)
             half = np.array([[-0.5, 0.5]])
             return half @ slope, half @ curvature @ half.T
         return slope, curvature
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019 - as long as the object, of which there is one
+    def mean_targets(self, m: int) -> Vector:
+        """Return the mean of v y over the training examples, C numbers."""
+        total = np.zeros(self._dataset.n_classes)
+        for block in self._blocks():
+            Y, v = _weighted(self._targets(m), block)
+            total += Y[0] @ v
+        return self._communicator.sum(total) / len(self._dataset.train)
+
+    def start(self, m: int) -> Vector:
+        """Return the theta that descent starts from: W = 0, and the b that is best with it.
+
+        With W = 0 all examples have the probabilities SoftMax(b), best equal to the mean target.
+        """
+        shares = self.mean_targets(m)
+        b = np.log(np.maximum(shares / shares.sum(), _MIN_SHARE))
+        b = b[1:] - b[:1] if self._settings.single_output else b - b.mean()
+        theta = np.zeros((len(b), self._dataset.n_features + 1))
+        theta[:, -1] = b
+        return theta
+
+    def curvatures(self, m: int) -> Vector:
+        """Return the mean curvature of the loss by each score, O numbers, at the start."""
+        shares = self.mean_targets(m)
+        p = shares / shares.sum()
+        kappa = shares.sum() * np.maximum(p * (1 - p), _MIN_SHARE)
+        return kappa[1:] if self._settings.single_output else kappa
+
+    @functools.cached_property
+    def moment(self) -> SecondMoment:
+        """The second moment of the features."""
+        seed = self._settings.models[0].seed
+        return SecondMoment(self._dataset.train, self._standardization, seed)
+
+    @functools.cached_property
+    def reach(self) -> float:
+        """A bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""
+        squares = weights = 0.0
+        mean, std = self._standardization.mean, self._standardization.std
+        for block in self._blocks():
+            _, v = _weighted(self._targets(0), block)
+            x = (block.features[block.rows].astype(np.float64) - mean) / std
+            squares += float(np.einsum("ij,ij->", x, x))
+            weights += float(v @ v)
+            self.tell()
+        own = self._communicator.sum(np.array([squares, weights])) / len(self._dataset.train)
+        return float(np.sqrt(own[0] * own[1]))
+
+    def _targets(self, m: int) -> Targets:
+        own = dataclasses.replace(self._settings_of((m,)), dtype="float64")
+        return training_targets(own, self._dataset)
 
     def _blocks(self) -> Iterator[Block]:
         for first in range(self._first, self._last, self._rows):
@@ -156,3 +254,13 @@ class FullBatch:
     def _settings_of(self, models: Sequence[int]) -> Settings:
         own = tuple(self._settings.models[m] for m in models)
         return dataclasses.replace(self._settings, models=own)
+
+
+_MIN_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
+
+
+def _weighted(targets: Targets, block: Block) -> tuple[Vector, Vector]:
+    """Return the columns of Y, 1 x C x n, and the weight v of each example, n."""
+    v = targets.example_weights(block)
+    Y = targets.columns(block.labels[block.rows])
+    return Y, np.ones(Y.shape[2]) if v is None else v.astype(np.float64)

@@ -1,0 +1,130 @@
+"""How far a model can be from the optimum, at most: the duality gap.
+
+For a smooth loss and lambda > 0 the cost has a dual, whose value at any feasible point is a lower
+bound on every cost. `docs/equations.md` derives it:
+
+    D = 1/n sum_i v_i (l_i - g_i^T s_i) - |dL/dW|^2 / (4 lambda),    where dL/db = 0.
+
+At the dual point that belongs to W and b, J - D = |dJ/dW|^2 / (4 lambda).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_cli.losses import Vector
+from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.lbfgs import Lbfgs
+from backprop_cli.solvers.second_moment import Preconditioner
+
+_MAX_NEWTON = 4  # steps of the bias
+_STATIONARY = 1e-11  # dL/db, against the mean target of a class
+_TIGHT = 3.0  # the bound is good enough where it is at most so many times the known distance
+_SMALL = 1e-7  # a relative gap at which nothing better is looked for
+
+
+@dataclass(frozen=True)
+class Optimality:
+    """What is known of the distance to the optimum.
+
+    Attributes
+    ----------
+    cost
+        J of the model on the training split, in float64.
+    gap
+        J - J* is at most this; None where no bound is known: lambda is 0, or the loss has kinks.
+    gradient_norm
+        |dJ/d[W | b]|, the root of the sum of squares.
+    """
+
+    cost: float
+    gap: float | None
+    gradient_norm: float
+
+    @property
+    def relative_gap(self) -> float | None:
+        """The gap as a share of the cost."""
+        return None if self.gap is None else self.gap / self.cost
+
+
+def certify(
+    batch: FullBatch, m: int, theta: Vector, max_passes: int
+) -> Optimality:
+    """Bound how far a model is from the optimum.
+
+    A model that mini-batches have trained is near the optimum in cost sooner than in gradient. So
+    a better dual point is looked for, by a few steps of L-BFGS from the model. The model itself
+    stays as it is.
+
+    Parameters
+    ----------
+    batch
+        All training examples.
+    m
+        Which of its models.
+    theta
+        [W | b], O x (d + 1).
+    max_passes
+        Over the data, in the search for a better dual point.
+    """
+    point = batch.point(m, theta, "float64")
+    norm = float(np.linalg.norm(point.gradient))
+    if not batch.has_dual(m):
+        return Optimality(point.cost, None, norm)
+    search = Lbfgs(point, Preconditioner(batch.moment, batch.curvatures(m), batch.l2(m)))
+    for _ in range(max_passes):
+        _, squares = search.smallest_gradient()
+        bound = search.point.cost - squares / (4 * batch.l2(m))
+        known = point.cost - search.point.cost  # J - J* is at least this
+        gap = point.cost - bound
+        if gap <= max(_TIGHT * known, _SMALL * point.cost) or search.stuck:
+            break
+        search.take(batch.point(m, search.trial()), batch.precision)
+    dual_theta, _ = search.smallest_gradient()
+    bound = max(dual_value(batch, m, dual_theta), dual_value(batch, m, theta))
+    return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
+
+
+def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
+    """Return the dual's value, a lower bound on J*, at the point that belongs to some theta.
+
+    The dual point must have dL/db = 0. A few Newton steps of the bias make it small; the rest is
+    removed by mixing every p_i with one q, and the bound pays for it.
+    """
+    W, b = theta[:, :-1], theta[:, -1].copy()
+    shares = batch.mean_targets(m)
+    for _ in range(_MAX_NEWTON):
+        slope, curvature = batch.bias_curvature(m, W, b)
+        if np.abs(slope).max() <= _STATIONARY * shares.max() / len(shares):
+            break
+        # L stays the same where all biases grow alike: a direction without curvature.
+        ridge = np.trace(curvature) / len(b) ** 2 + np.finfo(float).tiny
+        b -= np.linalg.solve(curvature + ridge, slope)
+    sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
+    loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n
+    value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate
+    residual = np.array([-r[0], r[0]]) if len(r) == 1 else r
+    share, lost = _mixed(residual, shares)
+    norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach
+    return (1 - share) * value - lost - norm**2 / (4 * batch.l2(m))
+
+
+def _mixed(r: Vector, shares: Vector) -> tuple[float, float]:
+    """Return how much of q to mix in so that dL/db = 0, and what entropy absent classes cost.
+
+    Parameters
+    ----------
+    r
+        dL/db, C numbers: the mean of v (p - y).
+    shares
+        The mean of v y, C numbers; 0 for a class that does not occur.
+    """
+    absent = shares <= 0
+    mass = float(np.abs(r[absent]).sum())  # of p, on classes that no optimum gives any
+    over = np.maximum(r[~absent], 0.0) + mass
+    share = min(1.0, float((over / (shares[~absent] + over)).max()) + mass)
+    lost = mass * (1 + math.log(len(r) / mass)) if mass > 0 else 0.0
+    return share, lost
