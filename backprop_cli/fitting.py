@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.model import LinearModel
@@ -10,8 +11,15 @@ from backprop_cli.settings import Settings
 from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.minibatch import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.optimum import FullBatchLbfgs, LbfgsTraining
 from backprop_cli.solvers.start import check_against_data
+from backprop_cli.solvers.training import Training
 from backprop_cli.sources import Dataset, Standardization, survey
+
+
+Solver: TypeAlias = MiniBatchDescent | FullBatchLbfgs
+"""How models are trained."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +36,24 @@ class Fitted:
         A record per epoch.
     diverged
         What happened if its loss ran away, else None.
+    optimality
+        How far it is from the optimum, at most; None if it diverged.
     """
 
     model: LinearModel
     kept_epoch: int
     history: list[EpochRecord]
     diverged: str | None
+    optimality: Optimality | None
 
 
 def prepare(
     source: Dataset,
     settings: Settings,
-    solver: MiniBatchDescent,
+    solver: Solver,
     communicator: Communicator | None = None,
     standardization: Standardization | None = None,
-) -> Descent:
+) -> Training:
     """Return training before its first step: its state can be looked at, saved and restored.
 
     Parameters
@@ -60,13 +71,16 @@ def prepare(
     check_against_data(settings, source)  # before anything reads what may not be there
     if standardization is None:
         standardization = survey(source, settings.standardize, settings.dtype).standardization
-    return Descent(source, settings, solver, standardization, communicator or Serial())
+    communicator = communicator or Serial()
+    if isinstance(solver, FullBatchLbfgs):
+        return LbfgsTraining(source, settings, solver, standardization, communicator)
+    return Descent(source, settings, solver, standardization, communicator)
 
 
 def fit(
     source: Dataset,
     settings: Settings,
-    solver: MiniBatchDescent,
+    solver: Solver,
     communicator: Communicator | None = None,
     observer: Observer | None = None,
 ) -> list[Fitted]:
@@ -79,7 +93,7 @@ def fit(
     settings
         The models: one, or a stack that shares every pass over the data.
     solver
-        How they are trained, with a rule per model.
+        How they are trained: mini-batch descent, with a rule per model, or L-BFGS.
     communicator
         The processes that train together; by default this one is alone.
     observer
@@ -97,9 +111,16 @@ def fit(
     DivergedError
         Every model's loss ran away.
     """
-    descent = prepare(source, settings, solver, communicator)
-    descent.run(observer or Observer())
+    observer = observer or Observer()
+    training = prepare(source, settings, solver, communicator)
+    training.run(observer)
     return [
-        Fitted(descent.model(m), descent.kept(m).epoch, descent.history[m], descent.diverged[m])
-        for m in range(len(settings.models))
+        Fitted(
+            training.model(m),
+            training.kept(m).epoch,
+            training.history[m],
+            diverged,
+            None if diverged else training.optimality(m, observer),
+        )
+        for m, diverged in enumerate(training.diverged)
     ]

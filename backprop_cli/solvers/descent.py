@@ -2,77 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import (
-    ENGINES,
-    FusedEngine,
-    Targets,
-    Task,
-    blas_threads,
-    choose,
-    resolved_threads,
-)
+from backprop_cli.engine import ENGINES, DescentState, FusedEngine, blas_threads, choose
 from backprop_cli.errors import ConfigError, DataError, DivergedError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
-from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, Measure, refuse_unsuited
-from backprop_cli.model import LinearModel
+from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.divergence import describe_divergence, farthest_example, max_losses
+from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.lbfgs import Lbfgs
 from backprop_cli.solvers.minibatch import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.optimality import Optimality, certify
 from backprop_cli.solvers.selection import Kept, Selection
-from backprop_cli.solvers.start import initial_parameters, training_targets
+from backprop_cli.solvers.start import initial_parameters, make_task, training_targets
 from backprop_cli.solvers.steps import SeparateSteps
+from backprop_cli.solvers.training import (
+    Training,
+    restore_arrays,
+    restored_history,
+    saved_history,
+)
 from backprop_cli.solvers.updates import new_state
-from backprop_cli.sources import Block, Dataset, Split, Standardization, to_planes
+from backprop_cli.sources import Block, Dataset, Standardization
 
+_MAX_PASSES = 15  # over the data, for the certificate
 _FAR = 1e6  # mean square of standardized features: about 1 in the training split
 
 
-class Descent:
-    """M models that share data, batch size, epochs, seed and number type, while they are trained.
+class Descent(Training):
+    """Mini-batch gradient descent of M models; they share batch size, epochs and seed.
 
     Parameters
     ----------
-    dataset
-        What to train on; `check_against_data` has passed it.
-    settings
-        The models.
+    dataset, settings, standardization, communicator
+        As for `Training`.
     solver
         How they are trained; a rule per model.
-    standardization
-        Of the training split.
-    communicator
-        The processes that train together.
 
     Attributes
     ----------
-    engine, engine_name, threads
-        What computes; nothing is `auto` any more.
+    engine
+        What computes.
     state
         Weights, biases and velocities.
     steps
         What makes the steps: the engine's own, or one after the other.
     targets, objective, plan
         What is minimized, and over which mini-batches.
-    selections
-        What is kept of each model.
-    diverged
-        For each model, what happened if its loss ran away: it is dropped then, and the others go
-        on.
-    history
-        The records of each model's epochs.
-    epochs_finished, step, seconds
-        Where it stands: epochs, and of the epoch that is not finished, steps and seconds.
+    step, seconds
+        Of the epoch that is not finished: steps and seconds.
     max_work_at_once, max_steps_at_once
         Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
+
+    A model whose loss runs away is dropped, and the others go on.
     """
 
     max_work_at_once, max_steps_at_once = 5e9, 1000
@@ -85,16 +79,18 @@ class Descent:
         standardization: Standardization,
         communicator: Communicator,
     ) -> None:
-        self.dataset, self.settings, self.solver = dataset, settings, solver
-        self.standardization, self._communicator = standardization, communicator
+        self.solver = solver
+        super().__init__(dataset, settings, solver.select_by, standardization, communicator)
         self._check()
         self.targets = training_targets(settings, dataset)
         self.plan = Plan(
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
             solver.horizontal_flips, communicator.rank, communicator.size,
         )  # fmt: skip
-        self.threads = resolved_threads(settings.threads)
-        task = self._task()
+        task = make_task(
+            settings, dataset, standardization,
+            batch_size=self.plan.batch_size, threads=self.threads,
+        )  # fmt: skip
         K = task.n_models * dataset.n_classes
         work = 4.0 * len(dataset.train) * dataset.n_features * K * solver.epochs
         self.engine_name = choose(task, settings.engine, work)
@@ -110,17 +106,28 @@ class Descent:
         self.steps = self.separate_steps.steps
         if isinstance(self.engine, FusedEngine) and communicator.size == 1:
             self.steps = self.engine.steps
-        own = solver.select_by in ("accuracy", "loss")  # which every evaluation has
-        self._measure = None if own else MEASURES[solver.select_by]
         self._max_losses = max_losses(task.losses, dataset.n_classes)
         step_work = 4.0 * self.plan.batch_size * self.state.W.size
         self._steps_at_once = min(
             self.max_steps_at_once, max(1, int(self.max_work_at_once / step_work))
         )
         self.selections = [Selection(solver.keep, solver.patience) for _ in settings.models]
-        self.diverged: list[str | None] = [None] * len(settings.models)
-        self.epochs_finished, self.step, self.seconds = 0, 0, 0.0
-        self.history: list[list[EpochRecord]] = [[] for _ in settings.models]
+        self.step, self.seconds = 0, 0.0
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs there will be, at most."""
+        return self.solver.epochs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many mini-batches an epoch has."""
+        return self.plan.steps_per_epoch
+
+    @property
+    def batch_size(self) -> int:
+        """Examples per step."""
+        return self.plan.batch_size
 
     def run(self, observer: Observer) -> None:
         """Train from where it stands to the end, or until every model has stopped early.
@@ -155,29 +162,69 @@ class Descent:
                 self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0
                 observer.epoch(records)
 
-    def kept(self, m: int) -> Kept:
-        """Return what is kept of model m; before an epoch's end, what it started from."""
-        kept = self.selections[m].kept
-        if kept is None:
-            W, b = initial_parameters(self.settings, self.dataset)
-            kept = Kept(0, W[m], b[m])
-        return kept
-
-    def model(self, m: int) -> LinearModel:
-        """Return model m with the weights that are kept of it."""
-        return self.model_with(m, self.kept(m))
-
-    def model_with(self, m: int, kept: Kept) -> LinearModel:
-        """Return model m with given weights; its features are in channel planes."""
-        image, found = self.dataset.image, self.standardization
-        return LinearModel(
-            to_planes(image, kept.W),
-            kept.b,
-            Standardization(to_planes(image, found.mean), to_planes(image, found.std)),
-            self.dataset.class_names,
-            self.dataset.image_shape,
-            self.settings.models[m].loss.name,
+    def optimality(self, m: int, observer: Observer) -> Optimality:
+        """Return how far from the optimum the model m that is kept is, at most."""
+        batch = FullBatch(
+            self.dataset,
+            dataclasses.replace(self.settings, models=(self.settings.models[m],)),
+            self.standardization,
+            self.communicator,
+            self.threads,
+            lambda: observer.steps(0, math.nan, 0.0),
         )
+        kept = self.kept(m)
+        theta = np.concatenate([kept.W, kept.b[:, None]], axis=1).astype(np.float64)
+        with blas_threads(self.threads):
+            search = Lbfgs(batch.point(0, theta), batch.preconditioner(0))
+            return certify(batch, 0, theta, search, min(_MAX_PASSES, 4 + self.epochs_finished // 2))
+
+    def arrays(self) -> dict[str, Array]:
+        """Return weights, velocities and what is kept; see `Training.arrays`."""
+        # Before an epoch has ended there is nothing kept; the shapes are the same.
+        kept = [
+            selection.kept or Kept(0, self.state.W[m], self.state.b[m])
+            for m, selection in enumerate(self.selections)
+        ]
+        return {
+            **_arrays(self.state),
+            "kept_W": np.stack([own.W for own in kept]),
+            "kept_b": np.stack([own.b for own in kept]),
+        }
+
+    def progress(self) -> dict[str, Any]:
+        """Return where it stands; see `Training.progress`."""
+        return {
+            "epochs_finished": self.epochs_finished,
+            "step": self.step,
+            "seconds": self.seconds,
+            "diverged": self.diverged,
+            "history": saved_history(self.history),
+            "selections": [
+                {
+                    "kept_epoch": selection.kept.epoch if selection.kept else None,
+                    "best_epoch": selection.best_epoch,
+                    "best": selection.best,
+                    "stopped": selection.stopped,
+                }
+                for selection in self.selections
+            ],
+        }
+
+    def restore(self, arrays: Mapping[str, Array], progress: Mapping[str, Any]) -> None:
+        """Go to the state that was saved; see `Training.restore`."""
+        kept_W, kept_b = np.empty_like(self.state.W), np.empty_like(self.state.b)
+        restore_arrays({**_arrays(self.state), "kept_W": kept_W, "kept_b": kept_b}, arrays)
+        self.epochs_finished, self.step = progress["epochs_finished"], progress["step"]
+        self.seconds = progress["seconds"]
+        self.diverged[:] = progress["diverged"]
+        self.history = restored_history(progress["history"])
+        selections = zip(self.selections, progress["selections"], strict=True)
+        for m, (selection, saved) in enumerate(selections):
+            if saved["kept_epoch"] is not None:
+                selection.kept = Kept(saved["kept_epoch"], kept_W[m], kept_b[m])
+            selection.best_epoch, selection.stopped = saved["best_epoch"], saved["stopped"]
+            best = saved["best"]
+            selection.best = None if best is None else (float(best[0]), float(best[1]))
 
     def _check(self) -> None:
         models, rules = len(self.settings.models), len(self.solver.rules)
@@ -187,27 +234,6 @@ class Descent:
             raise DataError("training.horizontal_flips: expected images, found plain features")
         if self.solver.patience is not None and self.dataset.validation is None:
             raise DataError("training.early_stopping: expected validation examples, found none")
-        select_by = self.solver.select_by
-        if select_by not in SELECTABLE:
-            expected = f"{', '.join(SELECTABLE[:-1])} or {SELECTABLE[-1]}"
-            raise ConfigError(f"training.select_by: expected {expected}, found {select_by!r}")
-        if self.dataset.validation is not None:
-            labels = self.dataset.validation.own_labels()
-            refuse_unsuited(select_by, labels, self.dataset.n_classes)
-
-    def _task(self) -> Task:
-        dataset, settings = self.dataset, self.settings
-        validation = [] if dataset.validation is None else [dataset.validation]
-        return Task(
-            losses=tuple(model.loss for model in settings.models),
-            targets=self.targets,
-            n_outputs=1 if settings.single_output else dataset.n_classes,
-            standardization=self.standardization,
-            splits=(dataset.train, *validation),
-            dtype=np.dtype(settings.dtype),
-            batch_size=self.plan.batch_size,
-            threads=self.threads,
-        )
 
     def _rates(self, epoch: int) -> NDArray[np.float64]:
         """Return the learning rates of an epoch, steps x M; those of stopped models are 0."""
@@ -266,7 +292,7 @@ class Descent:
         x = block.features[block.rows].astype(np.float64)
         x = (x - self.standardization.mean) / self.standardization.std
         own = np.array([np.einsum("ij,ij->", x, x), len(x)])
-        squares, n = self._communicator.sum(own)
+        squares, n = self.communicator.sum(own)
         return float(squares / n)
 
     def _finish_epoch(
@@ -274,11 +300,8 @@ class Descent:
     ) -> list[EpochRecord | None]:
         """Evaluate, keep the best weights, return the history's lines."""
         epoch, state = self.epochs_finished + 1, self.state
-        train = self._evaluate(self.dataset.train, self.targets)
-        validation = None
-        if self.dataset.validation is not None:
-            plain = Targets.plain(self.dataset.n_classes, state.W.dtype)
-            validation = self._evaluate(self.dataset.validation, plain, self._measure)
+        train = evaluate(self.engine, state.W, state.b, self.dataset.train, self.targets)
+        validation = self.validation_figures(self.engine, state.W, state.b)
         costs = train.loss + self.objective.penalty(state.W)
         if not (costs <= self._max_losses).all():
             place, last = f"the end of epoch {epoch}", len(batches) - 1
@@ -288,7 +311,6 @@ class Descent:
             self._check_validation(validation, place)
             self._drop_diverged(validation.loss, place, rates[None].copy(), batches, last)
         seconds = time.perf_counter() - start
-        measured = None if validation is None else validation.measured
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
             if selection.stopped:
@@ -301,13 +323,9 @@ class Descent:
                 train_loss=float(train.loss[m]),
                 train_cost=float(costs[m]),
                 train_accuracy=float(train.accuracy[m]),
-                validation_loss=None if validation is None else float(validation.loss[m]),
-                validation_accuracy=None if validation is None else float(validation.accuracy[m]),
-                validation_measures=(
-                    {} if measured is None else {self.solver.select_by: float(measured[m])}
-                ),
+                **self.validation_part(validation, m),
             )
-            standing = record.standing(self.solver.select_by)
+            standing = record.standing(self.select_by)
             selection.update(epoch, standing, state.W[m], state.b[m])
             if selection.stopped:
                 state.reset(m)  # what it was is kept; here it stays zero
@@ -331,5 +349,12 @@ class Descent:
             f"of its standardized features: {square:.4g}); remove it, or scale the features"
         )
 
-    def _evaluate(self, split: Split, targets: Targets, measure: Measure | None = None) -> Figures:
-        return evaluate(self.engine, self.state.W, self.state.b, split, targets, measure)
+
+def _arrays(state: DescentState) -> dict[str, Array]:
+    """Return the arrays of a state of descent by name."""
+    return {
+        "W": state.W,
+        "b": state.b,
+        "velocity_W": state.velocity_W,
+        "velocity_b": state.velocity_b,
+    }

@@ -15,7 +15,7 @@ from backprop_cli.losses import Vector
 from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.lbfgs import Point
-from backprop_cli.solvers.second_moment import SecondMoment
+from backprop_cli.solvers.second_moment import Preconditioner, SecondMoment
 from backprop_cli.solvers.start import make_task, training_targets
 from backprop_cli.sources import Block, Dataset, Standardization
 
@@ -212,6 +212,10 @@ class FullBatch:
         p = shares / shares.sum()
         kappa = shares.sum() * np.maximum(p * (1 - p), _MIN_SHARE)
         return kappa[1:] if self._settings.single_output else kappa
+
+    def preconditioner(self, m: int) -> Preconditioner:
+        """Return the preconditioner of one model."""
+        return Preconditioner(self.moment, self.curvatures(m), self.l2(m))
 
     @functools.cached_property
     def moment(self) -> SecondMoment:

@@ -7,16 +7,20 @@ b are one array here, theta = [W | b], O x (d + 1) in float64, and so is the gra
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.second_moment import Preconditioner
 
-_MEMORY = 10  # steps that are remembered
+_MIN_MEMORY, _MAX_MEMORY = 6, 30  # steps that are remembered: as many as
+_MEMORY_NUMBERS = 10_000_000  # have room in so many numbers
 _DECREASE, _CURVATURE = 1e-4, 0.9  # the weak Wolfe conditions (Nocedal and Wright, 2006, eq. 3.6)
 _MAX_TRIALS = 20  # of one search
+_BIAS_COUNTS = 10.0  # b's gradient, against W's: the bias must be stationary at a dual point
 _MARGIN = 0.1  # of what is between the bounds: a trial is no closer to them
 
 
@@ -68,8 +72,10 @@ class Lbfgs:
         The last steps s, and the changes y of the gradient over them.
     t, low, high, trials
         The line search: the length that is tried next, between which bounds, after how many tries.
-    iterations
-        Steps made.
+    iterations, length
+        Steps made, and how long the last one was.
+    trials_in_all
+        How often the cost was evaluated.
     stuck
         Whether the search has failed: the cost cannot be told to fall any more.
     """
@@ -78,7 +84,9 @@ class Lbfgs:
         self.point, self._preconditioner = start, preconditioner
         self.steps: list[Vector] = []
         self.changes: list[Vector] = []
-        self.iterations, self.stuck = 0, False
+        self.iterations, self.length, self.trials_in_all, self.stuck = 0, 0.0, 0, False
+        memory = _MEMORY_NUMBERS // (2 * start.theta.size)
+        self._memory = max(_MIN_MEMORY, min(_MAX_MEMORY, memory))
         self.high: Tried | None
         self._aim()
 
@@ -98,6 +106,7 @@ class Lbfgs:
         """
         before, slope = self.point, self._slope
         self.trials += 1
+        self.trials_in_all += 1
         new_slope = float(np.vdot(self.direction, found.gradient))
         rounding = precision * abs(before.cost)
         # Where rounding hides the decrease, the slope tells it (Hager and Zhang, 2005, eq. 4).
@@ -127,6 +136,33 @@ class Lbfgs:
         self.point, self.stuck = point, False
         self._aim()
 
+    def progress(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold besides the arrays, as plain Python objects."""
+        return {
+            "cost": self.point.cost,
+            "remembered": len(self.steps),
+            "iterations": self.iterations,
+            "length": self.length,
+            "trials_in_all": self.trials_in_all,
+            "stuck": self.stuck,
+            "trials": self.trials,
+            "t": self.t,
+            "low": vars(self.low),
+            "high": None if self.high is None else vars(self.high),
+        }
+
+    def restore(
+        self, steps: list[Vector], changes: list[Vector], progress: Mapping[str, Any]
+    ) -> None:
+        """Go to the state that was saved; the point is that of the beginning."""
+        self.steps, self.changes = steps, changes
+        self._aim()
+        for name in ("iterations", "length", "trials_in_all", "stuck", "trials", "t"):
+            setattr(self, name, progress[name])
+        high = progress["high"]
+        self.low = Tried(**progress["low"])
+        self.high = None if high is None else Tried(**high)
+
     def smallest_gradient(self) -> tuple[Vector, float]:
         """Return where the gradient is smallest in the span of the last steps, and J - D there.
 
@@ -144,24 +180,25 @@ class Lbfgs:
         g = self.point.gradient
         if not self.steps:
             return self.point.theta, float(np.vdot(g[:, :-1], g[:, :-1]))
-        Y = np.stack([change.reshape(-1) for change in self.changes], axis=1)
-        gram = Y.T @ Y
-        scale = np.sqrt(np.diagonal(gram))
-        scale = np.where(scale > 0, scale, 1.0)
-        right = (Y.T @ g.reshape(-1)) / scale
-        c = np.linalg.lstsq(gram / np.outer(scale, scale), right, rcond=1e-12)[0] / scale
-        theta, left = self.point.theta.copy(), g.copy()
-        for own, step, change in zip(c, self.steps, self.changes, strict=True):
-            theta -= own * step
-            left -= own * change
+        changes = np.stack(self.changes)
+        Y = changes.copy()
+        Y[:, :, -1] *= _BIAS_COUNTS
+        Y = Y.reshape(len(Y), -1)
+        scale = np.sqrt(np.einsum("ij,ij->i", Y, Y))
+        Y /= scale[:, None]
+        weighted = g.copy()
+        weighted[:, -1] *= _BIAS_COUNTS
+        c = np.linalg.lstsq(Y @ Y.T, Y @ weighted.reshape(-1), rcond=1e-12)[0] / scale
+        theta = self.point.theta - np.tensordot(c, np.stack(self.steps), 1)
+        left = g - np.tensordot(c, changes, 1)
         return theta, float(np.vdot(left[:, :-1], left[:, :-1]))
 
     def _step(self, found: Point) -> None:
         step, change = found.theta - self.point.theta, found.gradient - self.point.gradient
         if float(np.vdot(step, change)) > 0:
-            self.steps = [*self.steps, step][-_MEMORY:]
-            self.changes = [*self.changes, change][-_MEMORY:]
-        self.point = found
+            self.steps = [*self.steps, step][-self._memory :]
+            self.changes = [*self.changes, change][-self._memory :]
+        self.point, self.length = found, self.t
         self.iterations += 1
         self._aim()
 

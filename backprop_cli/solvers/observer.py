@@ -22,8 +22,11 @@ class Observer:
     whole then.
     """
 
-    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
-        """Hear of the run, once, before the first step; some may have been made before."""
+    def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
+        """Hear of the run, once, before the first step; some may have been made before.
+
+        ``n_epochs`` is None where the solver itself finds out when to end.
+        """
 
     def compiling(self) -> None:
         """Hear that kernels are being compiled, which takes seconds, once per machine."""
@@ -41,7 +44,8 @@ class EpochRecord:
 
     ``loss`` is the data term L, ``cost`` is J = L + the l2 term. Training figures are those of the
     whole training split after the epoch, for the objective that is minimized (label smoothing and
-    class weights included); validation figures are plain. ``validation_measures`` has the measure
+    class weights included); validation figures are plain. L-BFGS has an epoch per step, whose length is
+    ``learning_rate``, and no training accuracy, which would cost another pass. ``validation_measures`` has the measure
     that epochs are selected by, by its name, if it is neither loss nor accuracy.
     """
 
@@ -50,7 +54,7 @@ class EpochRecord:
     learning_rate: float
     train_loss: float
     train_cost: float
-    train_accuracy: float
+    train_accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
     validation_measures: Mapping[str, float | None] = field(default_factory=dict)

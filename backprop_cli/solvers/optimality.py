@@ -18,12 +18,12 @@ import numpy as np
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.lbfgs import Lbfgs
-from backprop_cli.solvers.second_moment import Preconditioner
 
 _MAX_NEWTON = 4  # steps of the bias
+_LAST_NEWTON = 1e-5  # after a step as small as this, what is left is its square
 _STATIONARY = 1e-11  # dL/db, against the mean target of a class
-_TIGHT = 3.0  # the bound is good enough where it is at most so many times the known distance
-_SMALL = 1e-7  # a relative gap at which nothing better is looked for
+_MIN_PASSES = 3  # in few dimensions the last steps say that the gap is 0
+_SMALL = 1e-13  # a relative gap at which nothing better is looked for
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Optimality:
 
 
 def certify(
-    batch: FullBatch, m: int, theta: Vector, max_passes: int
+    batch: FullBatch, m: int, theta: Vector, search: Lbfgs, max_passes: int
 ) -> Optimality:
     """Bound how far a model is from the optimum.
 
-    A model that mini-batches have trained is near the optimum in cost sooner than in gradient. So
-    a better dual point is looked for, by a few steps of L-BFGS from the model. The model itself
-    stays as it is.
+    A model is near the optimum in cost sooner than in gradient. So a better dual point is looked
+    for, by a few more steps of L-BFGS, until the bound is about as small as the cost is seen to
+    fall. The model itself stays as it is.
 
     Parameters
     ----------
@@ -66,26 +66,36 @@ def certify(
     m
         Which of its models.
     theta
-        [W | b], O x (d + 1).
+        [W | b] of the model, O x (d + 1).
+    search
+        Stands at the model, up to rounding; goes on from there.
     max_passes
         Over the data, in the search for a better dual point.
     """
+    if batch.has_dual(m):
+        _sharpen(batch, m, search, max_passes)
     point = batch.point(m, theta, "float64")
     norm = float(np.linalg.norm(point.gradient))
     if not batch.has_dual(m):
         return Optimality(point.cost, None, norm)
-    search = Lbfgs(point, Preconditioner(batch.moment, batch.curvatures(m), batch.l2(m)))
-    for _ in range(max_passes):
+    dual, _ = search.smallest_gradient()
+    return Optimality(point.cost, max(point.cost - dual_value(batch, m, dual), 0.0), norm)
+
+
+def _sharpen(batch: FullBatch, m: int, search: Lbfgs, max_passes: int) -> None:
+    """Go on until the gap that is left is no larger than what the cost has fallen by."""
+    fallen = 0.0
+    for k in range(max_passes):
         _, squares = search.smallest_gradient()
-        bound = search.point.cost - squares / (4 * batch.l2(m))
-        known = point.cost - search.point.cost  # J - J* is at least this
-        gap = point.cost - bound
-        if gap <= max(_TIGHT * known, _SMALL * point.cost) or search.stuck:
-            break
-        search.take(batch.point(m, search.trial()), batch.precision)
-    dual_theta, _ = search.smallest_gradient()
-    bound = max(dual_value(batch, m, dual_theta), dual_value(batch, m, theta))
-    return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
+        ahead = squares / (4 * batch.l2(m))  # J - D, where the search is
+        near = ahead <= max(fallen, _SMALL * search.point.cost)
+        if (near and k >= _MIN_PASSES) or search.stuck:
+            return
+        before = search.point
+        if search.take(batch.point(m, search.trial()), batch.precision):
+            step = before.theta - search.point.theta
+            # By the slopes: float32 rounds the costs too coarsely.
+            fallen += float(np.vdot(before.gradient + search.point.gradient, step)) / 2
 
 
 def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
@@ -102,7 +112,10 @@ def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
             break
         # L stays the same where all biases grow alike: a direction without curvature.
         ridge = np.trace(curvature) / len(b) ** 2 + np.finfo(float).tiny
-        b -= np.linalg.solve(curvature + ridge, slope)
+        newton = np.linalg.solve(curvature + ridge, slope)
+        b -= newton
+        if np.abs(newton).max() < _LAST_NEWTON:
+            break
     sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
     loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n
     value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate

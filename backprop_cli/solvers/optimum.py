@@ -1,0 +1,311 @@
+"""Training to the optimum: full-batch L-BFGS of M models, to a duality gap."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backprop_cli.communicator import Communicator
+from backprop_cli.engine import blas_threads
+from backprop_cli.errors import ConfigError
+from backprop_cli.losses import Array
+from backprop_cli.settings import Settings
+from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.lbfgs import Lbfgs, Point
+from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.optimality import Optimality, certify
+from backprop_cli.solvers.selection import Selection
+from backprop_cli.solvers.training import Training, restored_history, saved_history
+from backprop_cli.sources import Dataset, Standardization
+
+_MAX_PASSES = 2000  # of one model
+_MAX_SHARPENING = 15  # passes of a certificate
+_AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
+_ASK_AGAIN = 0.5  # of the predicted gap at which the last certificate was not good enough
+
+
+@dataclass(frozen=True)
+class FullBatchLbfgs:
+    """Full-batch L-BFGS, until the cost is known to be near its optimum.
+
+    Attributes
+    ----------
+    tolerance
+        The relative duality gap to stop at; without l2, where no bound is known, the norm of the
+        gradient against that at the start.
+    select_by
+        The validation figure that models are compared by.
+    """
+
+    tolerance: float
+    select_by: str
+
+
+class LbfgsTraining(Training):
+    """M models on their way to the optimum, all in the same passes over the data.
+
+    Models that differ in l2 alone are a path, from the largest to the smallest: each starts from
+    the optimum of the one before. Paths run side by side. Each model has its line search and its
+    memory, and leaves the products when it has arrived.
+
+    Parameters
+    ----------
+    dataset, settings, standardization, communicator
+        As for `Training`.
+    solver
+        When to stop.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: Settings,
+        solver: FullBatchLbfgs,
+        standardization: Standardization,
+        communicator: Communicator,
+    ) -> None:
+        self.solver = solver
+        super().__init__(dataset, settings, solver.select_by, standardization, communicator)
+        for model in settings.models:
+            if model.loss.curvature is None:
+                raise ConfigError(
+                    f"training.solver: lbfgs needs a smooth loss, found {model.loss.name}; "
+                    "take training.solver: sgd, or loss: softmax_cross_entropy"
+                )
+        self.batch = FullBatch(
+            dataset, settings, standardization, communicator, self.threads, lambda: None
+        )
+        self.engine_name = self.batch.engine_name
+        self.selections = [Selection("last", None) for _ in settings.models]
+        self._searches: dict[int, Lbfgs] = {}
+        self._paths = _paths(settings)
+        self._found: dict[int, Optimality] = {}
+        self._bounds: dict[int, _Bounds] = {}
+        self._seconds = 0.0
+
+    @property
+    def n_epochs(self) -> None:
+        """Not known: it ends when the gap is small enough."""
+        return
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many blocks a pass has."""
+        return self.batch.blocks_per_pass
+
+    @property
+    def batch_size(self) -> int:
+        """How many training examples there are: a step takes them all."""
+        return len(self.dataset.train)
+
+    def run(self, observer: Observer) -> None:
+        """Train from where it stands until every model has arrived; see `Training.run`."""
+        observer.begin(None, self.steps_per_epoch, self.epochs_finished * self.steps_per_epoch)
+        self.batch.tell = lambda: observer.steps(1, self._cost(), math.nan)
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with quiet, blas_threads(self.threads):
+            if not self._searches and not self._found:
+                self._begin([path[0] for path in self._paths])
+            while self._searches:
+                start = time.perf_counter() - self._seconds
+                moved = self._pass()
+                records = self._records(moved, time.perf_counter() - start)
+                self.dataset.check_unchanged()
+                self._seconds = time.perf_counter() - start
+                self.epochs_finished += 1
+                for m in list(self._searches):
+                    self._arrive(m)
+                observer.epoch(records)
+
+    def optimality(self, m: int, observer: Observer) -> Optimality:
+        """Return what was found when model m arrived."""
+        return self._found[m]
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the points and memories of all models; see `Training.arrays`."""
+        arrays: dict[str, Array] = {}
+        for m, search in self._searches.items():
+            arrays[f"theta_{m}"] = search.point.theta
+            arrays[f"gradient_{m}"] = search.point.gradient
+            for name, memory in (("step", search.steps), ("change", search.changes)):
+                arrays |= {f"{name}_{m}_{k}": own for k, own in enumerate(memory)}
+        for m, selection in enumerate(self.selections):
+            if selection.kept is not None:
+                arrays |= {f"kept_W_{m}": selection.kept.W, f"kept_b_{m}": selection.kept.b}
+        return arrays
+
+    def progress(self) -> dict[str, Any]:
+        """Return where it stands; see `Training.progress`."""
+        return {
+            "epochs_finished": self.epochs_finished,
+            "seconds": self._seconds,
+            "dtype": self.batch.dtype,
+            "history": saved_history(self.history),
+            "paths": self._paths,
+            "found": [[m, vars(own)] for m, own in self._found.items()],
+            "bounds": [[m, vars(own)] for m, own in self._bounds.items()],
+            "searches": [[m, search.progress()] for m, search in self._searches.items()],
+        }
+
+    def restore(self, arrays: Mapping[str, Array], progress: Mapping[str, Any]) -> None:
+        """Go to the state that was saved; see `Training.restore`."""
+        self.epochs_finished, self._seconds = progress["epochs_finished"], progress["seconds"]
+        if progress["dtype"] != self.batch.dtype:
+            self.batch.widen()
+        self.history = restored_history(progress["history"])
+        self._paths = [list(path) for path in progress["paths"]]
+        self._found = {m: Optimality(**own) for m, own in progress["found"]}
+        self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
+        for m, own in progress["searches"]:
+            point = Point(arrays[f"theta_{m}"], own["cost"], arrays[f"gradient_{m}"])
+            search = Lbfgs(point, self.batch.preconditioner(m))
+            memory = [
+                [arrays[f"{name}_{m}_{k}"] for k in range(own["remembered"])]
+                for name in ("step", "change")
+            ]
+            search.restore(memory[0], memory[1], own)
+            self._searches[m] = search
+        for m, (selection, records) in enumerate(zip(self.selections, self.history, strict=True)):
+            if records:
+                last = records[-1].epoch
+                selection.update(last, None, arrays[f"kept_W_{m}"], arrays[f"kept_b_{m}"])
+
+    def _begin(self, models: Sequence[int]) -> None:
+        """Let some models begin where all scores of a class are equal."""
+        points = self.batch.points(models, [self.batch.start(m) for m in models])
+        for m, point in zip(models, points, strict=True):
+            self._enter(m, point)
+
+    def _enter(self, m: int, point: Point) -> None:
+        self._bounds[m] = _Bounds(float(np.linalg.norm(point.gradient)))
+        self._searches[m] = Lbfgs(point, self.batch.preconditioner(m))
+
+    def _pass(self) -> list[int]:
+        """Evaluate every model at its trial point; return those that have made a step."""
+        models = list(self._searches)
+        points = self.batch.points(models, [self._searches[m].trial() for m in models])
+        return [
+            m
+            for m, point in zip(models, points, strict=True)
+            if self._searches[m].take(point, self.batch.precision)
+        ]
+
+    def _records(self, moved: Sequence[int], seconds: float) -> list[EpochRecord | None]:
+        """Keep the weights of the models that have made a step, and return their records."""
+        records: list[EpochRecord | None] = [None] * len(self.history)
+        if not moved:
+            return records
+        models = list(self._searches)
+        thetas = np.stack([self._searches[m].point.theta for m in models])
+        W = np.ascontiguousarray(thetas[:, :, :-1], self.settings.dtype)
+        b = np.ascontiguousarray(thetas[:, :, -1], self.settings.dtype)
+        engine = self.batch.engine(models, self.engine_name, self.settings.dtype)
+        figures = self.validation_figures(engine, W, b)
+        for k, m in enumerate(models):
+            if m not in moved:
+                continue
+            search = self._searches[m]
+            penalty = self.batch.l2(m) * float(np.vdot(thetas[k, :, :-1], thetas[k, :, :-1]))
+            record = EpochRecord(
+                epoch=search.iterations,
+                seconds=seconds,
+                learning_rate=search.length,
+                train_loss=search.point.cost - penalty,
+                train_cost=search.point.cost,
+                train_accuracy=None,
+                **self.validation_part(figures, k),
+            )
+            self.history[m].append(record)
+            self.selections[m].update(record.epoch, record.standing(self.select_by), W[k], b[k])
+            records[m] = record
+        return records
+
+    def _arrive(self, m: int) -> None:
+        """Let a model leave that is known to be near its optimum, or comes no nearer."""
+        search, bounds, l2 = self._searches[m], self._bounds[m], self.batch.l2(m)
+        ends = search.trials_in_all >= _MAX_PASSES
+        if search.stuck and not ends:
+            ends = self._free(m)
+        tolerance = self.solver.tolerance
+        if l2 > 0:
+            predicted = search.smallest_gradient()[1] / (4 * l2)
+            # The certificate goes on for some steps, and finds more.
+            enough = min(_AHEAD * tolerance * search.point.cost, _ASK_AGAIN * bounds.asked)
+            if predicted > enough and not ends:
+                return
+            bounds.asked = predicted
+        elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
+            return
+        further = copy.copy(search)
+        rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
+        found = certify(self.batch, m, rounded, further, _MAX_SHARPENING)
+        gap = found.relative_gap
+        if gap is not None and gap > tolerance and not ends:
+            self._searches[m] = further
+            return
+        self._found[m] = found
+        self._leave(m)
+
+    def _free(self, m: int) -> bool:
+        """Do something for a search whose cost cannot be told to fall; return whether to end it."""
+        if self.batch.dtype == "float32":
+            self.batch.widen()
+            models = list(self._searches)
+            points = self.batch.points(models, [self._searches[k].point.theta for k in models])
+            for k, point in zip(models, points, strict=True):
+                self._searches[k].restart(point)
+            return False
+        if not self._searches[m].steps:
+            return True
+        self._searches[m].forget()
+        return False
+
+    def _leave(self, m: int) -> None:
+        """Take a model out; the next one of its path begins where it stands."""
+        search = self._searches.pop(m)
+        path = next(path for path in self._paths if path and path[0] == m)
+        path.pop(0)
+        if not path:
+            return
+        point, more = search.point, self.batch.l2(path[0]) - self.batch.l2(m)
+        W = point.theta[:, :-1]
+        gradient = point.gradient.copy()
+        gradient[:, :-1] += 2 * more * W
+        cost = point.cost + more * float(np.vdot(W, W))
+        self._enter(path[0], Point(point.theta, cost, gradient))
+
+    def _cost(self) -> float:
+        return next(iter(self._searches.values())).point.cost if self._searches else math.nan
+
+
+@dataclass
+class _Bounds:
+    """What a model's arrival is judged by.
+
+    Attributes
+    ----------
+    norm
+        Of the gradient where it began.
+    asked
+        The predicted gap when a certificate was asked for last.
+    """
+
+    norm: float
+    asked: float = sys.float_info.max
+
+
+def _paths(settings: Settings) -> list[list[int]]:
+    """Return the models in groups that differ in l2 alone, each from the largest l2 on."""
+    groups: dict[object, list[int]] = {}
+    for m, model in enumerate(settings.models):
+        key = dataclasses.replace(model, l2=0.0, seed=0, initial_std=0.0)
+        groups.setdefault(key, []).append(m)
+    return [sorted(own, key=lambda m: -settings.models[m].l2) for own in groups.values()]
