@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backprop_cli.losses import LOSSES, Loss
     from backprop_cli.model import LinearModel
     from backprop_cli.settings import ModelSettings, Settings
-    from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+    from backprop_cli.solvers.methods import MiniBatchDescent, Rule
     from backprop_cli.solvers.observer import EpochRecord, Observer
     from backprop_cli.solvers.schedules import Constant, Cosine, Cyclical, StepDecay
     from backprop_cli.sources import Dataset, ImageLayout, Source, Split
@@ -28,7 +28,7 @@ _MODULES = {
     "losses": ("LOSSES", "Loss"),
     "model": ("LinearModel",),
     "settings": ("ModelSettings", "Settings"),
-    "solvers.minibatch": ("MiniBatchDescent", "Rule"),
+    "solvers.methods": ("MiniBatchDescent", "Rule"),
     "solvers.observer": ("EpochRecord", "Observer"),
     "solvers.schedules": ("Constant", "Cosine", "Cyclical", "StepDecay"),
     "sources": ("Dataset", "ImageLayout", "Source", "Split"),

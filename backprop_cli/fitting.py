@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import overload
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.model import LinearModel
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.descent import Descent
-from backprop_cli.solvers.minibatch import MiniBatchDescent
+from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent, Solver
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality
-from backprop_cli.solvers.optimum import FullBatchLbfgs, LbfgsTraining
+from backprop_cli.solvers.optimum import LbfgsTraining
 from backprop_cli.solvers.start import check_against_data
 from backprop_cli.solvers.training import Training
 from backprop_cli.sources import Dataset, Standardization, survey
-
-
-Solver: TypeAlias = MiniBatchDescent | FullBatchLbfgs
-"""How models are trained."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,26 @@ class Fitted:
     history: list[EpochRecord]
     diverged: str | None
     optimality: Optimality | None
+
+
+@overload
+def prepare(
+    source: Dataset,
+    settings: Settings,
+    solver: MiniBatchDescent,
+    communicator: Communicator | None = None,
+    standardization: Standardization | None = None,
+) -> Descent: ...
+
+
+@overload
+def prepare(
+    source: Dataset,
+    settings: Settings,
+    solver: Solver,
+    communicator: Communicator | None = None,
+    standardization: Standardization | None = None,
+) -> Training: ...
 
 
 def prepare(

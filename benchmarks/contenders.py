@@ -15,7 +15,7 @@ from backprop_cli import prepare
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
 from backprop_cli.solvers.descent import Descent
-from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+from backprop_cli.solvers.methods import MiniBatchDescent, Rule
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Constant
 from benchmarks.workload import SEED, Workload

@@ -5,7 +5,7 @@ import numpy as np
 from backprop_cli.fitting import prepare
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
-from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+from backprop_cli.solvers.methods import MiniBatchDescent, Rule
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Constant
 from backprop_cli.sources import Dataset, Source, Split

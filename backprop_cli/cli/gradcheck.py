@@ -65,13 +65,13 @@ def gradcheck(options: GradcheckOptions) -> None:
     difference across a kink of the loss, or a probability that underflows.
     """
     from backprop_cli.config import load_config
-    from backprop_cli.config.convert import settings_of, solver_of
+    from backprop_cli.config.convert import descent_of, settings_of
     from backprop_cli.fitting import prepare
     from backprop_cli.formats import load_dataset
     from backprop_cli.gradcheck import Comparison, compare, move_to_generic_point, reference
 
     config = load_config(options.config_file, options.overrides)
-    settings, solver = settings_of([config]), solver_of([config])
+    settings, solver = settings_of([config]), descent_of([config])
     descent = prepare(load_dataset(config.data), settings, solver)
     if not options.as_json:
         click.echo(

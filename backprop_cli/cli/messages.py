@@ -38,8 +38,11 @@ def summary_text(result: Result) -> str:
         for name, evaluation in (("validation", result.validation), ("test", result.test))
         if evaluation is not None
     ]
-    lines.append(f"{'epoch':<12}{result.kept_epoch} kept of {result.epochs}")
+    ending = result.ending
+    lines.append(f"{'training':<12}{ending.line()}")
+    lines.append(f"{'epoch':<12}{ending.kept_epoch} kept of {ending.epochs}")
     lines.append(f"{'run':<12}{shown_path(result.path)}")
+    lines += [f"{'note':<12}{remark}" for remark in ending.remarks]
     return "\n".join(lines)
 
 

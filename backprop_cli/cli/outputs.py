@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from backprop_cli.errors import OutputError
 
 if TYPE_CHECKING:
-    from backprop_cli.config.schema import DataSection
+    from backprop_cli.config.data import DataSection
 
 
 def refuse_suffix(output: str, suffixes: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ class ProgressBar(Observer):
         self._bar: tqdm[Any] | None = None
         self._log: TensorBoardLog | None = None
         self._log_folder: pathlib.Path | None = None
-        self._n_epochs = 0
+        self._of = ""
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -49,16 +49,17 @@ class ProgressBar(Observer):
         """Log every epoch for TensorBoard, in the folder of a run."""
         self._log_folder = pathlib.Path(run) / "tensorboard"
 
-    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
+    def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
-        self._n_epochs = n_epochs
+        self._of = "" if n_epochs is None else f"/{n_epochs}"
         if self._log_folder is not None:  # not earlier: only now is it certain that the run begins
             from backprop_cli.reporting.tensorboard import TensorBoardLog
 
             self._log = TensorBoardLog(self._log_folder)
         if sys.stderr is not None and sys.stderr.isatty():
-            total = n_epochs * steps_per_epoch
-            epoch = f"epoch {min(steps_made // steps_per_epoch + 1, n_epochs)}/{n_epochs}"
+            total = None if n_epochs is None else n_epochs * steps_per_epoch
+            now = steps_made // steps_per_epoch + (n_epochs is None or steps_made != total)
+            epoch = f"epoch {now}{self._of}"
             self._bar = tqdm(
                 total=total, unit="step", desc=epoch, smoothing=0.1, initial=steps_made
             )
@@ -84,7 +85,7 @@ class ProgressBar(Observer):
             self._log.epoch(record.to_mapping())
         if self._bar is None:
             return
-        text = f"epoch {record.epoch}/{self._n_epochs}"
+        text = f"epoch {record.epoch}{self._of}"
         if record.validation_accuracy is not None:
             text += f" validation {100 * record.validation_accuracy:.2f} %"
         self._bar.set_postfix(

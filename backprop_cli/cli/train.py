@@ -120,13 +120,14 @@ def _description(run: Run, as_json: bool) -> str:
     """Return the config, and the shapes of data and model."""
     from backprop_cli.config import config_text
 
-    data, plan, state = run.dataset, run.descent.plan, run.descent.state
+    data, training = run.dataset, run.training
     sizes = {
         name: 0 if split is None else len(split)
         for name in ("train", "validation", "test")
         for split in [data.split(name)]
     }
-    weights, bias = state.W[0].shape, state.b[0].shape
+    kept = training.kept(0)
+    weights, bias = kept.W.shape, kept.b.shape
     shapes = {
         "examples": sizes,
         "features": data.n_features,
@@ -134,8 +135,8 @@ def _description(run: Run, as_json: bool) -> str:
         "classes": list(data.class_names),
         "weights": weights,
         "bias": bias,
-        "batch_size": plan.batch_size,
-        "steps_per_epoch": plan.steps_per_epoch,
+        "batch_size": training.batch_size,
+        "steps_per_epoch": training.steps_per_epoch,
         "output": run.config.output,
     }
     if as_json:
@@ -148,7 +149,8 @@ def _description(run: Run, as_json: bool) -> str:
             f"features    {data.n_features} ({image})",
             f"classes     {data.n_classes}: {_names(data.class_names)}",
             f"weights     {' x '.join(map(str, weights))}, bias {bias[0]}",
-            f"steps       {plan.steps_per_epoch} per epoch, {plan.batch_size} examples each",
+            f"steps       {training.steps_per_epoch} per epoch, "
+            f"{training.batch_size} examples each",
         ]
     )
 

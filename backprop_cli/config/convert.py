@@ -13,7 +13,7 @@ from backprop_cli.config.schema import (
 )
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
-from backprop_cli.solvers.minibatch import MiniBatchDescent, Rule
+from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent, Rule, Solver
 from backprop_cli.solvers.schedules import Constant, Cosine, Cyclical, Schedule, StepDecay
 
 
@@ -40,12 +40,20 @@ def settings_of(configs: Sequence[Config]) -> Settings:
     )
 
 
-def solver_of(configs: Sequence[Config]) -> MiniBatchDescent:
+def solver_of(configs: Sequence[Config]) -> Solver:
     """Return how the models of some configs are trained."""
+    training = configs[0].training
+    if training.solver == "lbfgs":
+        return FullBatchLbfgs(training.tolerance, training.select_by)
+    return descent_of(configs)
+
+
+def descent_of(configs: Sequence[Config]) -> MiniBatchDescent:
+    """Return the mini-batch descent of some configs, whatever their solver is."""
     training = configs[0].training
     return MiniBatchDescent(
         rules=tuple(_rule(config) for config in configs),
-        epochs=training.epochs,
+        epochs=None if training.epochs == "auto" else int(training.epochs),
         batch_size=training.batch_size,
         seed=training.seed,
         horizontal_flips=training.horizontal_flips,
@@ -57,7 +65,8 @@ def solver_of(configs: Sequence[Config]) -> MiniBatchDescent:
 
 def _rule(config: Config) -> Rule:
     training = config.training
-    return Rule(training.learning_rate, _schedule(config), training.momentum, training.nesterov)
+    rate = None if training.learning_rate == "auto" else float(training.learning_rate)
+    return Rule(rate, _schedule(config), training.momentum, training.nesterov)
 
 
 def _schedule(config: Config) -> Schedule:
@@ -71,3 +80,11 @@ def _schedule(config: Config) -> Schedule:
     if isinstance(section, CyclicalSchedule):
         return Cyclical(section.minimum, section.half_cycle)
     raise TypeError(f"no such schedule: {type(section).__name__}")
+
+
+def with_solver(config: Config, solver: Solver, m: int) -> Config:
+    """Return the config of model m with what `auto` became in its solver."""
+    if isinstance(solver, FullBatchLbfgs):
+        return config
+    update = {"epochs": solver.epochs, "learning_rate": solver.rules[m].learning_rate}
+    return config.model_copy(update={"training": config.training.model_copy(update=update)})

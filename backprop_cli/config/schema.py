@@ -25,9 +25,11 @@ from backprop_cli.config.values import (
     BackendName,
     ClassWeights,
     Count,
+    Epochs,
     FigureName,
     FilePath,
     LossName,
+    Rate,
     Threads,
     float32,
     not_a_boolean,
@@ -93,16 +95,38 @@ class EarlyStopping(Section):
 
 
 class Training(Section):
-    """Mini-batch gradient descent."""
+    """How the classifier is trained.
 
-    epochs: Count = Field(40, description="Passes over the training examples.")
-    batch_size: Count = Field(100, description="Examples per step.")
-    learning_rate: float = Field(
-        0.001, gt=0, description="eta; with a schedule, its highest value."
+    With `solver: lbfgs`, the keys of mini-batch descent have no effect: epochs, batch_size,
+    learning_rate, momentum, nesterov, schedule, keep and seed.
+    """
+
+    solver: Literal["sgd", "lbfgs"] = Field(
+        "sgd",
+        description="sgd: mini-batch gradient descent. lbfgs: full-batch L-BFGS to the optimum, "
+        "for smooth losses.",
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="rho in V = rho V + dW.")
+    tolerance: float = Field(
+        1e-6,
+        gt=0,
+        lt=1,
+        description="Of lbfgs: the relative duality gap to stop at; with `l2: 0`, the norm of the "
+        "gradient against that at the start.",
+    )
+    epochs: Epochs = Field(
+        "auto",
+        description="Passes over the training examples; auto: 30, and on small data as many as "
+        "5000 steps need, up to 1000.",
+    )
+    batch_size: Count = Field(100, description="Examples per step.")
+    learning_rate: Rate = Field(
+        "auto",
+        description="eta; with a schedule, its highest value. auto: 1 over a bound on the "
+        "curvature of the cost, from the data (docs/equations.md).",
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="rho in V = rho V + dW.")
     nesterov: bool = Field(False, description="Step along dW + rho V instead of V.")
-    schedule: Schedule = Field(ConstantSchedule(kind="constant"), description="See below.")
+    schedule: Schedule = Field(CosineSchedule(kind="cosine"), description="See below.")
     horizontal_flips: bool = Field(
         False,
         description="Mirror each training image with probability 1/2, anew in every epoch.",
@@ -180,8 +204,12 @@ class Config(Section):
             mistakes["training.nesterov"] = "needs training.momentum > 0"
         if training.early_stopping is not None and self.data.validation == 0:
             mistakes["training.early_stopping"] = "needs validation examples"
+        if training.solver == "lbfgs":
+            for key in ("horizontal_flips", "early_stopping"):
+                if getattr(training, key):
+                    mistakes[f"training.{key}"] = "needs training.solver: sgd"
         lowest = getattr(training.schedule, "minimum", 0.0)
-        if lowest > training.learning_rate:
+        if training.learning_rate != "auto" and lowest > training.learning_rate:
             mistakes["training.schedule.minimum"] = (
                 f"expected at most training.learning_rate ({training.learning_rate}), "
                 f"found {lowest}"
@@ -201,10 +229,11 @@ class Config(Section):
             "l2": self.l2,
             "label_smoothing": self.label_smoothing,
             "model.initial_std": self.model.initial_std,
-            "training.learning_rate": training.learning_rate,
             "training.momentum": training.momentum,
             "training.schedule.minimum": getattr(training.schedule, "minimum", 0.0),
         }
+        if training.learning_rate != "auto":
+            numbers["training.learning_rate"] = float(training.learning_rate)
         if isinstance(training.class_weights, list):
             for k, weight in enumerate(training.class_weights):
                 numbers[f"training.class_weights.{k}"] = weight

@@ -163,6 +163,36 @@ Threads = Annotated[
 ]
 
 
+def _check_epochs(value: object) -> int | str:
+    if value == "auto" or (type(value) is int and 1 <= value <= 1_000_000_000):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise PydanticCustomError("epochs", "expected auto or a number from 1 to 1000000000")
+    raise PydanticCustomError("epochs", "expected an integer, or auto")
+
+
+Epochs = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_check_epochs),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+]
+
+
+def _check_rate(value: object) -> float | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    raise PydanticCustomError("rate", "expected a finite number > 0, or auto")
+
+
+Rate = Annotated[
+    float | Literal["auto"],
+    PlainValidator(_check_rate),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "number", "exclusiveMinimum": 0}]}),
+]
+
+
 @dataclass(frozen=True)
 class Choice:
     """Accepts the names that a function returns, as a `typing.Literal` of them would.

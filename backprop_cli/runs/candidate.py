@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from backprop_cli.runs.settings import Settings
-from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.observer import EpochRecord, Standing
+from backprop_cli.solvers.training import Training
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Candidate:
     history: list[EpochRecord]
 
     @classmethod
-    def of(cls, index: int, settings: Settings, descent: Descent, m: int) -> Candidate:
+    def of(cls, index: int, settings: Settings, training: Training, m: int) -> Candidate:
         """Return what became of model m of a training, the sweep's model of this index."""
-        kept, history = descent.selections[m].kept, descent.history[m]
+        kept, history = training.selections[m].kept, training.history[m]
         record = history[kept.epoch - 1] if kept and kept.epoch <= len(history) else None
         return cls(
             index=index,
@@ -43,8 +43,8 @@ class Candidate:
             validation_accuracy=record.validation_accuracy if record else None,
             validation_loss=record.validation_loss if record else None,
             validation_measures=record.validation_measures if record else {},
-            diverged=descent.diverged[m],
-            standing=record.standing(descent.solver.select_by) if record else None,
+            diverged=training.diverged[m],
+            standing=record.standing(training.select_by) if record else None,
             history=history,
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from backprop_cli.evaluation.metrics import Evaluation, evaluate_model
 from backprop_cli.model import LinearModel
+from backprop_cli.runs.convergence import Ending
 from backprop_cli.runs.run_directory import model_digest
 from backprop_cli.sources import Dataset
 
@@ -20,8 +21,8 @@ class Result:
     ----------
     path
         The run directory.
-    epochs, kept_epoch
-        How many epochs were trained, and which one's weights are the model.
+    ending
+        How the training ended.
     validation, test
         None where there are no such examples.
     model_sha256
@@ -29,8 +30,7 @@ class Result:
     """
 
     path: pathlib.Path
-    epochs: int
-    kept_epoch: int
+    ending: Ending
     validation: Evaluation | None
     test: Evaluation | None
     model_sha256: str
@@ -41,9 +41,8 @@ class Result:
         path: pathlib.Path,
         model: LinearModel,
         dataset: Dataset,
+        ending: Ending,
         *,
-        epochs: int,
-        kept_epoch: int,
         written: bool = True,
     ) -> Result:
         """Evaluate the model of a run directory; its file may be ``written`` by another process."""
@@ -52,14 +51,13 @@ class Result:
             for split in (dataset.validation, dataset.test)
         )
         digest = model_digest(path) if written else ""
-        return cls(path, epochs, kept_epoch, validation, test, digest)
+        return cls(path, ending, validation, test, digest)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the summary as plain Python objects."""
         return {
             "run": str(self.path),
-            "epochs": self.epochs,
-            "kept_epoch": self.kept_epoch,
+            **self.ending.to_mapping(),
             "validation": None if self.validation is None else self.validation.figures(),
             "test": None if self.test is None else self.test.figures(),
             "model_sha256": self.model_sha256,

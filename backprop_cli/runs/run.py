@@ -7,7 +7,7 @@ import pathlib
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config, load_config
-from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.convert import settings_of, solver_of, with_solver
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
@@ -15,6 +15,7 @@ from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
+from backprop_cli.runs.convergence import Ending
 from backprop_cli.runs.identity import config_digest, recorded, refuse_differences
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
@@ -45,7 +46,7 @@ class Run:
     ----------
     dataset
         Its data.
-    descent
+    training
         The training, and where it stands.
     config
         Complete, with what `auto` became.
@@ -64,10 +65,10 @@ class Run:
         self.dataset = dataset or load_dataset(config.data)
         settings, solver = settings_of([config]), solver_of([config])
         found = survey(self.dataset, settings.standardize, settings.dtype)
-        self.descent = prepare(self.dataset, settings, solver, communicator, found.standardization)
-        compute = Compute(backend=self.descent.engine_name, threads=self.descent.threads)
+        self.training = prepare(self.dataset, settings, solver, communicator, found.standardization)
+        compute = Compute(backend=self.training.engine_name, threads=self.training.threads)
         update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}
-        self.config = config.model_copy(update=update)
+        self.config = with_solver(config.model_copy(update=update), self.training.solver, 0)
         self.path = pathlib.Path(config.output)
         self._directory = RunDirectory(self.path, self.config, writes=self._writes)
 
@@ -92,7 +93,7 @@ class Run:
         ConfigError, ModelFileError
             The run that is to be resumed is another one, or broken.
         """
-        descent = self.descent
+        training = self.training
         with entered(self.path, resume=resume) if self._writes else contextlib.nullcontext():
             if resume:
                 self._resume()
@@ -100,19 +101,20 @@ class Run:
                 if self._writes:
                     refuse_run(self.path, self.config)
                 self._directory.write_config()
+            session = Session(self.path, self._save, observer)
             try:
-                Session(self.path, self._save, observer).train(descent)
+                session.train(training)
             except DivergedError:
                 self._save_model()  # of the epochs before
                 raise
             self._save()
-            with blas_threads(descent.threads):
+            optimality = session.optimality(training, 0, training.epochs_finished)
+            with blas_threads(training.threads):
                 result = Result.of(
                     self.path,
-                    descent.model(0),
+                    training.model(0),
                     self.dataset,
-                    epochs=descent.epochs_finished,
-                    kept_epoch=descent.kept(0).epoch,
+                    Ending.of(training, 0, optimality),
                     written=self._writes,
                 )
             self._directory.finish(result.to_mapping())
@@ -124,11 +126,11 @@ class Run:
         self.dataset.check_unchanged()  # or a checkpoint would be of a mixture
         self._save_model()
         about = {"config": config_digest(self.config)}
-        save_checkpoint(self.path / checkpoint.FILE_NAME, self.descent, about)
+        save_checkpoint(self.path / checkpoint.FILE_NAME, self.training, about)
 
     def _save_model(self) -> None:
-        lines = [record.to_mapping() for record in self.descent.history[0]]
-        self._directory.save(lines, self.descent.model(0))
+        lines = [record.to_mapping() for record in self.training.history[0]]
+        self._directory.save(lines, self.training.model(0))
 
     def _resume(self) -> None:
         saved = load_config(run_config_file(str(self.path)))
@@ -144,4 +146,4 @@ class Run:
                 f"{self.path / CONFIG}: is not the config that the checkpoint was written with; "
                 "it was changed, or the checkpoint is of a sweep (sweep --resume)"
             )
-        found.restore(self.descent)
+        found.restore(self.training)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from backprop_cli.runs.pace import Pace
 from backprop_cli.runs.run_directory import locked, make_folder
-from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.training import Training
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: what the user asked for
@@ -56,12 +57,12 @@ class Session(Observer):
         self._tells = not begun
         self._pace = Pace()
 
-    def train(self, descent: Descent, epochs_before: int = 0) -> None:
+    def train(self, training: Training, epochs_before: int = 0) -> None:
         """Train to the end.
 
         Parameters
         ----------
-        descent
+        training
             What is trained.
         epochs_before
             Epochs of the same job that came before its first.
@@ -75,12 +76,25 @@ class Session(Observer):
         """
         try:
             self._save_if_due()
-            descent.run(self)
+            training.run(self)
         except KeyboardInterrupt:
             self._save()
-            raise Interrupted(self._path, epochs_before + descent.epochs_finished) from None
+            raise Interrupted(self._path, epochs_before + training.epochs_finished) from None
 
-    def begin(self, n_epochs: int, steps_per_epoch: int, steps_made: int) -> None:
+    def optimality(self, training: Training, m: int, epochs: int) -> Optimality:
+        """Find how far the model m that is kept is from the optimum; all is saved before.
+
+        Raises
+        ------
+        Interrupted
+            On KeyboardInterrupt.
+        """
+        try:
+            return training.optimality(m, self._observer)
+        except KeyboardInterrupt:
+            raise Interrupted(self._path, epochs) from None
+
+    def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
         """Pass it on, unless the job has begun before."""
         if self._tells:
             self._observer.begin(n_epochs, steps_per_epoch, steps_made)

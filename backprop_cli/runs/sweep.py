@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from backprop_cli.atomic import write_atomically
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config
-from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.convert import settings_of, solver_of, with_solver
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
@@ -23,6 +23,7 @@ from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.candidate import Candidate
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
+from backprop_cli.runs.convergence import Ending, edge_remarks
 from backprop_cli.runs.identity import recorded, refuse_differences, with_saved_compute
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
@@ -34,10 +35,10 @@ from backprop_cli.runs.run_directory import (
 )
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
-from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.selection import Kept
 from backprop_cli.solvers.start import initial_parameters
+from backprop_cli.solvers.training import Training
 from backprop_cli.sources import Dataset, survey
 
 
@@ -85,7 +86,7 @@ class Sweep:
         self._finished: list[Candidate] = []
         self._winner: _Winner | None = None
         self._pass = 0
-        self._descent: Descent
+        self._training: Training
 
     def run(self, observer: Observer, *, resume: bool = False) -> tuple[list[Candidate], Result]:
         """Train all, write the winner's run directory, and evaluate it once on test.
@@ -118,19 +119,28 @@ class Sweep:
             if self._writes and not resume:
                 refuse_run(self.path)
             self._begin_pass(saved)
-            descent = self._descent
-            epochs, steps = descent.solver.epochs, descent.plan.steps_per_epoch
-            finished = self._pass * epochs + descent.epochs_finished
-            observer.begin(epochs * len(self._passes), steps, finished * steps + descent.step)
+            self._tell_beginning(observer)
             session = Session(self.path, self._save, observer, begun=True)
             while True:
                 # Where a pass has no model left, its messages are in the table.
                 with contextlib.suppress(DivergedError):
-                    session.train(self._descent, self._pass * epochs)
+                    session.train(self._training, self._epochs_before)
                 self._end_pass()
                 if self._pass == len(self._passes):
-                    return self._finish()
+                    return self._finish(session)
                 self._begin_pass(None)
+
+    def _tell_beginning(self, observer: Observer) -> None:
+        """Let the observer hear of the whole job."""
+        training, steps = self._training, self._training.steps_per_epoch
+        made = (self._epochs_before + training.epochs_finished) * steps + training.steps_made
+        total = None if training.n_epochs is None else training.n_epochs * len(self._passes)
+        observer.begin(total, steps, made)
+
+    @property
+    def _epochs_before(self) -> int:
+        """How many epochs the passes before had, at most."""
+        return self._pass * (self._training.n_epochs or 0)
 
     def _make_passes(self) -> list[list[int]]:
         """Return the indices of the configs of each seed.
@@ -158,26 +168,28 @@ class Sweep:
                 compute = compute.model_copy(update={"threads": threads})
             self._configs[index] = with_saved_compute(self._configs[index], compute)
         own = [self._configs[k] for k in indices]
-        self._descent = prepare(
+        self._training = prepare(
             self.dataset, settings_of(own), solver_of(own), self._communicator,
             self._survey.standardization,
         )  # fmt: skip
-        compute = Compute(backend=self._descent.engine_name, threads=self._descent.threads)
+        compute = Compute(backend=self._training.engine_name, threads=self._training.threads)
         update = {
             "compute": compute,
             "recorded": recorded(self._survey.fingerprint, compute),
         }
-        for k in indices:
-            self._configs[k] = self._configs[k].model_copy(update=update)
+        for m, k in enumerate(indices):
+            self._configs[k] = with_solver(
+                self._configs[k].model_copy(update=update), self._training.solver, m
+            )
         if saved is not None:
             self._restore(saved, before)
 
     def _end_pass(self) -> None:
         """Take note of what the models of a pass have become."""
         for m, index in enumerate(self._passes[self._pass]):
-            candidate = Candidate.of(index, self._settings[index], self._descent, m)
+            candidate = Candidate.of(index, self._settings[index], self._training, m)
             self._finished.append(candidate)
-            kept = self._descent.selections[m].kept
+            kept = self._training.selections[m].kept
             best = self._winner
             if kept is None or candidate.diverged:
                 continue
@@ -185,7 +197,7 @@ class Sweep:
                 self._winner = _Winner(candidate, kept.W, kept.b)
         self._pass += 1
 
-    def _finish(self) -> tuple[list[Candidate], Result]:
+    def _finish(self, session: Session) -> tuple[list[Candidate], Result]:
         ranked = sorted(self._finished, key=Candidate.rank)
         best = ranked[0] if self._winner is None else self._winner.candidate
         config = self._configs[best.index]
@@ -197,17 +209,25 @@ class Sweep:
         directory.save([record.to_mapping() for record in history], model)
         if self._winner is None:
             raise DivergedError(f"every model of the sweep diverged; {best.diverged}")
-        with blas_threads(self._descent.threads):
-            result = Result.of(
-                self.path,
-                model,
-                self.dataset,
-                epochs=len(best.history),
-                kept_epoch=best.best_epoch or 0,
-                written=self._writes,
-            )
+        ending = self._ending(self._winner, config, session)
+        with blas_threads(self._training.threads):
+            result = Result.of(self.path, model, self.dataset, ending, written=self._writes)
         directory.finish(result.to_mapping())
         return ranked, result
+
+    def _ending(self, winner: _Winner, config: Config, session: Session) -> Ending:
+        """Return how the winner's training ended."""
+        alone = prepare(
+            self.dataset, settings_of([config]), solver_of([config]), self._communicator,
+            self._survey.standardization,
+        )  # fmt: skip
+        alone.selections[0].kept = Kept(winner.candidate.best_epoch or 0, winner.W, winner.b)
+        alone.history[0] = winner.candidate.history
+        optimality = session.optimality(alone, 0, self._epochs_before)
+        keys = winner.candidate.settings
+        grids = {key: [setting[key] for setting in self._settings] for key in keys}
+        edges = edge_remarks(grids, winner.candidate.settings)
+        return Ending.of(alone, 0, optimality, edges)
 
     def _model(self, config: Config) -> LinearModel:
         """Return the winner; without one, what the best model started from, to be looked at."""
@@ -216,7 +236,7 @@ class Sweep:
             kept = Kept(0, weights[0], bias[0])
         else:
             kept = Kept(0, self._winner.W, self._winner.b)
-        return dataclasses.replace(self._descent.model_with(0, kept), loss=config.loss)
+        return dataclasses.replace(self._training.model_with(0, kept), loss=config.loss)
 
     def _write_tables(self, ranked: Sequence[Candidate]) -> None:
         if not self._writes:
@@ -245,7 +265,7 @@ class Sweep:
             ],
         }
         more = {} if best is None else {"winner_W": best.W, "winner_b": best.b}
-        save_checkpoint(self.path / checkpoint.FILE_NAME, self._descent, about, more)
+        save_checkpoint(self.path / checkpoint.FILE_NAME, self._training, about, more)
 
     def _saved(self) -> Checkpoint:
         """Return the checkpoint to go on from."""
@@ -303,7 +323,7 @@ class Sweep:
                 if saved_config.recorded is not None:  # its pass is over
                     self._configs[index] = own
             refuse_differences(saved_config, own, f"{self.path}: model {index}")
-        saved.restore(self._descent)
+        saved.restore(self._training)
         self._finished = finished
         if best:
             self._winner = _Winner(best[0], saved.arrays["winner_W"], saved.arrays["winner_b"])

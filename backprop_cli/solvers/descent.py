@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +17,10 @@ from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
 from backprop_cli.settings import Settings
+from backprop_cli.solvers.defaults import resolved
 from backprop_cli.solvers.divergence import describe_divergence, farthest_example, max_losses
-from backprop_cli.solvers.full_batch import FullBatch
-from backprop_cli.solvers.lbfgs import Lbfgs
-from backprop_cli.solvers.minibatch import MiniBatchDescent
+from backprop_cli.solvers.methods import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
-from backprop_cli.solvers.optimality import Optimality, certify
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.start import initial_parameters, make_task, training_targets
 from backprop_cli.solvers.steps import SeparateSteps
@@ -37,7 +33,6 @@ from backprop_cli.solvers.training import (
 from backprop_cli.solvers.updates import new_state
 from backprop_cli.sources import Block, Dataset, Standardization
 
-_MAX_PASSES = 15  # over the data, for the certificate
 _FAR = 1e6  # mean square of standardized features: about 1 in the training split
 
 
@@ -79,9 +74,10 @@ class Descent(Training):
         standardization: Standardization,
         communicator: Communicator,
     ) -> None:
-        self.solver = solver
         super().__init__(dataset, settings, solver.select_by, standardization, communicator)
-        self._check()
+        self._check(solver)
+        self.solver: MiniBatchDescent = resolved(solver, settings, dataset, standardization)
+        self.n_epochs: int = self.solver.n_epochs
         self.targets = training_targets(settings, dataset)
         self.plan = Plan(
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
@@ -92,13 +88,13 @@ class Descent(Training):
             batch_size=self.plan.batch_size, threads=self.threads,
         )  # fmt: skip
         K = task.n_models * dataset.n_classes
-        work = 4.0 * len(dataset.train) * dataset.n_features * K * solver.epochs
+        work = 4.0 * len(dataset.train) * dataset.n_features * K * self.n_epochs
         self.engine_name = choose(task, settings.engine, work)
         self.engine = ENGINES[self.engine_name].make(task)
         self.state = new_state(
             *initial_parameters(settings, dataset),
-            momentum=np.array([rule.momentum for rule in solver.rules]),
-            nesterov=np.array([rule.nesterov for rule in solver.rules]),
+            momentum=np.array([rule.momentum for rule in self.solver.rules]),
+            nesterov=np.array([rule.nesterov for rule in self.solver.rules]),
             l2=np.array([model.l2 for model in settings.models]),
         )
         self.objective = Objective(self.state.l2)
@@ -115,14 +111,14 @@ class Descent(Training):
         self.step, self.seconds = 0, 0.0
 
     @property
-    def n_epochs(self) -> int:
-        """How many epochs there will be, at most."""
-        return self.solver.epochs
-
-    @property
     def steps_per_epoch(self) -> int:
         """How many mini-batches an epoch has."""
         return self.plan.steps_per_epoch
+
+    @property
+    def steps_made(self) -> int:
+        """How many steps of the epoch that is not finished have been made."""
+        return self.step
 
     @property
     def batch_size(self) -> int:
@@ -140,14 +136,14 @@ class Descent(Training):
             A file of the data was changed meanwhile, or the validation loss alone runs away.
         """
         per_epoch = self.plan.steps_per_epoch
-        observer.begin(self.solver.epochs, per_epoch, self.epochs_finished * per_epoch + self.step)
+        observer.begin(self.n_epochs, per_epoch, self.epochs_finished * per_epoch + self.step)
         if not self.engine.prepare():
             observer.compiling()
             self.engine.wait()
         # Overflow is looked for in the loss itself, where it can be told with its step.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, blas_threads(self.threads):
-            while self.epochs_finished < self.solver.epochs:
+            while self.epochs_finished < self.n_epochs:
                 if all(selection.stopped for selection in self.selections):
                     return
                 start = time.perf_counter() - self.seconds
@@ -161,22 +157,6 @@ class Descent(Training):
                     own += [record] if record is not None else []
                 self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0
                 observer.epoch(records)
-
-    def optimality(self, m: int, observer: Observer) -> Optimality:
-        """Return how far from the optimum the model m that is kept is, at most."""
-        batch = FullBatch(
-            self.dataset,
-            dataclasses.replace(self.settings, models=(self.settings.models[m],)),
-            self.standardization,
-            self.communicator,
-            self.threads,
-            lambda: observer.steps(0, math.nan, 0.0),
-        )
-        kept = self.kept(m)
-        theta = np.concatenate([kept.W, kept.b[:, None]], axis=1).astype(np.float64)
-        with blas_threads(self.threads):
-            search = Lbfgs(batch.point(0, theta), batch.preconditioner(0))
-            return certify(batch, 0, theta, search, min(_MAX_PASSES, 4 + self.epochs_finished // 2))
 
     def arrays(self) -> dict[str, Array]:
         """Return weights, velocities and what is kept; see `Training.arrays`."""
@@ -226,13 +206,13 @@ class Descent(Training):
             best = saved["best"]
             selection.best = None if best is None else (float(best[0]), float(best[1]))
 
-    def _check(self) -> None:
-        models, rules = len(self.settings.models), len(self.solver.rules)
+    def _check(self, solver: MiniBatchDescent) -> None:
+        models, rules = len(self.settings.models), len(solver.rules)
         if models != rules or not models:
             raise ConfigError(f"expected a rule for each model, found {rules} for {models} models")
-        if self.solver.horizontal_flips and self.dataset.image is None:
+        if solver.horizontal_flips and self.dataset.image is None:
             raise DataError("training.horizontal_flips: expected images, found plain features")
-        if self.solver.patience is not None and self.dataset.validation is None:
+        if solver.patience is not None and self.dataset.validation is None:
             raise DataError("training.early_stopping: expected validation examples, found none")
 
     def _rates(self, epoch: int) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from backprop_cli.sources import Block, Dataset, Standardization
 _BLOCK_NUMBERS = 8_000_000  # features and scores of a block
 _MIN_BLOCK, _MAX_BLOCK = 64, 4096  # examples
 _PASSES = 30  # what `auto` expects, to choose an engine
+DType: TypeAlias = Literal["float32", "float64"]
 _PRECISION = {"float32": 1e-7, "float64": 1e-14}  # of a cost, relative
 
 
@@ -185,14 +187,14 @@ class FullBatch:
             return half @ slope, half @ curvature @ half.T
         return slope, curvature
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - as long as the object, of which there is one
+    @functools.cache  # noqa: B019 - as long as the object, of which there is one
     def mean_targets(self, m: int) -> Vector:
         """Return the mean of v y over the training examples, C numbers."""
         total = np.zeros(self._dataset.n_classes)
         for block in self._blocks():
             Y, v = _weighted(self._targets(m), block)
             total += Y[0] @ v
-        return self._communicator.sum(total) / len(self._dataset.train)
+        return np.asarray(self._communicator.sum(total) / len(self._dataset.train))
 
     def start(self, m: int) -> Vector:
         """Return the theta that descent starts from: W = 0, and the b that is best with it.
@@ -210,7 +212,7 @@ class FullBatch:
         """Return the mean curvature of the loss by each score, O numbers, at the start."""
         shares = self.mean_targets(m)
         p = shares / shares.sum()
-        kappa = shares.sum() * np.maximum(p * (1 - p), _MIN_SHARE)
+        kappa: Vector = shares.sum() * np.maximum(p * (1 - p), _MIN_SHARE)
         return kappa[1:] if self._settings.single_output else kappa
 
     def preconditioner(self, m: int) -> Preconditioner:
@@ -228,14 +230,16 @@ class FullBatch:
         """A bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""
         squares = weights = 0.0
         mean, std = self._standardization.mean, self._standardization.std
+        standardized = self._settings.standardize != "none"  # the mean of |x|^2 is d, or less
         for block in self._blocks():
             _, v = _weighted(self._targets(0), block)
-            x = (block.features[block.rows].astype(np.float64) - mean) / std
-            squares += float(np.einsum("ij,ij->", x, x))
             weights += float(v @ v)
-            self.tell()
+            if not standardized:
+                x = (block.features[block.rows].astype(np.float64) - mean) / std
+                squares += float(np.einsum("ij,ij->", x, x))
+                self.tell()
         own = self._communicator.sum(np.array([squares, weights])) / len(self._dataset.train)
-        return float(np.sqrt(own[0] * own[1]))
+        return float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
 
     def _targets(self, m: int) -> Targets:
         own = dataclasses.replace(self._settings_of((m,)), dtype="float64")
@@ -246,7 +250,7 @@ class FullBatch:
             yield self._dataset.train.block(first, min(first + self._rows, self._last))
 
     def _task(self, models: Sequence[int], dtype: str) -> Task:
-        settings = dataclasses.replace(self._settings_of(models), dtype=dtype)
+        settings = dataclasses.replace(self._settings_of(models), dtype=cast("DType", dtype))
         return make_task(
             settings,
             self._dataset,
@@ -266,5 +270,5 @@ _MIN_SHARE = 1e-10  # of a class that does not occur: its bias would be minus in
 def _weighted(targets: Targets, block: Block) -> tuple[Vector, Vector]:
     """Return the columns of Y, 1 x C x n, and the weight v of each example, n."""
     v = targets.example_weights(block)
-    Y = targets.columns(block.labels[block.rows])
+    Y = targets.columns(block.labels[block.rows]).astype(np.float64)
     return Y, np.ones(Y.shape[2]) if v is None else v.astype(np.float64)

@@ -87,6 +87,8 @@ class Lbfgs:
         self.iterations, self.length, self.trials_in_all, self.stuck = 0, 0.0, 0, False
         memory = _MEMORY_NUMBERS // (2 * start.theta.size)
         self._memory = max(_MIN_MEMORY, min(_MAX_MEMORY, memory))
+        self.t, self.trials = 1.0, 0
+        self.low: Tried
         self.high: Tried | None
         self._aim()
 
@@ -118,8 +120,8 @@ class Lbfgs:
             return True
         tried = Tried(self.t, found.cost, new_slope)
         if falls:
-            before, self.low = self.low, tried
-            self.t = self._between() if self.high else _beyond(before, tried)
+            shorter, self.low = self.low, tried
+            self.t = self._between() if self.high else _beyond(shorter, tried)
         else:
             self.high = tried
             self.t = self._between()
@@ -230,9 +232,9 @@ class Lbfgs:
         return min(max(t, low + _MARGIN * width), low + (1 - _MARGIN) * width)
 
 
-def _beyond(before: Tried, last: Tried) -> float:
+def _beyond(shorter: Tried, last: Tried) -> float:
     """Return a length beyond two that were too short."""
-    t = _cubic_minimum(before, last)
+    t = _cubic_minimum(shorter, last)
     return min(max(t, 1.5 * last.t), 4 * last.t)
 
 

@@ -44,9 +44,11 @@ class EpochRecord:
 
     ``loss`` is the data term L, ``cost`` is J = L + the l2 term. Training figures are those of the
     whole training split after the epoch, for the objective that is minimized (label smoothing and
-    class weights included); validation figures are plain. L-BFGS has an epoch per step, whose length is
-    ``learning_rate``, and no training accuracy, which would cost another pass. ``validation_measures`` has the measure
+    class weights included); validation figures are plain. ``validation_measures`` has the measure
     that epochs are selected by, by its name, if it is neither loss nor accuracy.
+
+    An epoch of L-BFGS is a step, and ``learning_rate`` its length. It has no training accuracy,
+    which would cost another pass.
     """
 
     epoch: int

@@ -51,7 +51,7 @@ class Optimality:
 
 
 def certify(
-    batch: FullBatch, m: int, theta: Vector, search: Lbfgs, max_passes: int
+    batch: FullBatch, m: int, theta: Vector, max_passes: int, search: Lbfgs | None = None
 ) -> Optimality:
     """Bound how far a model is from the optimum.
 
@@ -67,17 +67,18 @@ def certify(
         Which of its models.
     theta
         [W | b] of the model, O x (d + 1).
-    search
-        Stands at the model, up to rounding; goes on from there.
     max_passes
         Over the data, in the search for a better dual point.
+    search
+        Stands at the model, up to rounding, and goes on from there; by default a new one.
     """
-    if batch.has_dual(m):
-        _sharpen(batch, m, search, max_passes)
     point = batch.point(m, theta, "float64")
     norm = float(np.linalg.norm(point.gradient))
     if not batch.has_dual(m):
         return Optimality(point.cost, None, norm)
+    if search is None:
+        search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
+    _sharpen(batch, m, search, max_passes)
     dual, _ = search.smallest_gradient()
     return Optimality(point.cost, max(point.cost - dual_value(batch, m, dual), 0.0), norm)
 
@@ -122,7 +123,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
     residual = np.array([-r[0], r[0]]) if len(r) == 1 else r
     share, lost = _mixed(residual, shares)
     norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach
-    return (1 - share) * value - lost - norm**2 / (4 * batch.l2(m))
+    return float((1 - share) * value - lost - norm**2 / (4 * batch.l2(m)))
 
 
 def _mixed(r: Vector, shares: Vector) -> tuple[float, float]:

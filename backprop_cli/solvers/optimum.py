@@ -20,6 +20,7 @@ from backprop_cli.losses import Array
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.lbfgs import Lbfgs, Point
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality, certify
 from backprop_cli.solvers.selection import Selection
@@ -30,23 +31,6 @@ _MAX_PASSES = 2000  # of one model
 _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
 _ASK_AGAIN = 0.5  # of the predicted gap at which the last certificate was not good enough
-
-
-@dataclass(frozen=True)
-class FullBatchLbfgs:
-    """Full-batch L-BFGS, until the cost is known to be near its optimum.
-
-    Attributes
-    ----------
-    tolerance
-        The relative duality gap to stop at; without l2, where no bound is known, the norm of the
-        gradient against that at the start.
-    select_by
-        The validation figure that models are compared by.
-    """
-
-    tolerance: float
-    select_by: str
 
 
 class LbfgsTraining(Training):
@@ -72,8 +56,8 @@ class LbfgsTraining(Training):
         standardization: Standardization,
         communicator: Communicator,
     ) -> None:
-        self.solver = solver
         super().__init__(dataset, settings, solver.select_by, standardization, communicator)
+        self.solver: FullBatchLbfgs = solver
         for model in settings.models:
             if model.loss.curvature is None:
                 raise ConfigError(
@@ -83,18 +67,13 @@ class LbfgsTraining(Training):
         self.batch = FullBatch(
             dataset, settings, standardization, communicator, self.threads, lambda: None
         )
-        self.engine_name = self.batch.engine_name
+        self.engine_name, self.n_epochs = self.batch.engine_name, None
         self.selections = [Selection("last", None) for _ in settings.models]
         self._searches: dict[int, Lbfgs] = {}
         self._paths = _paths(settings)
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
         self._seconds = 0.0
-
-    @property
-    def n_epochs(self) -> None:
-        """Not known: it ends when the gap is small enough."""
-        return
 
     @property
     def steps_per_epoch(self) -> int:
@@ -127,7 +106,7 @@ class LbfgsTraining(Training):
 
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return what was found when model m arrived."""
-        return self._found[m]
+        return self._found[m] if m in self._found else super().optimality(m, observer)
 
     def arrays(self) -> dict[str, Array]:
         """Return the points and memories of all models; see `Training.arrays`."""
@@ -165,10 +144,11 @@ class LbfgsTraining(Training):
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
         self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
         for m, own in progress["searches"]:
-            point = Point(arrays[f"theta_{m}"], own["cost"], arrays[f"gradient_{m}"])
+            theta, gradient = (arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient"))
+            point = Point(theta, own["cost"], gradient)
             search = Lbfgs(point, self.batch.preconditioner(m))
             memory = [
-                [arrays[f"{name}_{m}_{k}"] for k in range(own["remembered"])]
+                [arrays[f"{name}_{m}_{k}"].astype(np.float64) for k in range(own["remembered"])]
                 for name in ("step", "change")
             ]
             search.restore(memory[0], memory[1], own)
@@ -215,7 +195,7 @@ class LbfgsTraining(Training):
             search = self._searches[m]
             penalty = self.batch.l2(m) * float(np.vdot(thetas[k, :, :-1], thetas[k, :, :-1]))
             record = EpochRecord(
-                epoch=search.iterations,
+                epoch=len(self.history[m]) + 1,
                 seconds=seconds,
                 learning_rate=search.length,
                 train_loss=search.point.cost - penalty,
@@ -246,7 +226,7 @@ class LbfgsTraining(Training):
             return
         further = copy.copy(search)
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
-        found = certify(self.batch, m, rounded, further, _MAX_SHARPENING)
+        found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
         gap = found.relative_gap
         if gap is not None and gap > tolerance and not ends:
             self._searches[m] = further

@@ -32,9 +32,17 @@ class SecondMoment:
         The leading r eigenvectors, d x r, and their eigenvalues, ascending.
     rest
         e_rest: the smallest of them; 0 if r = d.
+    trace
+        The mean of |x_i - m|^2, the sum of all eigenvalues.
     """
 
-    def __init__(self, split: Split, standardization: Standardization, seed: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        standardization: Standardization,
+        seed: int,
+        max_rank: int = _MAX_RANK,
+    ) -> None:
         rng = generator(seed, Stream.SECOND_MOMENT)
         d = split.features.shape[1]
         n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
@@ -42,12 +50,13 @@ class SecondMoment:
         x = _standardized(split.features[rows], standardization)
         self.mean: Vector = x.mean(axis=0, dtype=np.float64)
         x -= self.mean.astype(np.float32)
-        rank = min(d, _MAX_RANK, n)
+        rank = min(d, max_rank, n)
         basis = _subspace(x, rank, rng)
         projected = (x @ basis).astype(np.float64)
         e, U = np.linalg.eigh(projected.T @ projected / n)
         self.V: Vector = (basis @ U)[:, -rank:].astype(np.float64)
-        floor = _MIN_SHARE * float(np.einsum("ij,ij->", x, x)) / (n * d)
+        self.trace = float(np.einsum("ij,ij->", x, x, dtype=np.float64)) / n
+        floor = _MIN_SHARE * self.trace / d
         self.e: Vector = np.maximum(e[-rank:], floor or 1.0)
         self.rest = 0.0 if rank == d else float(self.e[0])
 
@@ -61,9 +70,7 @@ def _standardized(
     return x.astype(np.float32)
 
 
-def _subspace(
-    x: NDArray[np.float32], rank: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return an orthonormal basis, d x (rank + some), of the leading directions of n rows."""
     d = x.shape[1]
     if rank + _MORE >= d:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import Engine, Targets, resolved_threads
+from backprop_cli.engine import Engine, Targets, blas_threads, resolved_threads
 from backprop_cli.errors import ConfigError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
 from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, refuse_unsuited
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.settings import Settings
+from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.methods import Solver
 from backprop_cli.solvers.observer import EpochRecord, Observer
-from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.optimality import Optimality, certify
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.start import initial_parameters
 from backprop_cli.sources import Dataset, Standardization, to_planes
+
+_MAX_PASSES = 15  # over the data, for a certificate
 
 
 class Training(abc.ABC):
@@ -39,8 +47,12 @@ class Training(abc.ABC):
 
     Attributes
     ----------
+    solver
+        How they are trained; nothing is left open any more.
     engine_name, threads
         What computes; nothing is `auto` any more.
+    n_epochs
+        How many epochs there will be, at most; None if that is not known.
     selections
         What is kept of each model.
     diverged
@@ -52,6 +64,8 @@ class Training(abc.ABC):
     """
 
     engine_name: str
+    solver: Solver
+    n_epochs: int | None
     selections: list[Selection]
 
     def __init__(
@@ -84,19 +98,34 @@ class Training(abc.ABC):
             A file of the data was changed meanwhile, or the validation loss alone runs away.
         """
 
-    @abc.abstractmethod
     def optimality(self, m: int, observer: Observer) -> Optimality:
-        """Return how far from the optimum the model m that is kept is, at most."""
+        """Return how far from the optimum the model m that is kept is, at most.
 
-    @property
-    @abc.abstractmethod
-    def n_epochs(self) -> int | None:
-        """How many epochs there will be, at most; None if that is not known."""
+        The observer hears of no steps, but may raise KeyboardInterrupt.
+        """
+        batch = FullBatch(
+            self.dataset,
+            dataclasses.replace(self.settings, models=(self.settings.models[m],)),
+            self.standardization,
+            self.communicator,
+            self.threads,
+            lambda: observer.steps(0, math.nan, 0.0),
+        )
+        kept = self.kept(m)
+        theta = np.concatenate([kept.W, kept.b[:, None]], axis=1).astype(np.float64)
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with quiet, blas_threads(self.threads):
+            return certify(batch, 0, theta, _MAX_PASSES)
 
     @property
     @abc.abstractmethod
     def steps_per_epoch(self) -> int:
         """How often an observer hears of an epoch's steps, at most."""
+
+    @property
+    def steps_made(self) -> int:
+        """How many steps of the epoch that is not finished have been made."""
+        return 0
 
     @property
     @abc.abstractmethod

@@ -1,0 +1,113 @@
+"""What a finished training says of itself: how near the optimum it ended, and what to do if not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backprop_cli.solvers.observer import EpochRecord
+from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.training import Training
+
+_LARGE_GAP = 0.02  # relative
+_STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended.
+
+    Attributes
+    ----------
+    epochs, kept_epoch
+        How many epochs were trained, and which one's weights are the model.
+    optimality
+        How far from the optimum the model is, at most.
+    remarks
+        What its user should know, a line each.
+    """
+
+    epochs: int
+    kept_epoch: int
+    optimality: Optimality
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, training: Training, m: int, optimality: Optimality, more: Sequence[str] = ()
+    ) -> Ending:
+        """Return the ending of model m of a training that is over."""
+        history = training.history[m]
+        model = training.settings.models[m]
+        equal = model.loss.at_equal_scores(training.dataset.n_classes)
+        remarks = [*_remarks(history, optimality, equal), *more]
+        return cls(len(history), training.kept(m).epoch, optimality, tuple(remarks))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the ending as plain Python objects."""
+        found = self.optimality
+        return {
+            "epochs": self.epochs,
+            "kept_epoch": self.kept_epoch,
+            "train": {
+                "cost": found.cost,
+                "gap": found.gap,
+                "relative_gap": found.relative_gap,
+                "gradient_norm": found.gradient_norm,
+            },
+            "remarks": list(self.remarks),
+        }
+
+    def line(self) -> str:
+        """Return how near the optimum the model is, for people."""
+        return optimality_text(self.to_mapping()["train"])
+
+
+def optimality_text(train: Mapping[str, float | None]) -> str:
+    """Return in words what a summary says of the training cost."""
+    cost, relative = train["cost"], train["relative_gap"]
+    if relative is None:
+        return f"cost {cost:.6g}, gradient norm {train['gradient_norm']:.2g}"
+    return f"cost {cost:.6g}, within {100 * relative:.2g} % of the optimum"
+
+
+def edge_remarks(grids: Mapping[str, Sequence[Any]], winner: Mapping[str, Any]) -> list[str]:
+    """Return a remark for each key whose winning value is the last one on a side of its grid."""
+    remarks = []
+    for key, values in grids.items():
+        numbers = sorted({v for v in values if isinstance(v, int | float)})
+        value = winner.get(key)
+        if key == "training.seed" or len(numbers) < 2 or value not in (numbers[0], numbers[-1]):
+            continue
+        if value == 0:
+            continue  # nothing is below
+        side = "smallest" if value == numbers[0] else "largest"
+        beyond = "smaller" if value == numbers[0] else "larger"
+        remarks.append(f"{key}: the best value, {value:g}, is the {side} tried: try {beyond} ones")
+    return remarks
+
+
+def _remarks(
+    history: Sequence[EpochRecord], optimality: Optimality, equal_scores: float
+) -> list[str]:
+    if not history:
+        return []
+    last = history[-1]
+    if last.train_loss > equal_scores:
+        return [
+            f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
+            f"{equal_scores:.4g}: try a lower training.learning_rate"
+        ]
+    falls = 0.0
+    if len(history) > 1 and history[-2].train_cost > 0:
+        falls = 1 - last.train_cost / history[-2].train_cost
+    relative = optimality.relative_gap
+    if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
+        return []
+    what = (
+        f"the cost still falls {100 * falls:.2g} % per epoch"
+        if falls >= _STILL_FALLS or relative is None
+        else f"the cost may be {100 * relative:.2g} % above its optimum"
+    )
+    return [f"not converged: {what}; try more epochs, another rate, or training.solver: lbfgs"]

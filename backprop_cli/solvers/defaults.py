@@ -1,0 +1,70 @@
+"""What a solver leaves to the data: its learning rate, and how many epochs are enough."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from backprop_cli.errors import ConfigError
+from backprop_cli.settings import Settings
+from backprop_cli.solvers.methods import MiniBatchDescent, Rule
+from backprop_cli.solvers.schedules import Cosine, Cyclical
+from backprop_cli.solvers.second_moment import SecondMoment
+from backprop_cli.solvers.start import training_targets
+from backprop_cli.sources import Dataset, Standardization
+
+_MIN_EPOCHS, _MAX_EPOCHS = 30, 1000
+_MIN_STEPS = 5000
+
+
+def resolved(
+    solver: MiniBatchDescent,
+    settings: Settings,
+    dataset: Dataset,
+    standardization: Standardization,
+) -> MiniBatchDescent:
+    """Return the solver with every number that was left open.
+
+    Raises
+    ------
+    ConfigError
+        A schedule would have to rise to the rate that was derived.
+    """
+    epochs = solver.epochs or _epochs(len(dataset.train), solver.batch_size)
+    if all(rule.learning_rate is not None for rule in solver.rules):
+        return dataclasses.replace(solver, epochs=epochs)
+    moment = SecondMoment(dataset.train, standardization, solver.seed, max_rank=1)
+    v = training_targets(settings, dataset).example_weights(
+        dataset.train.block(0, len(dataset.train))
+    )
+    mean_v, mean_v2 = (1.0, 1.0) if v is None else (float(v.mean()), float(np.square(v).mean()))
+    B = min(solver.batch_size, len(dataset.train))
+    # + 1: the bias is a feature that is 1.
+    squares = moment.trace + float(moment.mean @ moment.mean) + 1
+    largest = float(moment.e[-1]) + float(moment.mean @ moment.mean) + 1
+    of_data = mean_v * largest + mean_v2 / mean_v * squares / B
+    rules = []
+    for rule, model in zip(solver.rules, settings.models, strict=True):
+        if rule.learning_rate is None:
+            bound = model.loss.curvature_bound(dataset.n_classes)
+            rule = _with_rate(rule, 1 / (bound * of_data + 2 * model.l2))
+        rules.append(rule)
+    return dataclasses.replace(solver, epochs=epochs, rules=tuple(rules))
+
+
+def _epochs(n: int, batch_size: int) -> int:
+    """Return how many epochs are enough: more where an epoch has few steps."""
+    steps = -(-n // batch_size)
+    return min(max(_MIN_EPOCHS, -(-_MIN_STEPS // steps)), _MAX_EPOCHS)
+
+
+def _with_rate(rule: Rule, rate: float) -> Rule:
+    rate = float(f"{rate:.3g}")  # so that it can be read and typed again
+    schedule = rule.schedule
+    if isinstance(schedule, Cosine | Cyclical) and schedule.minimum > rate:
+        raise ConfigError(
+            f"training.schedule.minimum: expected at most training.learning_rate, which is {rate} "
+            f"for this data, found {schedule.minimum}"
+        )
+    return dataclasses.replace(rule, learning_rate=rate)
