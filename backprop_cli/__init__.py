@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from backprop_cli.losses import LOSSES, Loss
     from backprop_cli.model import LinearModel
     from backprop_cli.settings import ModelSettings, Settings
-    from backprop_cli.solvers.methods import MiniBatchDescent, Rule
+    from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent, Rule
     from backprop_cli.solvers.observer import EpochRecord, Observer
+    from backprop_cli.solvers.optimality import Optimality
     from backprop_cli.solvers.schedules import Constant, Cosine, Cyclical, StepDecay
     from backprop_cli.sources import Dataset, ImageLayout, Source, Split
 
@@ -28,8 +29,9 @@ _MODULES = {
     "losses": ("LOSSES", "Loss"),
     "model": ("LinearModel",),
     "settings": ("ModelSettings", "Settings"),
-    "solvers.methods": ("MiniBatchDescent", "Rule"),
+    "solvers.methods": ("FullBatchLbfgs", "MiniBatchDescent", "Rule"),
     "solvers.observer": ("EpochRecord", "Observer"),
+    "solvers.optimality": ("Optimality",),
     "solvers.schedules": ("Constant", "Cosine", "Cyclical", "StepDecay"),
     "sources": ("Dataset", "ImageLayout", "Source", "Split"),
 }
@@ -44,12 +46,14 @@ __all__ = [
     "EpochRecord",
     "Evaluation",
     "Fitted",
+    "FullBatchLbfgs",
     "ImageLayout",
     "LinearModel",
     "Loss",
     "MiniBatchDescent",
     "ModelSettings",
     "Observer",
+    "Optimality",
     "Rule",
     "Settings",
     "Source",

@@ -41,7 +41,9 @@ class Ending:
         history = training.history[m]
         model = training.settings.models[m]
         equal = model.loss.at_equal_scores(training.dataset.n_classes)
-        remarks = [*_remarks(history, optimality, equal), *more]
+        # Where a loss has kinks, the bound is loose, and says little of convergence.
+        relative = None if model.loss.curvature is None else optimality.relative_gap
+        remarks = [*_remarks(history, relative, equal), *more]
         return cls(len(history), training.kept(m).epoch, optimality, tuple(remarks))
 
     def to_mapping(self) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def edge_remarks(grids: Mapping[str, Sequence[Any]], winner: Mapping[str, Any]) 
 
 
 def _remarks(
-    history: Sequence[EpochRecord], optimality: Optimality, equal_scores: float
+    history: Sequence[EpochRecord], relative: float | None, equal_scores: float
 ) -> list[str]:
     if not history:
         return []
@@ -102,7 +104,6 @@ def _remarks(
     falls = 0.0
     if len(history) > 1 and history[-2].train_cost > 0:
         falls = 1 - last.train_cost / history[-2].train_cost
-    relative = optimality.relative_gap
     if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
         return []
     what = (

@@ -12,7 +12,7 @@ import numpy as np
 from backprop_cli.communicator import Communicator
 from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
 from backprop_cli.engine.numpy_engine import NumpyEngine
-from backprop_cli.losses import Vector
+from backprop_cli.losses import Array, Loss, Vector
 from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.lbfgs import Point
@@ -57,6 +57,7 @@ class FullBatch:
         self._dataset, self._settings = dataset, settings
         self._standardization, self._communicator = standardization, communicator
         self._threads, self.tell = threads, tell
+        self._mean_targets: dict[int, Vector] = {}
         self._engine: tuple[tuple[object, ...], Engine] | None = None
         K = len(settings.models) * dataset.n_classes
         numbers = _BLOCK_NUMBERS // (dataset.n_features + 2 * K)
@@ -87,8 +88,12 @@ class FullBatch:
 
     def has_dual(self, m: int) -> bool:
         """Say whether a bound on a model's optimal cost is known."""
-        model = self._settings.models[m]
-        return model.l2 > 0 and model.loss.curvature is not None
+        loss = self.loss(m)
+        return self.l2(m) > 0 and (loss.curvature is not None or loss.hinges is not None)
+
+    def loss(self, m: int) -> Loss:
+        """Return the loss of a model."""
+        return self._settings.models[m].loss
 
     def engine(self, models: Sequence[int], name: str, dtype: str) -> Engine:
         """Return an engine for some of the models; the last one is kept."""
@@ -143,11 +148,12 @@ class FullBatch:
         name, dtype
             The engine, and what it computes in.
         """
-        engine = self.engine(models, name, dtype)
-        own_W, own_b = W.astype(dtype), b.astype(dtype)
+        return self._summed(self.engine(models, name, dtype), W.astype(dtype), b.astype(dtype))
+
+    def _summed(self, engine: Engine, W: Array, b: Array) -> Sums:
         loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
         for block in self._blocks():
-            found = engine.sums(own_W, own_b, block)
+            found = engine.sums(W, b, block)
             loss += found.loss
             dW += found.dW
             db += found.db
@@ -187,14 +193,43 @@ class FullBatch:
             return half @ slope, half @ curvature @ half.T
         return slope, curvature
 
-    @functools.cache  # noqa: B019 - as long as the object, of which there is one
+    def class_pairs(
+        self, m: int, W: Vector, b: Vector, of_scores: Callable[[Array, Array], Array]
+    ) -> Vector:
+        """Return the mean of v ``of_scores(S, Y)`` for each true class and each class, C x C."""
+        targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
+        C = self._dataset.n_classes
+        total = np.zeros((C, C))
+        for block in self._blocks():
+            Y, v = _weighted(targets, block)
+            S = class_scores(engine.scores(W[None], b[None], block))
+            total += (v * Y[0]) @ of_scores(S, Y)[0].T
+            self.tell()
+        return np.asarray(self._communicator.sum(total) / len(self._dataset.train))
+
+    def sums_of(self, m: int, W: Vector, b: Vector, loss: Loss) -> Sums:
+        """Return the sums of a model with another loss in place of its own, in float64."""
+        own = dataclasses.replace(self._settings.models[m], loss=loss)
+        settings = dataclasses.replace(self._settings, models=(own,), dtype="float64")
+        task = make_task(
+            settings,
+            self._dataset,
+            self._standardization,
+            batch_size=self._rows,
+            threads=self._threads,
+        )
+        return self._summed(NumpyEngine(task), W[None], b[None])
+
     def mean_targets(self, m: int) -> Vector:
         """Return the mean of v y over the training examples, C numbers."""
+        if m in self._mean_targets:
+            return self._mean_targets[m]
         total = np.zeros(self._dataset.n_classes)
         for block in self._blocks():
             Y, v = _weighted(self._targets(m), block)
             total += Y[0] @ v
-        return np.asarray(self._communicator.sum(total) / len(self._dataset.train))
+        self._mean_targets[m] = self._communicator.sum(total) / len(self._dataset.train)
+        return self._mean_targets[m]
 
     def start(self, m: int) -> Vector:
         """Return the theta that descent starts from: W = 0, and the b that is best with it.

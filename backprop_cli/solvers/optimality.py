@@ -17,6 +17,7 @@ import numpy as np
 
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.hinge_duality import hinge_dual_value
 from backprop_cli.solvers.lbfgs import Lbfgs
 
 _MAX_NEWTON = 4  # steps of the bias
@@ -35,7 +36,7 @@ class Optimality:
     cost
         J of the model on the training split, in float64.
     gap
-        J - J* is at most this; None where no bound is known: lambda is 0, or the loss has kinks.
+        J - J* is at most this; None where no bound is known: lambda is 0, or another loss.
     gradient_norm
         |dJ/d[W | b]|, the root of the sum of squares.
     """
@@ -76,6 +77,9 @@ def certify(
     norm = float(np.linalg.norm(point.gradient))
     if not batch.has_dual(m):
         return Optimality(point.cost, None, norm)
+    if batch.loss(m).curvature is None:
+        bound = hinge_dual_value(batch, m, theta)
+        return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
     if search is None:
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
     _sharpen(batch, m, search, max_passes)
