@@ -127,7 +127,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"{key}: expected a number {sign} {ctx[name]}, found {found}"
-    if kind in ("part", "path", "classes", "class_weights", "number"):
+    if kind in ("part", "path", "classes", "class_weights", "number", "epochs", "rate"):
         return f"{key}: {details['msg']}, found {found}"
     if kind in _EXPECTED:
         where = f"{key}: " if key else ""

@@ -166,9 +166,7 @@ Threads = Annotated[
 def _check_epochs(value: object) -> int | str:
     if value == "auto" or (type(value) is int and 1 <= value <= 1_000_000_000):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise PydanticCustomError("epochs", "expected auto or a number from 1 to 1000000000")
-    raise PydanticCustomError("epochs", "expected an integer, or auto")
+    raise PydanticCustomError("epochs", "expected an integer from 1 to 1000000000, or auto")
 
 
 Epochs = Annotated[
