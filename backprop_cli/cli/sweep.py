@@ -58,11 +58,13 @@ def sweep(options: SweepOptions) -> None:
     """Train many settings in one pass. Picks on validation, reports test for the winner alone.
 
     The winner's run directory is an ordinary run, with the table (sweep.json) and the history of
-    every model (sweep.jsonl) beside it. Of equally good models the one
-    with the lowest validation loss wins, then the first one.
+    every model (sweep.jsonl) beside it. Of equally good models the one with the lowest validation
+    loss wins, then the first one.
 
     Keys to sweep: training.learning_rate, l2, training.momentum, training.nesterov,
-    training.schedule, training.seed, loss, label_smoothing.
+    training.schedule, training.seed, loss, label_smoothing. With training.solver: lbfgs, l2 and
+    label_smoothing; the values of l2 are trained from the largest to the smallest, each from the
+    optimum of the one before.
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
@@ -93,7 +95,7 @@ def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:
     from backprop_cli.config.paths import with_absolute_paths
     from backprop_cli.errors import ConfigError
     from backprop_cli.rng import Stream, generator
-    from backprop_cli.runs.settings import combinations, draws
+    from backprop_cli.runs.settings import LBFGS_KEYS, combinations, draws
 
     text = read_config(options.config_file)
 
@@ -112,6 +114,12 @@ def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:
         pairs = {key: (low, high) for key, (low, high) in bounds.items()}
         settings = draws(values, pairs, options.sample, rng)
     configs = [with_absolute_paths(config_of(setting), options.output) for setting in settings]
+    without_effect = [k for k in (*values, *bounds) if k not in LBFGS_KEYS]
+    if base.training.solver == "lbfgs" and without_effect:
+        raise ConfigError(
+            f"--grid {without_effect[0]}: has no effect with training.solver: lbfgs; sweep "
+            f"{' and '.join(LBFGS_KEYS)}, or take training.solver: sgd"
+        )
     if base.training.select_by == "loss" and len({config.loss for config in configs}) > 1:
         raise ConfigError(
             "--grid loss: training.select_by: loss would compare losses of two kinds; set it to "

@@ -11,6 +11,7 @@ from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.training import Training
 
 _LARGE_GAP = 0.02  # relative
+_PERCENT = 1e-3  # a relative gap from which it is given in percent
 _STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
 
 
@@ -71,7 +72,8 @@ def optimality_text(train: Mapping[str, float | None]) -> str:
     cost, relative = train["cost"], train["relative_gap"]
     if relative is None:
         return f"cost {cost:.6g}, gradient norm {train['gradient_norm']:.2g}"
-    return f"cost {cost:.6g}, within {100 * relative:.2g} % of the optimum"
+    near = f"{relative:.1e}" if relative < _PERCENT else f"{100 * relative:.2g} %"
+    return f"cost {cost:.6g}, within {near} of the optimum"
 
 
 def edge_remarks(grids: Mapping[str, Sequence[Any]], winner: Mapping[str, Any]) -> list[str]:

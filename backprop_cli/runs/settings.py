@@ -27,6 +27,9 @@ seed, of which each value is a pass of its own."""
 REAL_KEYS = ("training.learning_rate", "l2", "training.momentum", "label_smoothing")
 """Those of them that can be drawn from a range."""
 
+LBFGS_KEYS = ("l2", "label_smoothing")
+"""Those of them that matter to `training.solver: lbfgs`, which finds the optimum from anywhere."""
+
 MOST_SETTINGS = 10_000
 """Of a sweep: each is checked by itself, and all models are in memory at once."""
 

@@ -12,6 +12,7 @@ from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.reporting.report.view import Predictions, RunView
 from backprop_cli.runs.calibration import load_temperature
+from backprop_cli.runs.convergence import optimality_text
 from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import SWEEP_TABLE, load_history
 from backprop_cli.solvers.observer import EpochRecord
@@ -49,6 +50,7 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         config=run.config.to_mapping(),
         config_text=config_text(run.config),
         history=history,
+        training=_training_text(run.summary or {}),
         kept_epoch=_kept_epoch(run.summary or {}, history, run.config),
         evaluations={n: evaluate_model(model, part) for n, part in present.items()},
         class_names=model.class_names,
@@ -58,6 +60,14 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         temperature=temperature,
         sweep=_sweep_table(run.path / SWEEP_TABLE),
     )
+
+
+def _training_text(summary: Mapping[str, Any]) -> str | None:
+    """Return how near the optimum the training ended; None where the summary does not say."""
+    try:
+        return optimality_text(summary["train"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _kept_epoch(

@@ -164,6 +164,8 @@ def _figures(view: RunView) -> str:
     titles = [measure.title for measure in suited(len(view.class_names))]
     kept = "In brackets: 95 % confidence intervals. " if rows else ""
     kept += f"Epoch {view.kept_epoch} kept of {len(view.history)}."
+    if view.training is not None:
+        kept += f" Training: {view.training}."
     if view.temperature is not None:
         kept += f" Scores are divided by the temperature {view.temperature:.4g} before SoftMax."
     elif view.config["loss"] not in soft_target_losses():

@@ -110,7 +110,7 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
         (cost, "Cost J = L + λ Σ W²"),
         (loss, "Loss L"),
         (accuracy, "Accuracy in %"),
-        (rate, "Learning rate"),
+        (rate, "Step length" if view.config["training"]["solver"] == "lbfgs" else "Learning rate"),
     ):
         axes.set_title(title)
         axes.grid(visible=True)

@@ -61,6 +61,8 @@ def to_text(view: RunView) -> str:
             f"({found.n_examples} examples)"
         )
         lines += [f"  {line}" for line in measure_lines(found)]
+    if view.training is not None:
+        lines.append(f"{'training':<12}{view.training}")
     lines += [f"{'epoch':<12}{view.kept_epoch} kept of {len(view.history)}", ""]
     lines += _curves(view) if view.history else ["no epoch has finished"]
     if view.shown is not None and view.predictions is not None:

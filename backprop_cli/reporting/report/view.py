@@ -86,6 +86,8 @@ class RunView:
         The same as YAML text.
     history
         One mapping per epoch, as in metrics.jsonl.
+    training
+        How near the optimum the training ended, in words; None if it has not finished.
     kept_epoch
         The epoch whose weights are the model; 0 for the initial weights.
     evaluations
@@ -108,6 +110,7 @@ class RunView:
     config: Mapping[str, Any]
     config_text: str
     history: Sequence[Mapping[str, Any]]
+    training: str | None
     kept_epoch: int
     evaluations: Mapping[str, Evaluation]
     class_names: tuple[str, ...]
