@@ -45,10 +45,9 @@ class Loss:
         Whether l is analytic in s, so that the complex step applies.
     takes_soft_targets : bool
         Whether y may be any probability vector; otherwise it must be one-hot.
-    hinges : callable or None
-        ``hinges(S, Y)``: for a loss that is a sum of hinges max(0, s_j - s_y + 1), a number in
-        [0, 1] for each, M x C x n: 1 where it is violated, 0 where it is not, between them near
-        its kink. None for other losses.
+    smoothed : callable or None
+        For a loss that is a sum of hinges max(0, s_j - s_y + 1): `loss_gradient` with the kinks
+        rounded off, so that G_j goes from 0 to 1 over a short way. None for other losses.
     kinks : callable or None
         ``kinks(S, Y)``: how far each example is from each of its kinks, in units of the scores; the
         sign says on which side. None if the gradient has no jumps.
@@ -73,6 +72,6 @@ class Loss:
     takes_soft_targets: bool
     curvature_bound: Callable[[int], float]
     curvature: Callable[[Vector, Vector], Vector] | None = None
-    hinges: Callable[[Array, Array], Array] | None = None
+    smoothed: Callable[[Array, Array], tuple[Array, Array]] | None = None
     kinks: Callable[[Vector, Vector], Vector] | None = None
     kernel: str | None = None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.losses.loss import Array, Loss, Vector
 
-_KINK = 0.03  # in units of the scores
+_WIDTH = 0.1  # of a smoothed kink, in units of the scores
 
 
 def loss_gradient(S: Array, Y: Array) -> tuple[Array, Array]:
@@ -42,14 +42,18 @@ def loss_gradient(S: Array, Y: Array) -> tuple[Array, Array]:
     return losses, G
 
 
-def hinges(S: Array, Y: Array) -> Array:
-    """Return alpha_j in [0, 1] for every margin, M x C x n: 0 to 1 over a short way at its kink.
+def smoothed(S: Array, Y: Array) -> tuple[Array, Array]:
+    """Return the loss with its kinks rounded off, and its G; see `loss_gradient`.
 
-    At a kink any number between the slopes on both sides is a subgradient. One in the middle there
-    makes a far better dual point than 0 or 1.
+    Each hinge h(m) = max(0, m) becomes (m + w/2)^2 / (2 w) where its margin m is within w/2 of 0.
+    At a kink any slope from 0 to 1 is a subgradient; those in between make better dual points.
     """
+    w = _WIDTH
     margins = S - (Y * S).sum(axis=1, keepdims=True) + 1.0
-    return np.asarray(np.clip(margins / _KINK + 0.5, 0.0, 1.0) * (1 - Y))
+    slopes = np.clip(margins / w + 0.5, 0.0, 1.0) * (1 - Y)
+    near = slopes * slopes * (w / 2)
+    hinges = np.where(margins > w / 2, margins * slopes, near)
+    return hinges.sum(axis=1), slopes - Y * slopes.sum(axis=1, keepdims=True)
 
 
 def by_example(s: Vector, y: Vector) -> tuple[float, Vector]:
@@ -91,7 +95,7 @@ MULTICLASS_SVM = Loss(
     takes_soft_targets=False,
     # With every margin on its slope: the Laplacian of a star, whose centre is the true class.
     curvature_bound=float,
-    hinges=hinges,
+    smoothed=smoothed,
     kinks=kinks,
     kernel="multiclass_svm",
 )

@@ -42,8 +42,10 @@ class Ending:
         history = training.history[m]
         model = training.settings.models[m]
         equal = model.loss.at_equal_scores(training.dataset.n_classes)
-        # Where a loss has kinks, the bound is loose, and says little of convergence.
-        relative = None if model.loss.curvature is None else optimality.relative_gap
+        # Where a loss has kinks, the bound is loose. With flips, another cost was minimized.
+        flips = getattr(training.solver, "horizontal_flips", False)
+        loose = model.loss.curvature is None or flips
+        relative = None if loose else optimality.relative_gap
         remarks = [*_remarks(history, relative, equal), *more]
         return cls(len(history), training.kept(m).epoch, optimality, tuple(remarks))
 

@@ -89,7 +89,7 @@ class FullBatch:
     def has_dual(self, m: int) -> bool:
         """Say whether a bound on a model's optimal cost is known."""
         loss = self.loss(m)
-        return self.l2(m) > 0 and (loss.curvature is not None or loss.hinges is not None)
+        return self.l2(m) > 0 and (loss.curvature is not None or loss.smoothed is not None)
 
     def loss(self, m: int) -> Loss:
         """Return the loss of a model."""
@@ -148,12 +148,11 @@ class FullBatch:
         name, dtype
             The engine, and what it computes in.
         """
-        return self._summed(self.engine(models, name, dtype), W.astype(dtype), b.astype(dtype))
-
-    def _summed(self, engine: Engine, W: Array, b: Array) -> Sums:
+        engine = self.engine(models, name, dtype)
+        own_W, own_b = W.astype(dtype), b.astype(dtype)
         loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
         for block in self._blocks():
-            found = engine.sums(W, b, block)
+            found = engine.sums(own_W, own_b, block)
             loss += found.loss
             dW += found.dW
             db += found.db
@@ -193,32 +192,35 @@ class FullBatch:
             return half @ slope, half @ curvature @ half.T
         return slope, curvature
 
-    def class_pairs(
-        self, m: int, W: Vector, b: Vector, of_scores: Callable[[Array, Array], Array]
-    ) -> Vector:
-        """Return the mean of v ``of_scores(S, Y)`` for each true class and each class, C x C."""
+    def with_loss(
+        self, m: int, loss_gradient: Callable[[Array, Array], tuple[Array, Array]]
+    ) -> FullBatch:
+        """Return the cost of one model with another loss, by NumPy, on the same examples."""
+        model = self._settings.models[m]
+        own = dataclasses.replace(
+            model, loss=dataclasses.replace(model.loss, loss_gradient=loss_gradient)
+        )
+        return FullBatch(
+            self._dataset,
+            dataclasses.replace(self._settings, models=(own,), engine="numpy"),
+            self._standardization,
+            self._communicator,
+            self._threads,
+            self.tell,
+        )
+
+    def class_pairs(self, m: int, W: Vector, b: Vector) -> Vector:
+        """Return the mean of v G_k over the examples of each class, C x C, in float64."""
         targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
         C = self._dataset.n_classes
         total = np.zeros((C, C))
         for block in self._blocks():
             Y, v = _weighted(targets, block)
             S = class_scores(engine.scores(W[None], b[None], block))
-            total += (v * Y[0]) @ of_scores(S, Y)[0].T
+            _, G = self.loss(m).loss_gradient(S, Y)
+            total += (v * Y[0]) @ G[0].T
             self.tell()
         return np.asarray(self._communicator.sum(total) / len(self._dataset.train))
-
-    def sums_of(self, m: int, W: Vector, b: Vector, loss: Loss) -> Sums:
-        """Return the sums of a model with another loss in place of its own, in float64."""
-        own = dataclasses.replace(self._settings.models[m], loss=loss)
-        settings = dataclasses.replace(self._settings, models=(own,), dtype="float64")
-        task = make_task(
-            settings,
-            self._dataset,
-            self._standardization,
-            batch_size=self._rows,
-            threads=self._threads,
-        )
-        return self._summed(NumpyEngine(task), W[None], b[None])
 
     def mean_targets(self, m: int) -> Vector:
         """Return the mean of v y over the training examples, C numbers."""

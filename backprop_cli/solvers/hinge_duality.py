@@ -8,53 +8,74 @@ alpha_ij in [0, 1] for each of them, and g_ij = alpha_ij, g_iy = -sum_j alpha_ij
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from backprop_cli.losses import Array, Loss, Vector
+from backprop_cli.losses import Array, Vector
 from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.lbfgs import Lbfgs
 
+_MAX_PASSES = 10  # more of them gain little
 _MAX_ROUNDS = 1000  # of the balancing
 _BALANCED = 1e-13
 _DAMPING = 0.25
 
 
-def hinge_dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
-    """Return a lower bound on J*, from the hinges that are violated at some theta.
+def hinge_bound(batch: FullBatch, m: int, theta: Vector, max_passes: int) -> float:
+    """Return a lower bound on J*.
 
-    With alpha = 1 for violated hinges, dL/db is not 0. Let F_yk be the mean of v alpha_ik over the
-    examples of class y. A factor on alpha for each pair of classes, which balances what each class
-    gives and gets, makes it 0 (Osborne, 1960). The best multiple of all alpha is found in closed
-    form. alpha = 0 is feasible too, so the bound is never negative.
+    A good dual point is that of the optimum with all kinks rounded off a little, which is looked
+    for by some steps of L-BFGS from theta.
+
+    Parameters
+    ----------
+    batch, m
+        All training examples, and which model.
+    theta
+        [W | b] of the model, O x (d + 1).
+    max_passes
+        Over the data, in the search.
     """
-    loss = batch.loss(m)
-    if loss.hinges is None:
-        raise ValueError(f"{loss.name} is no sum of hinges")
+    smoothed = batch.loss(m).smoothed
+    if smoothed is None:
+        raise ValueError(f"{batch.loss(m).name} is no sum of hinges")
+    smooth = batch.with_loss(m, smoothed)
+    search = Lbfgs(smooth.point(0, theta), smooth.preconditioner(0))
+    for _ in range(min(max_passes, _MAX_PASSES)):
+        if search.stuck:
+            break
+        search.take(smooth.point(0, search.trial()), smooth.precision)
+    dual, _ = search.smallest_gradient()
+    return max(dual_value(smooth, point) for point in (theta, dual))
+
+
+def dual_value(smooth: FullBatch, theta: Vector) -> float:
+    """Return the dual's value at the point that belongs to some theta.
+
+    Its dL/db is not 0. Let F_yk be the mean of v alpha_ik over the examples of class y. A factor
+    on alpha for each pair of classes balances what each class gives and gets (Osborne, 1960), and
+    makes it 0. The best multiple of all alpha is found in closed form; alpha = 0 is feasible too,
+    so the bound is never negative.
+    """
     W, b = theta[:, :-1], theta[:, -1]
-    flows = batch.class_pairs(m, W, b, loss.hinges)
+    flows = smooth.class_pairs(0, W, b)
+    np.fill_diagonal(flows, 0)
     factors = balanced(flows)
-    sums = batch.sums_of(m, W, b, _scaled(loss, factors))
+    loss_gradient = smooth.loss(0).loss_gradient
+
+    def scaled(S: Array, Y: Array) -> tuple[Array, Array]:
+        """Return sum_j alpha_j in place of the loss, and G."""
+        _, G = loss_gradient(S, Y)
+        alpha = G * (1 - Y) * np.einsum("yk,myn->mkn", factors, Y)
+        total = alpha.sum(axis=1)
+        return total, alpha - Y * total[:, None]
+
+    sums = smooth.with_loss(0, scaled).sums((0,), W[None], b[None], "numpy", "float64")
     value, dW = float(sums.loss[0]) / sums.n, sums.dW[0] / sums.n
-    square = float(np.vdot(dW, dW)) / (4 * batch.l2(m))
+    square = float(np.vdot(dW, dW)) / (4 * smooth.l2(0))
     if square == 0:
         return value
     multiple = min(1.0, value / (2 * square))
     return float(max(0.0, multiple * value - multiple**2 * square))
-
-
-def _scaled(loss: Loss, factors: Vector) -> Loss:
-    """Return the dual point as a loss: its sums are those of alpha, and of g x^T."""
-
-    def loss_gradient(S: Array, Y: Array) -> tuple[Array, Array]:
-        if loss.hinges is None:
-            raise ValueError(f"{loss.name} is no sum of hinges")
-        alpha = loss.hinges(S, Y)
-        alpha *= np.einsum("yk,myn->mkn", factors, Y)
-        total = alpha.sum(axis=1)
-        return total, alpha - Y * total[:, None]
-
-    return dataclasses.replace(loss, loss_gradient=loss_gradient)
 
 
 def balanced(flows: Vector) -> Vector:

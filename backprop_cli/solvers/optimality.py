@@ -17,7 +17,7 @@ import numpy as np
 
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.full_batch import FullBatch
-from backprop_cli.solvers.hinge_duality import hinge_dual_value
+from backprop_cli.solvers.hinge_duality import hinge_bound
 from backprop_cli.solvers.lbfgs import Lbfgs
 
 _MAX_NEWTON = 4  # steps of the bias
@@ -78,7 +78,7 @@ def certify(
     if not batch.has_dual(m):
         return Optimality(point.cost, None, norm)
     if batch.loss(m).curvature is None:
-        bound = hinge_dual_value(batch, m, theta)
+        bound = hinge_bound(batch, m, theta, max_passes)
         return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
     if search is None:
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
