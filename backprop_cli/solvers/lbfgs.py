@@ -228,7 +228,8 @@ class Lbfgs:
         if self.high is None:
             raise ValueError("expected an upper bound")
         low, width = self.low.t, self.high.t - self.low.t
-        t = _cubic_minimum(self.low, self.high)
+        finite = math.isfinite(self.high.cost)
+        t = _cubic_minimum(self.low, self.high) if finite else self.low.t
         return min(max(t, low + _MARGIN * width), low + (1 - _MARGIN) * width)
 
 

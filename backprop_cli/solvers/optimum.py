@@ -73,6 +73,7 @@ class LbfgsTraining(Training):
         self._paths = _paths(settings)
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
+        self._arriving: list[int] = []
         self._seconds = 0.0
 
     @property
@@ -94,15 +95,11 @@ class LbfgsTraining(Training):
             if not self._searches and not self._found:
                 self._begin([path[0] for path in self._paths])
             while self._searches:
-                start = time.perf_counter() - self._seconds
-                moved = self._pass()
-                records = self._records(moved, time.perf_counter() - start)
-                self.dataset.check_unchanged()
-                self._seconds = time.perf_counter() - start
-                self.epochs_finished += 1
-                for m in list(self._searches):
-                    self._arrive(m)
-                observer.epoch(records)
+                while self._arriving:  # some, too, where an interrupt came between
+                    self._arrive(self._arriving[0])
+                    self._arriving.pop(0)
+                if self._searches:
+                    observer.epoch(self._epoch())
 
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return what was found when model m arrived."""
@@ -129,6 +126,7 @@ class LbfgsTraining(Training):
             "dtype": self.batch.dtype,
             "history": saved_history(self.history),
             "paths": self._paths,
+            "arriving": self._arriving,
             "found": [[m, vars(own)] for m, own in self._found.items()],
             "bounds": [[m, vars(own)] for m, own in self._bounds.items()],
             "searches": [[m, search.progress()] for m, search in self._searches.items()],
@@ -141,6 +139,7 @@ class LbfgsTraining(Training):
             self.batch.widen()
         self.history = restored_history(progress["history"])
         self._paths = [list(path) for path in progress["paths"]]
+        self._arriving = list(progress["arriving"])
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
         self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
         for m, own in progress["searches"]:
@@ -167,6 +166,17 @@ class LbfgsTraining(Training):
     def _enter(self, m: int, point: Point) -> None:
         self._bounds[m] = _Bounds(float(np.linalg.norm(point.gradient)))
         self._searches[m] = Lbfgs(point, self.batch.preconditioner(m))
+
+    def _epoch(self) -> list[EpochRecord | None]:
+        """Make a pass over the data; return the records of the models that have made a step."""
+        start = time.perf_counter() - self._seconds
+        moved = self._pass()
+        records = self._records(moved, time.perf_counter() - start)
+        self.dataset.check_unchanged()
+        self._seconds = time.perf_counter() - start
+        self.epochs_finished += 1
+        self._arriving = list(self._searches)
+        return records
 
     def _pass(self) -> list[int]:
         """Evaluate every model at its trial point; return those that have made a step."""
@@ -215,13 +225,13 @@ class LbfgsTraining(Training):
         if search.stuck and not ends:
             ends = self._free(m)
         tolerance = self.solver.tolerance
+        predicted = 0.0
         if l2 > 0:
             predicted = search.smallest_gradient()[1] / (4 * l2)
             # The certificate goes on for some steps, and finds more.
             enough = min(_AHEAD * tolerance * search.point.cost, _ASK_AGAIN * bounds.asked)
             if predicted > enough and not ends:
                 return
-            bounds.asked = predicted
         elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
             return
         further = copy.copy(search)
@@ -229,7 +239,7 @@ class LbfgsTraining(Training):
         found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
         gap = found.relative_gap
         if gap is not None and gap > tolerance and not ends:
-            self._searches[m] = further
+            self._searches[m], bounds.asked = further, predicted
             return
         self._found[m] = found
         self._leave(m)
@@ -237,9 +247,10 @@ class LbfgsTraining(Training):
     def _free(self, m: int) -> bool:
         """Do something for a search whose cost cannot be told to fall; return whether to end it."""
         if self.batch.dtype == "float32":
-            self.batch.widen()
             models = list(self._searches)
-            points = self.batch.points(models, [self._searches[k].point.theta for k in models])
+            thetas = [self._searches[k].point.theta for k in models]
+            points = self.batch.points(models, thetas, "float64")
+            self.batch.widen()
             for k, point in zip(models, points, strict=True):
                 self._searches[k].restart(point)
             return False

@@ -47,15 +47,17 @@ class SecondMoment:
         d = split.features.shape[1]
         n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
         rows = np.sort(rng.choice(split.rows, n, replace=False))
-        x = _standardized(split.features[rows], standardization)
-        self.mean: Vector = x.mean(axis=0, dtype=np.float64)
-        x -= self.mean.astype(np.float32)
+        x, scale = _standardized(split.features[rows], standardization)
+        mean = x.mean(axis=0, dtype=np.float64)
+        x -= mean.astype(np.float32)
+        self.mean: Vector = scale * mean
         rank = min(d, max_rank, n)
         basis = _subspace(x, rank, rng)
         projected = (x @ basis).astype(np.float64)
         e, U = np.linalg.eigh(projected.T @ projected / n)
+        e *= scale**2
         self.V: Vector = (basis @ U)[:, -rank:].astype(np.float64)
-        self.trace = float(np.einsum("ij,ij->", x, x, dtype=np.float64)) / n
+        self.trace = scale**2 * float(np.einsum("ij,ij->", x, x, dtype=np.float64)) / n
         floor = _MIN_SHARE * self.trace / d
         self.e: Vector = np.maximum(e[-rank:], floor or 1.0)
         self.rest = 0.0 if rank == d else float(self.e[0])
@@ -63,11 +65,13 @@ class SecondMoment:
 
 def _standardized(
     features: NDArray[np.generic], standardization: Standardization
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], float]:
+    """Return the features over their scale, so that float32 holds their squares, and the scale."""
     x = features.astype(np.float64)
     x -= standardization.mean
     x /= standardization.std
-    return x.astype(np.float32)
+    scale = float(np.abs(x).max()) or 1.0
+    return (x / scale).astype(np.float32), scale
 
 
 def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> NDArray[np.float32]:
