@@ -166,7 +166,7 @@ class Lbfgs:
         self.high = None if high is None else Tried(**high)
 
     def smallest_gradient(self) -> tuple[Vector, float]:
-        """Return where the gradient is smallest in the span of the last steps, and J - D there.
+        """Return where the gradient is smallest in the span of the last steps, and how small.
 
         Near the optimum the gradient at theta - S c is g - Y c, for steps S and changes Y, so c is
         a least-squares solution (Anderson, 1965). A small gradient makes a good dual point, while
@@ -240,7 +240,7 @@ def _beyond(shorter: Tried, last: Tried) -> float:
 
 
 def _cubic_minimum(a: Tried, b: Tried) -> float:
-    """Return where the cubic with these values and slopes is smallest; NaN-free.
+    """Return where the cubic with these values and slopes is smallest.
 
     Nocedal and Wright (2006), eq. 3.59. Where there is no such place, or a number is not finite,
     the middle of both, or beyond both if the slope still falls at b.
