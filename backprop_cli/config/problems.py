@@ -27,6 +27,7 @@ _EXPECTED = {
     "string_too_short": "text that is not empty",
     "too_short": "a list that is not empty",
 }
+_OWN = ("part", "path", "classes", "class_weights", "number", "threads", "epochs", "rate")
 _BOUNDS = {
     "greater_than_equal": ("ge", ">="),
     "greater_than": ("gt", ">"),
@@ -127,7 +128,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"{key}: expected a number {sign} {ctx[name]}, found {found}"
-    if kind in ("part", "path", "classes", "class_weights", "number", "epochs", "rate"):
+    if kind in _OWN:
         return f"{key}: {details['msg']}, found {found}"
     if kind in _EXPECTED:
         where = f"{key}: " if key else ""

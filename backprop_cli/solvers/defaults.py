@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from backprop_cli.errors import ConfigError
+from backprop_cli.losses import Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.methods import MiniBatchDescent, Rule
 from backprop_cli.solvers.schedules import Cosine, Cyclical
@@ -38,19 +39,26 @@ def resolved(
     v = training_targets(settings, dataset).example_weights(
         dataset.train.block(0, len(dataset.train))
     )
-    mean_v, mean_v2 = (1.0, 1.0) if v is None else (float(v.mean()), float(np.square(v).mean()))
+    mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v.astype(np.float64))
     B = min(solver.batch_size, len(dataset.train))
     # + 1: the bias is a feature that is 1.
     squares = moment.trace + float(moment.mean @ moment.mean) + 1
     largest = float(moment.e[-1]) + float(moment.mean @ moment.mean) + 1
-    of_data = mean_v * largest + mean_v2 / mean_v * squares / B
+    of_data = mean_v * largest + ratio * squares / B
     rules = []
     for rule, model in zip(solver.rules, settings.models, strict=True):
         if rule.learning_rate is None:
             bound = model.loss.curvature_bound(dataset.n_classes)
-            rule = _with_rate(rule, 1 / (bound * of_data + 2 * model.l2))
+            curvature = bound * of_data + 2 * model.l2
+            rule = _with_rate(rule, 1 / curvature if curvature > 0 else 1.0)
         rules.append(rule)
     return dataclasses.replace(solver, epochs=epochs, rules=tuple(rules))
+
+
+def _mean_and_ratio(v: Vector) -> tuple[float, float]:
+    """Return the mean of v, and the mean of v^2 over it, which does not overflow."""
+    mean = float(v.mean())
+    return mean, float((v * (v / mean)).mean()) if mean > 0 else 0.0
 
 
 def _epochs(n: int, batch_size: int) -> int:

@@ -40,7 +40,8 @@ SCALARS = [
     ("training: {epochs: [3]}", 3, "training.epochs", "an integer", "[3]"),
     ("training: {epochs: {a: 3}}", 3, "training.epochs", "an integer", "a mapping"),
     ("training: {epochs: '3'}", 3, "training.epochs", "an integer", "'3'"),
-    ("training:\n  epochs: 3\n  learning_rate: fast", 5, "training.learning_rate", "a number",
+    ("training:\n  epochs: 3\n  learning_rate: fast", 5, "training.learning_rate",
+     "a finite number > 0, or auto",
      "'fast'"),
     ("l2: true", 3, "l2", "a number", "True"),
     ("l2: '0.1'", 3, "l2", "a number", "'0.1'"),
@@ -56,9 +57,11 @@ SCALARS = [
     ("training: [epochs]", 3, "training", "a mapping of keys", "['epochs']"),
     ("training:", 3, "training", "a mapping of keys", "nothing"),
     ("training: {schedule: cosine}", 3, "training.schedule", "a mapping of keys", "'cosine'"),
-    ("training: {epochs: 0}", 3, "training.epochs", "a number >= 1", "0"),
+    ("training: {epochs: 0}", 3, "training.epochs", "auto or a number from 1", "0"),
     ("l2: -0.5", 3, "l2", "a number >= 0", "-0.5"),
-    ("training: {learning_rate: 0}", 3, "training.learning_rate", "a number > 0", "0"),
+    ("training: {learning_rate: 0}", 3, "training.learning_rate", "a finite number > 0", "0"),
+    ("training: {learning_rate: .inf}", 3, "training.learning_rate", "a finite number", "inf"),
+    ("compute: {threads: 0}", 3, "compute.threads", "auto or a number from 1", "0"),
     ("training: {momentum: 1.0}", 3, "training.momentum", "a number < 1", "1.0"),
     ("training: {schedule: {kind: step, factor: 2}}", 3, "training.schedule.factor",
      "a number <= 1", "2"),
@@ -75,7 +78,7 @@ SCALARS = [
     ("training: {class_weights: [1, .inf]}", 3, "training.class_weights", "finite", "[1, inf]"),
     ("training: {class_weights: [1, true]}", 3, "training.class_weights", "number", "[1, True]"),
     ("training: {class_weights: balancd}", 3, "training.class_weights", "'balanced'", "'balancd'"),
-    ("training:\n  schedule: {kind: cosine, minimum: 0.1}", 4, "training.schedule.minimum",
+    ("training:\n  learning_rate: 0.001\n  schedule: {kind: cosine, minimum: 0.1}", 5, "training.schedule.minimum",
      "at most training.learning_rate (0.001)", "0.1"),
 ]  # fmt: skip
 
@@ -239,7 +242,7 @@ def test_all_problems_of_a_file_are_told_at_once():
 
 COMBINATIONS = {
     "label_smoothing": "loss: multiclass_svm\nlabel_smoothing: 0.1\n",
-    "training.nesterov": "training: {nesterov: true}\n",
+    "training.nesterov": "training: {nesterov: true, momentum: 0}\n",
     "training.early_stopping": "training: {early_stopping: {patience: 3}}\n",
 }
 
@@ -253,13 +256,13 @@ def test_keys_that_do_not_go_together(key):
 def test_all_keys_that_do_not_go_together_are_told_at_once():
     text = (
         "data: {format: synthetic, validation: 0}\nloss: multiclass_svm\nlabel_smoothing: 0.1\n"
-        "training:\n  nesterov: true\n  early_stopping: {patience: 3}\n"
+        "training:\n  momentum: 0\n  nesterov: true\n  early_stopping: {patience: 3}\n"
     )
     places = [line.split(": ")[:2] for line in problems(text)]
     assert sorted(places) == [
         ["some.yaml:3", "label_smoothing"],
-        ["some.yaml:5", "training.nesterov"],
-        ["some.yaml:6", "training.early_stopping"],
+        ["some.yaml:6", "training.nesterov"],
+        ["some.yaml:7", "training.early_stopping"],
     ]
 
 

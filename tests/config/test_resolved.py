@@ -107,7 +107,7 @@ def test_the_resolved_config_names_every_key():
         assert set(resolved[section]) == set(
             type(getattr(check_config("data: {format: synthetic}", "t"), section)).model_fields
         )
-    assert resolved["training"]["schedule"] == {"kind": "constant"}
+    assert resolved["training"]["schedule"] == {"kind": "cosine", "minimum": 0.0}
 
 
 PRESETS = sorted(CONFIGS.rglob("*.yaml"))

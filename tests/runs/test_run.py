@@ -46,8 +46,8 @@ def test_the_model_in_the_folder_is_the_one_that_was_kept(tmp_path):
     run = Run(config("training: {epochs: 3, learning_rate: 0.05}", tmp_path / "run"))
     run.train(Observer())
     _, model = load_run(str(tmp_path / "run"))
-    np.testing.assert_array_equal(model.weights, run.descent.kept(0).W)
-    np.testing.assert_array_equal(model.bias, run.descent.kept(0).b)
+    np.testing.assert_array_equal(model.weights, run.training.kept(0).W)
+    np.testing.assert_array_equal(model.bias, run.training.kept(0).b)
 
 
 def test_a_single_output_is_one_row_of_weights(tmp_path):

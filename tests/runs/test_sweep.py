@@ -14,7 +14,7 @@ from tests.command import call
 CONFIG = """\
 data: {format: synthetic, examples: 900, size: 6, validation: 200, test: 200}
 model: {dtype: float64}
-training: {epochs: 3, batch_size: 64}
+training: {epochs: 3, batch_size: 64, learning_rate: 1e-3, momentum: 0, schedule: {kind: constant}}
 """
 
 
