@@ -5,7 +5,7 @@ import numpy as np
 from backprop_cli.fitting import prepare
 from backprop_cli.losses import LOSSES
 from backprop_cli.settings import ModelSettings, Settings
-from backprop_cli.solvers.methods import MiniBatchDescent, Rule
+from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent, Rule
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Constant
 from backprop_cli.sources import Dataset, Source, Split
@@ -67,5 +67,14 @@ def descent(data, *models, communicator=None, **common):
 def trained(data, *models, observer=None, **common):
     """Return training after its last step."""
     training = descent(data, *models, **common)
+    training.run(observer or Observer())
+    return training
+
+
+def to_optimum(data, *models, tolerance=1e-8, communicator=None, observer=None, **common):
+    """Return training by L-BFGS after its last step."""
+    settings, solver = job(*models, **common)
+    method = FullBatchLbfgs(tolerance, solver.select_by)
+    training = prepare(data, settings, method, communicator)
     training.run(observer or Observer())
     return training

@@ -14,14 +14,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.hinge_duality import hinge_bound
 from backprop_cli.solvers.lbfgs import Lbfgs
 
-_MAX_NEWTON = 4  # steps of the bias
-_LAST_NEWTON = 1e-5  # after a step as small as this, what is left is its square
+_MAX_STEPS = 10  # of the bias
+_LAST_STEP = 1e-5  # after a step as small as this, what is left is its square
+_MAX_NEWTON = 1.0  # the length up to which Newton's step is trusted
+_RIDGE = 1e-12  # against the mean curvature: a class may have none
+_NEVER = 1e300  # minus the score of a class that does not occur
 _STATIONARY = 1e-11  # dL/db, against the mean target of a class
 _MIN_PASSES = 3  # in few dimensions the last steps say that the gap is 0
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
@@ -106,43 +110,61 @@ def _sharpen(batch: FullBatch, m: int, search: Lbfgs, max_passes: int) -> None:
 def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
     """Return the dual's value, a lower bound on J*, at the point that belongs to some theta.
 
-    The dual point must have dL/db = 0. A few Newton steps of the bias make it small; the rest is
-    removed by mixing every p_i with one q, and the bound pays for it.
+    The dual point must have dL/db = 0. A few steps of the bias make it small; the rest is removed
+    by mixing every p_i with one q, and the bound pays for it.
     """
     W, b = theta[:, :-1], theta[:, -1].copy()
     shares = batch.mean_targets(m)
-    for _ in range(_MAX_NEWTON):
+    _exclude(b, shares <= 0)
+    for _ in range(_MAX_STEPS):
         slope, curvature = batch.bias_curvature(m, W, b)
         if np.abs(slope).max() <= _STATIONARY * shares.max() / len(shares):
             break
-        # L stays the same where all biases grow alike: a direction without curvature.
-        ridge = np.trace(curvature) / len(b) ** 2 + np.finfo(float).tiny
-        newton = np.linalg.solve(curvature + ridge, slope)
-        b -= newton
-        if np.abs(newton).max() < _LAST_NEWTON:
+        step = _bias_step(slope, curvature, shares)
+        b += step
+        if np.abs(step).max() < _LAST_STEP:
             break
     sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
     loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n
     value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate
-    residual = np.array([-r[0], r[0]]) if len(r) == 1 else r
-    share, lost = _mixed(residual, shares)
+    over = np.maximum(_by_class(r), 0.0)
+    # With so much of q, dL/db = 0: the mean of v p is no larger than that of v y for any class.
+    share = float(np.divide(over, shares + over, out=np.zeros_like(over), where=over > 0).max())
     norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach
-    return float((1 - share) * value - lost - norm**2 / (4 * batch.l2(m)))
+    return float((1 - share) * value - norm**2 / (4 * batch.l2(m)))
 
 
-def _mixed(r: Vector, shares: Vector) -> tuple[float, float]:
-    """Return how much of q to mix in so that dL/db = 0, and what entropy absent classes cost.
+def _exclude(b: Vector, absent: NDArray[np.bool_]) -> None:
+    """Set the bias of a class that does not occur so low that its p_i is exactly 0.
 
-    Parameters
-    ----------
-    r
-        dL/db, C numbers: the mean of v (p - y).
-    shares
-        The mean of v y, C numbers; 0 for a class that does not occur.
+    That is where the optimum has it.
     """
-    absent = shares <= 0
-    mass = float(np.abs(r[absent]).sum())  # of p, on classes that no optimum gives any
-    over = np.maximum(r[~absent], 0.0) + mass
-    share = min(1.0, float((over / (shares[~absent] + over)).max()) + mass)
-    lost = mass * (1 + math.log(len(r) / mass)) if mass > 0 else 0.0
-    return share, lost
+    if len(b) == len(absent):
+        b[absent] = -_NEVER
+    elif absent.any():
+        b[:] = -_NEVER if absent[1] else _NEVER
+
+
+def _by_class(r: Vector) -> Vector:
+    """Return dL/db for each of C classes, also where two classes share one score."""
+    return np.array([-r[0], r[0]]) if len(r) == 1 else r
+
+
+def _bias_step(slope: Vector, curvature: Vector, shares: Vector) -> Vector:
+    """Return Newton's step of the bias, or where it is too long one that always lowers L.
+
+    That one makes b_k larger by log(mean of v y_k / mean of v p_k): iterative scaling (Darroch and
+    Ratcliff, 1972).
+    """
+    size = np.trace(curvature) / len(slope)
+    if size > 0:
+        # L stays the same where all biases grow alike: a direction without curvature.
+        ridge = size / len(slope) + _RIDGE * size * np.eye(len(slope))
+        newton: Vector = -np.linalg.solve(curvature + ridge, slope)
+        if np.abs(newton).max() <= _MAX_NEWTON:
+            return newton
+    occurs = shares > 0
+    means = np.maximum(shares + _by_class(slope), np.finfo(float).tiny)
+    scaling = np.log(shares, out=np.zeros_like(shares), where=occurs)
+    scaling -= np.log(means, out=np.zeros_like(shares), where=occurs)
+    return scaling if len(slope) > 1 else scaling[1:] - scaling[:1]
