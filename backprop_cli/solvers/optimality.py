@@ -22,12 +22,13 @@ from backprop_cli.solvers.hinge_duality import hinge_bound
 from backprop_cli.solvers.lbfgs import Lbfgs
 
 _MAX_STEPS = 10  # of the bias
-_LAST_STEP = 1e-5  # after a step as small as this, what is left is its square
+_LAST_STEP = 1e-7  # after a step as small as this, what is left is its square
 _MAX_NEWTON = 1.0  # the length up to which Newton's step is trusted
 _RIDGE = 1e-12  # against the mean curvature: a class may have none
 _NEVER = 1e300  # minus the score of a class that does not occur
 _STATIONARY = 1e-11  # dL/db, against the mean target of a class
-_MIN_PASSES = 3  # in few dimensions the last steps say that the gap is 0
+_MIN_PASSES = 3  # between two dual points: in few dimensions, steps soon seem to lead to the end
+_TRUTHFUL = 3.0  # a gap, against what the cost is seen to fall by, that is not too large
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
 
 
@@ -86,25 +87,42 @@ def certify(
         return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
     if search is None:
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
-    _sharpen(batch, m, search, max_passes)
-    dual, _ = search.smallest_gradient()
-    return Optimality(point.cost, max(point.cost - dual_value(batch, m, dual), 0.0), norm)
+    gap, fallen, passes = math.inf, 0.0, 0
+    while not (search.stuck or passes >= max_passes):
+        made, further = _sharpen(batch, m, search, fallen, max_passes - passes)
+        passes, fallen = passes + made, fallen + further
+        dual, _ = search.smallest_gradient()
+        gap = min(gap, max(point.cost - dual_value(batch, m, dual), 0.0))
+        if gap <= max(_TRUTHFUL * fallen, _SMALL * point.cost):
+            break
+    return Optimality(point.cost, gap, norm)
 
 
-def _sharpen(batch: FullBatch, m: int, search: Lbfgs, max_passes: int) -> None:
-    """Go on until the gap that is left is no larger than what the cost has fallen by."""
-    fallen = 0.0
+def _sharpen(
+    batch: FullBatch, m: int, search: Lbfgs, fallen: float, max_passes: int
+) -> tuple[int, float]:
+    """Go on until the gap that is ahead is no larger than what the cost has fallen by.
+
+    Returns
+    -------
+    passes
+        Over the data.
+    further
+        What the cost has fallen by, in addition to ``fallen``.
+    """
+    further = 0.0
     for k in range(max_passes):
         _, squares = search.smallest_gradient()
         ahead = squares / (4 * batch.l2(m))  # J - D, where the search is
-        near = ahead <= max(fallen, _SMALL * search.point.cost)
+        near = ahead <= max(fallen + further, _SMALL * search.point.cost)
         if (near and k >= _MIN_PASSES) or search.stuck:
-            return
+            return k, further
         before = search.point
         if search.take(batch.point(m, search.trial()), batch.precision):
             step = before.theta - search.point.theta
             # By the slopes: float32 rounds the costs too coarsely.
-            fallen += float(np.vdot(before.gradient + search.point.gradient, step)) / 2
+            further += float(np.vdot(before.gradient + search.point.gradient, step)) / 2
+    return max_passes, further
 
 
 def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
@@ -130,8 +148,12 @@ def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
     over = np.maximum(_by_class(r), 0.0)
     # With so much of q, dL/db = 0: the mean of v p is no larger than that of v y for any class.
     share = float(np.divide(over, shares + over, out=np.zeros_like(over), where=over > 0).max())
+    value *= 1 - share
     norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach
-    return float((1 - share) * value - norm**2 / (4 * batch.l2(m)))
+    # Between this point and p = y, which has the value 0 or more, D is concave. It is largest at:
+    squares = norm**2 / (4 * batch.l2(m))
+    along = 1.0 if value >= 2 * squares else max(value, 0.0) / (2 * squares)
+    return float(along * value - along**2 * squares)
 
 
 def _exclude(b: Vector, absent: NDArray[np.bool_]) -> None:

@@ -73,8 +73,7 @@ class LbfgsTraining(Training):
         self._paths = _paths(settings)
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
-        self._arriving: list[int] = []
-        self._seconds = 0.0
+        self._unjudged: list[int] = []  # of the models, after a pass: which may have arrived
 
     @property
     def steps_per_epoch(self) -> int:
@@ -95,11 +94,17 @@ class LbfgsTraining(Training):
             if not self._searches and not self._found:
                 self._begin([path[0] for path in self._paths])
             while self._searches:
-                while self._arriving:  # some, too, where an interrupt came between
-                    self._arrive(self._arriving[0])
-                    self._arriving.pop(0)
-                if self._searches:
-                    observer.epoch(self._epoch())
+                if not self._unjudged:
+                    start = time.perf_counter()
+                    moved = self._pass()
+                    records = self._records(moved, time.perf_counter() - start)
+                    self.dataset.check_unchanged()
+                    self.epochs_finished += 1
+                    self._unjudged = list(self._searches)
+                    observer.epoch(records)
+                while self._unjudged:
+                    self._arrive(self._unjudged[0])
+                    self._unjudged = self._unjudged[1:]
 
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return what was found when model m arrived."""
@@ -122,7 +127,7 @@ class LbfgsTraining(Training):
         """Return where it stands; see `Training.progress`."""
         return {
             "epochs_finished": self.epochs_finished,
-            "seconds": self._seconds,
+            "unjudged": self._unjudged,
             "dtype": self.batch.dtype,
             "history": saved_history(self.history),
             "paths": self._paths,
@@ -134,7 +139,8 @@ class LbfgsTraining(Training):
 
     def restore(self, arrays: Mapping[str, Array], progress: Mapping[str, Any]) -> None:
         """Go to the state that was saved; see `Training.restore`."""
-        self.epochs_finished, self._seconds = progress["epochs_finished"], progress["seconds"]
+        self.epochs_finished = progress["epochs_finished"]
+        self._unjudged = list(progress["unjudged"])
         if progress["dtype"] != self.batch.dtype:
             self.batch.widen()
         self.history = restored_history(progress["history"])
@@ -241,6 +247,9 @@ class LbfgsTraining(Training):
         if gap is not None and gap > tolerance and not ends:
             self._searches[m], bounds.asked = further, predicted
             return
+        kept = self.selections[m].kept
+        if kept is None or not np.array_equal(np.column_stack([kept.W, kept.b]), rounded):
+            self._records([m], 0.0)  # it came here in a certificate
         self._found[m] = found
         self._leave(m)
 
@@ -250,7 +259,7 @@ class LbfgsTraining(Training):
             models = list(self._searches)
             thetas = [self._searches[k].point.theta for k in models]
             points = self.batch.points(models, thetas, "float64")
-            self.batch.widen()
+            self.batch.widen()  # only now: an interrupt leaves all as it was
             for k, point in zip(models, points, strict=True):
                 self._searches[k].restart(point)
             return False

@@ -61,7 +61,9 @@ class Cost:
         ).x  # fmt: skip
         for _ in range(20):
             # The sum of all biases has no curvature: the least-squares solution leaves it alone.
-            step = np.linalg.lstsq(self.hessian(found), self.gradient(found).ravel(), rcond=1e-14)[0]
+            step = np.linalg.lstsq(self.hessian(found), self.gradient(found).ravel(), rcond=1e-14)[
+                0
+            ]
             if self(found - step) > self(found):
                 break
             found = found - step
