@@ -52,6 +52,8 @@ SQUARED_HINGE = Loss(
     graph=(("l", OPERATION),),
     smooth=False,
     takes_soft_targets=False,
+    # The Hessian is at most 2 sum_j (e_j - e_y) (e_j - e_y)^T: twice the Laplacian of a star.
+    curvature_bound=lambda n_classes: 2.0 * n_classes,
 )
 
 
@@ -98,7 +100,13 @@ def test_training_is_gradient_descent_on_this_loss(done, tmp_path):
         "loss": "squared_hinge",
         "l2": l2,
         "model": {"dtype": "float64", "initial_std": 0},
-        "training": {"epochs": epochs, "batch_size": n, "learning_rate": rate},
+        "training": {
+            "epochs": epochs,
+            "batch_size": n,
+            "learning_rate": rate,
+            "momentum": 0,
+            "schedule": {"kind": "constant"},
+        },
     }
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(settings))
     done("train", "--config", tmp_path / "plain.yaml", "--output", tmp_path / "run")

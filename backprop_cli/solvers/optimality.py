@@ -88,14 +88,16 @@ def certify(
     if search is None:
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
     gap, fallen, passes = math.inf, 0.0, 0
-    while not (search.stuck or passes >= max_passes):
+    while True:
         made, further = _sharpen(batch, m, search, fallen, max_passes - passes)
         passes, fallen = passes + made, fallen + further
-        dual, _ = search.smallest_gradient()
-        gap = min(gap, max(point.cost - dual_value(batch, m, dual), 0.0))
-        if gap <= max(_TRUTHFUL * fallen, _SMALL * point.cost):
-            break
-    return Optimality(point.cost, gap, norm)
+        good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
+        for dual in (search.smallest_gradient()[0], search.point.theta):
+            gap = min(gap, max(point.cost - dual_value(batch, m, dual), 0.0))
+            if gap <= good:
+                break
+        if gap <= good or search.stuck or passes >= max_passes:
+            return Optimality(point.cost, gap, norm)
 
 
 def _sharpen(

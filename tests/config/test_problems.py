@@ -78,8 +78,8 @@ SCALARS = [
     ("training: {class_weights: [1, .inf]}", 3, "training.class_weights", "finite", "[1, inf]"),
     ("training: {class_weights: [1, true]}", 3, "training.class_weights", "number", "[1, True]"),
     ("training: {class_weights: balancd}", 3, "training.class_weights", "'balanced'", "'balancd'"),
-    ("training:\n  learning_rate: 0.001\n  schedule: {kind: cosine, minimum: 0.1}", 5, "training.schedule.minimum",
-     "at most training.learning_rate (0.001)", "0.1"),
+    ("training:\n  learning_rate: 0.001\n  schedule: {kind: cosine, minimum: 0.1}", 5,
+     "training.schedule.minimum", "at most training.learning_rate (0.001)", "0.1"),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from backprop_cli import prepare
 from backprop_cli.config import check_config
-from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.convert import descent_of, settings_of
 from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import make_problem
 from tests.command import call
@@ -44,7 +44,7 @@ def problem(name, index):
     classes, more = CASES[name]
     config = check_config(TEXT % classes + more, name)
     settings = settings_of([config])
-    descent = prepare(load_dataset(config.data), settings, solver_of([config]))
+    descent = prepare(load_dataset(config.data), settings, descent_of([config]))
     dataset, state = descent.dataset, descent.state
     block = dataset.train.block(index, index + 1)
     start = (state.W[0], state.b[0])

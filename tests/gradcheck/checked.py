@@ -6,7 +6,7 @@ import pytest
 
 from backprop_cli import prepare
 from backprop_cli.config import check_config
-from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.convert import descent_of, settings_of
 from backprop_cli.formats import load_dataset
 from backprop_cli.gradcheck import Comparison, compare
 
@@ -20,7 +20,7 @@ def descent_for(text, engine=("numpy", "float64"), n=30):
         pytest.importorskip("numba", reason="needs the extra: fast")
     overrides = [f"compute.backend={backend}", f"model.dtype={dtype}"]
     config = check_config(text, "some.yaml", overrides)
-    solver = dataclasses.replace(solver_of([config]), batch_size=n)
+    solver = dataclasses.replace(descent_of([config]), batch_size=n)
     return prepare(load_dataset(config.data), settings_of([config]), solver)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.config import check_config
-from backprop_cli.config.convert import solver_of
+from backprop_cli.config.convert import descent_of
 from backprop_cli.solvers.schedules import Constant, Cosine, Cyclical, StepDecay
 from tests.make import job
 
@@ -61,5 +61,5 @@ def test_a_config_names_each_of_them(text, expected):
         f"training: {{epochs: 10, learning_rate: 0.5, momentum: 0.9, schedule: {text}}}",
         "test",
     )
-    rule = solver_of([config]).rules[0]
+    rule = descent_of([config]).rules[0]
     assert (rule.schedule, rule.learning_rate, rule.momentum) == (expected, 0.5, 0.9)
