@@ -131,7 +131,6 @@ class LbfgsTraining(Training):
             "dtype": self.batch.dtype,
             "history": saved_history(self.history),
             "paths": self._paths,
-            "arriving": self._arriving,
             "found": [[m, vars(own)] for m, own in self._found.items()],
             "bounds": [[m, vars(own)] for m, own in self._bounds.items()],
             "searches": [[m, search.progress()] for m, search in self._searches.items()],
@@ -145,7 +144,6 @@ class LbfgsTraining(Training):
             self.batch.widen()
         self.history = restored_history(progress["history"])
         self._paths = [list(path) for path in progress["paths"]]
-        self._arriving = list(progress["arriving"])
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
         self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
         for m, own in progress["searches"]:
@@ -172,17 +170,6 @@ class LbfgsTraining(Training):
     def _enter(self, m: int, point: Point) -> None:
         self._bounds[m] = _Bounds(float(np.linalg.norm(point.gradient)))
         self._searches[m] = Lbfgs(point, self.batch.preconditioner(m))
-
-    def _epoch(self) -> list[EpochRecord | None]:
-        """Make a pass over the data; return the records of the models that have made a step."""
-        start = time.perf_counter() - self._seconds
-        moved = self._pass()
-        records = self._records(moved, time.perf_counter() - start)
-        self.dataset.check_unchanged()
-        self._seconds = time.perf_counter() - start
-        self.epochs_finished += 1
-        self._arriving = list(self._searches)
-        return records
 
     def _pass(self) -> list[int]:
         """Evaluate every model at its trial point; return those that have made a step."""
