@@ -12,6 +12,7 @@ COMMANDS = {
     "explain": "Explain one example's gradient.",
     "gradcheck": "Check the gradient against other derivations.",
     "predict": "Classify new examples with the model of RUN.",
+    "probe": "Train a linear probe on features and labels, without a config.",
     "report": "Show a run: pictures and a page, report.html, in its folder.",
     "sweep": "Train many settings in one pass.",
     "train": "Train a classifier.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import shlex
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,7 @@ from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
     from backprop_cli.evaluation.metrics import Evaluation
+    from backprop_cli.runs.candidate import Candidate
     from backprop_cli.runs.result import Result
     from backprop_cli.runs.session import Interrupted
 
@@ -59,3 +61,35 @@ def shown_path(path: pathlib.Path) -> str:
         return str(path.relative_to(pathlib.Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def candidate_table(candidates: Sequence[Candidate]) -> str:
+    """Return the table of some models of a sweep: their settings and validation figures."""
+    keys = list(candidates[0].settings)
+    measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
+    rows = [[*keys, *measures, "validation", "loss", "epoch"]]
+    nothing = [""] * (len(measures) + 2)
+    for candidate in candidates:
+        row = [_shown(candidate.settings[key]) for key in keys]
+        if candidate.diverged:
+            row += ["diverged", *nothing]
+        elif candidate.validation_accuracy is None or candidate.validation_loss is None:
+            row += ["no epoch", *nothing]
+        else:
+            own = [candidate.validation_measures[name] for name in measures]
+            row += [
+                *("" if value is None else f"{100 * value:.2f} %" for value in own),
+                f"{100 * candidate.validation_accuracy:.2f} %",
+                f"{candidate.validation_loss:.4f}",
+                "" if candidate.best_epoch is None else str(candidate.best_epoch),
+            ]
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value).replace('"', "")

@@ -56,6 +56,8 @@ class ProgressBar(Observer):
             from backprop_cli.reporting.tensorboard import TensorBoardLog
 
             self._log = TensorBoardLog(self._log_folder)
+        if self._bar is not None:  # of another training of the same command
+            self._bar.close()
         if sys.stderr is not None and sys.stderr.isatty():
             total = None if n_epochs is None else n_epochs * steps_per_epoch
             now = steps_made // steps_per_epoch + (n_epochs is None or steps_made != total)

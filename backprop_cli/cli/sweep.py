@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import print_how_to_resume, summary_text
+from backprop_cli.cli.messages import candidate_table, print_how_to_resume, summary_text
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.config import Config
-    from backprop_cli.runs.candidate import Candidate
     from backprop_cli.runs.settings import Settings
 
 
@@ -83,7 +81,7 @@ def sweep(options: SweepOptions) -> None:
         table = [candidate.to_mapping() for candidate in candidates]
         click.echo(to_json({"models": table, "winner": result.to_mapping()}))
     else:
-        click.echo(_table(candidates))
+        click.echo(candidate_table(candidates))
         click.echo()
         click.echo(summary_text(result))
 
@@ -126,34 +124,3 @@ def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:
             "accuracy"
         )
     return settings, configs
-
-
-def _table(candidates: list[Candidate]) -> str:
-    keys = list(candidates[0].settings)
-    measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
-    rows = [[*keys, *measures, "validation", "loss", "epoch"]]
-    nothing = [""] * (len(measures) + 2)
-    for candidate in candidates:
-        row = [_shown(candidate.settings[key]) for key in keys]
-        if candidate.diverged:
-            row += ["diverged", *nothing]
-        elif candidate.validation_accuracy is None or candidate.validation_loss is None:
-            row += ["no epoch", *nothing]
-        else:
-            own = [candidate.validation_measures[name] for name in measures]
-            row += [
-                *("" if value is None else f"{100 * value:.2f} %" for value in own),
-                f"{100 * candidate.validation_accuracy:.2f} %",
-                f"{candidate.validation_loss:.4f}",
-                str(candidate.best_epoch),
-            ]
-        rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value).replace('"', "")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backprop_cli.atomic import write_atomically
+from backprop_cli.jsontext import to_json
+from backprop_cli.runs.run_directory import SWEEP_HISTORY, SWEEP_TABLE
 from backprop_cli.runs.settings import Settings
 from backprop_cli.solvers.observer import EpochRecord, Standing
 from backprop_cli.solvers.training import Training
@@ -63,3 +67,15 @@ class Candidate:
         figure, loss = self.standing or (-math.inf, -math.inf)
         tie = 0.0 if "loss" in self.settings else -loss
         return self.diverged is not None, -figure, tie, self.index
+
+
+def write_tables(path: pathlib.Path, ranked: Sequence[Candidate]) -> None:
+    """Write the models of a sweep, and the history of each, into a run directory."""
+    table = [candidate.to_mapping() for candidate in ranked]
+    write_atomically(path / SWEEP_TABLE, (to_json(table, indent=2) + "\n").encode())
+    lines = [
+        to_json({"model": place, **record.to_mapping()}) + "\n"
+        for place, candidate in enumerate(ranked)
+        for record in candidate.history
+    ]
+    write_atomically(path / SWEEP_HISTORY, "".join(lines).encode())

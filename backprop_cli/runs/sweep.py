@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backprop_cli.atomic import write_atomically
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config
 from backprop_cli.config.convert import settings_of, solver_of, with_solver
@@ -17,18 +16,15 @@ from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
 from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
-from backprop_cli.jsontext import to_json
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
-from backprop_cli.runs.candidate import Candidate
+from backprop_cli.runs.candidate import Candidate, write_tables
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.runs.convergence import Ending, edge_remarks
 from backprop_cli.runs.identity import recorded, refuse_differences, with_saved_compute
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
-    SWEEP_HISTORY,
-    SWEEP_TABLE,
     RunDirectory,
     load_summary,
     refuse_run,
@@ -203,7 +199,8 @@ class Sweep:
         config = self._configs[best.index]
         model = self._model(config)
         directory = RunDirectory(self.path, config, writes=self._writes)
-        self._write_tables(ranked)
+        if self._writes:
+            write_tables(self.path, ranked)
         directory.write_config()
         history = [] if self._winner is None else best.history
         directory.save([record.to_mapping() for record in history], model)
@@ -237,18 +234,6 @@ class Sweep:
         else:
             kept = Kept(0, self._winner.W, self._winner.b)
         return dataclasses.replace(self._training.model_with(0, kept), loss=config.loss)
-
-    def _write_tables(self, ranked: Sequence[Candidate]) -> None:
-        if not self._writes:
-            return
-        table = [candidate.to_mapping() for candidate in ranked]
-        write_atomically(self.path / SWEEP_TABLE, (to_json(table, indent=2) + "\n").encode())
-        lines = [
-            to_json({"model": place, **record.to_mapping()}) + "\n"
-            for place, candidate in enumerate(ranked)
-            for record in candidate.history
-        ]
-        write_atomically(self.path / SWEEP_HISTORY, "".join(lines).encode())
 
     def _save(self) -> None:
         if not self._writes:

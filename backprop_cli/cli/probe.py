@@ -1,0 +1,167 @@
+"""``backprop probe``."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backprop_cli.cli.messages import candidate_table, print_how_to_resume, shown_path
+from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.jsontext import to_json
+
+if TYPE_CHECKING:
+    from backprop_cli.runs.probe import Probed
+
+_SHOWN = 5  # models in the table; sweep.json has all
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """The options of ``backprop probe``."""
+
+    features: str
+    labels: str | None
+    test: str | None
+    test_labels: str | None
+    labels_column: str | None
+    groups: str | None
+    refit: bool
+    seeds: int
+    folds: int | None
+    output: str | None
+    overrides: tuple[str, ...]
+    as_json: bool
+
+
+@click.command()
+@click.argument("features", metavar="FEATURES", type=click.Path())
+@click.argument("labels", metavar="[LABELS]", required=False, type=click.Path())
+@click.option(
+    "--test", metavar="FILE", type=click.Path(), help="Test features; default: a fifth of FEATURES."
+)
+@click.option("--test-labels", metavar="FILE", type=click.Path(), help="Their labels.")
+@click.option(
+    "--labels-column", metavar="NAME", help="The column of LABELS that holds them, if it is a .csv."
+)
+@click.option(
+    "--groups",
+    metavar="FILE",
+    type=click.Path(),
+    help="The group of each example; no group is in two splits.",
+)
+@click.option("--refit", is_flag=True, help="Train the winner on training and validation examples.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Repeat on so many random splits; print mean and standard deviation of test accuracy.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    help="Choose l2 by K-fold cross-validation, then train on all but the test examples.",
+)
+@click.option("--output", metavar="DIR", type=click.Path(), help="The run directory.")
+@set_option
+@json_option
+@packed(ProbeOptions)
+def probe(options: ProbeOptions) -> None:
+    """Train a linear probe on features and labels, without a config.
+
+    FEATURES is an .npy with a row per example, and LABELS an .npy, .txt or .csv with its label;
+    or FEATURES is an .npz with both, as x and y.
+
+    Features are standardized. A fifth of the examples is for test, a fifth for validation, each
+    with the same shares of the classes. l2 is chosen on validation, from a grid that L-BFGS walks
+    from the largest value; the winner is trained to its optimum, and evaluated once on test. Its
+    run directory, runs/probe by default, is an ordinary one, with what was tried in sweep.json.
+    """
+    from backprop_cli.cli.interrupts import deferred_interrupts
+    from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.runs.probe import Protocol, probe_config, run_probe
+    from backprop_cli.runs.session import Interrupted
+
+    config = probe_config(_files(options), options.overrides, options.output)
+    protocol = Protocol(options.refit, options.folds, options.seeds)
+    try:
+        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+            found = run_probe(config, protocol, progress)
+    except Interrupted as stop:
+        print_how_to_resume(stop, "train")
+        raise click.exceptions.Exit(interrupts.exit_status) from None
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(interrupts.exit_status) from None
+    click.echo(to_json(_mapping(found)) if options.as_json else _text(found, options.folds))
+
+
+def _files(options: ProbeOptions) -> dict[str, str | None]:
+    """Return the keys of the data section; refuse files that do not go together."""
+    for features, labels, names in (
+        (options.features, options.labels, ("FEATURES", "LABELS")),
+        (options.test, options.test_labels, ("--test", "--test-labels")),
+    ):
+        if features is None:
+            if labels is not None:
+                raise click.UsageError(f"{names[1]} goes with {names[0]}, which is not given")
+        elif labels is None and not features.endswith(".npz"):
+            raise click.UsageError(
+                f"expected {names[1]}, the labels that go with {features}; only an .npz has its own"
+            )
+    return {
+        "path": options.features,
+        "labels": options.labels,
+        "labels_column": options.labels_column,
+        "test": options.test,
+        "test_labels": options.test_labels,
+        "groups": options.groups,
+    }
+
+
+def _mapping(found: Probed) -> dict[str, Any]:
+    models = [candidate.to_mapping() for candidate in found.tried]
+    own = found.test_accuracies
+    return {
+        "models": models,
+        "settings": {"l2": found.config.l2},
+        "winner": found.result.to_mapping(),
+        "test_accuracies": own,
+        "test_accuracy_mean": statistics.fmean(own) if own else None,
+        "test_accuracy_std": statistics.stdev(own) if len(own) > 1 else None,
+        "notes": found.notes,
+    }
+
+
+def _text(found: Probed, folds: int | None) -> str:
+    from backprop_cli.evaluation.wording import measure_lines
+
+    result, tried, own = found.result, found.tried, found.test_accuracies
+    values = [candidate.settings["l2"] for candidate in tried]
+    best = "" if len(tried) <= _SHOWN else f", the best {_SHOWN}"
+    figures = "" if folds is None else f"; means over {folds} folds"
+    lines = [
+        f"{len(tried)} values of l2 tried, from {max(values):g} to {min(values):g}{best}{figures}:",
+        candidate_table(tried[:_SHOWN]),
+    ]
+    for name, evaluation in (("validation", result.validation), ("test", result.test)):
+        if evaluation is not None:
+            lines += ["", f"{name}: {evaluation.n_examples} examples", *measure_lines(evaluation)]
+    lines += ["(in brackets: 95 % confidence intervals)", ""]
+    if len(own) > 1:
+        mean, spread = 100 * statistics.fmean(own), 100 * statistics.stdev(own)
+        lines.append(
+            f"{'splits':<12}test accuracy {mean:.2f} % on average of {len(own)} splits, "
+            f"standard deviation {spread:.2f}; figures above are of the first"
+        )
+    path = shown_path(result.path)
+    lines += [
+        f"{'winner':<12}l2 {found.config.l2:g}",
+        f"{'training':<12}{result.ending.line()}",
+        f"{'run':<12}{path}",
+        f"{'report':<12}backprop report {path}",
+        *(f"{'note':<12}{note}" for note in found.notes),
+    ]
+    return "\n".join(lines)

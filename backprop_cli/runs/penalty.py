@@ -1,0 +1,215 @@
+"""Choosing l2 on validation examples, from the strongest penalty to the weakest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config import Config
+from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.errors import DataError
+from backprop_cli.fitting import prepare
+from backprop_cli.formats.splits import Rows, draw, draw_groups
+from backprop_cli.rng import Stream, generator
+from backprop_cli.runs.candidate import Candidate
+from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.sources import Dataset, Split
+
+_MIN_L2 = 1e-8
+_PER_DECADE = 2
+_PATIENCE = 3  # values of the grid without a better figure or a lower loss
+_TOLERANCE = 1e-3  # the relative gap of a model that is only compared
+
+
+def l2_grid(n_features: int) -> list[float]:
+    """Return the values of l2 to try on standardized features, from the largest.
+
+    The mean squared norm of standardized examples is d, the number of features. It bounds the
+    curvature of the loss, so that from l2 = d on the penalty decides alone and a larger l2 scales
+    the weights down without changing decisions. The grid begins at the power of ten that is not
+    below d.
+
+    Examples
+    --------
+    >>> l2_grid(30)[:4]
+    [100.0, 31.62, 10.0, 3.162]
+    """
+    first = math.ceil(math.log10(n_features)) * _PER_DECADE
+    last = round(math.log10(_MIN_L2)) * _PER_DECADE
+    return [float(f"{10 ** (k / _PER_DECADE):.4g}") for k in range(first, last - 1, -1)]
+
+
+def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Candidate]:
+    """Train a model for each l2 of the grid, until the validation figures have turned worse.
+
+    With L-BFGS the models are a path: each starts at the optimum of the one before. It ends when
+    three values in succession have brought neither a better validation figure nor a lower
+    validation loss: by then the smallest l2, which cost the most steps, would not win either.
+    Models of mini-batch descent are trained side by side, all of them to the end.
+
+    Parameters
+    ----------
+    config
+        What the models have in common.
+    dataset
+        Its data, with validation examples.
+    observer
+        Hears of the steps; may raise KeyboardInterrupt.
+
+    Returns
+    -------
+    list of Candidate
+        From the largest l2.
+    """
+    values = l2_grid(dataset.n_features)
+    training = config.training.model_copy(update={"tolerance": _TOLERANCE})
+    configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
+    models = prepare(dataset, settings_of(configs), solver_of(configs))
+    is_path = config.training.solver == "lbfgs"
+    listener = _Path(observer, config.training.select_by) if is_path else _Steps(observer)
+    n_finished = len(values)
+    try:
+        models.run(listener)
+    except _Turned as turned:
+        n_finished = turned.n_finished
+    found = [Candidate.of(m, {"l2": values[m]}, models, m) for m in range(n_finished)]
+    return [candidate for candidate in found if candidate.standing is not None]
+
+
+def cross_validate(
+    config: Config,
+    dataset: Dataset,
+    n_folds: int,
+    groups: NDArray[np.intp] | None,
+    observer: Observer,
+) -> list[Candidate]:
+    """Search l2 on each of K folds of the training split; return the means of the figures.
+
+    Parameters
+    ----------
+    config, observer
+        As for `search_l2`.
+    dataset
+        Its training split is divided into the folds.
+    n_folds
+        K.
+    groups
+        The group of each row of the training file: none is in two folds. None: no groups.
+
+    Returns
+    -------
+    list of Candidate
+        From the largest l2, those that were trained on every fold.
+
+    Raises
+    ------
+    DataError
+        There are fewer examples, or groups, than folds.
+    """
+    own = dataset.train
+    searched = []
+    for fold in draw_folds(config, own, n_folds, groups):
+        rest = np.setdiff1d(own.rows, fold, assume_unique=True)
+        parts = Dataset(Split(own.source, rest), Split(own.source, fold), None, dataset.class_names)
+        found = search_l2(config, parts, observer)
+        searched.append({candidate.index: candidate for candidate in found})
+    common = sorted(set.intersection(*map(set, searched)))
+    return [_mean([found[index] for found in searched]) for index in common]
+
+
+def draw_folds(
+    config: Config, split: Split, n_folds: int, groups: NDArray[np.intp] | None
+) -> list[Rows]:
+    """Divide the rows of a split into K folds of about the same size; see `cross_validate`."""
+    data, rest = config.data, split.rows
+    what, n = (
+        ("examples", len(rest)) if groups is None else ("groups", len(np.unique(groups[rest])))
+    )
+    if n < n_folds:
+        raise DataError(f"--folds {n_folds}: expected as many {what} or more, found {n}")
+    labels, folds = split.source.labels, []
+    for remaining in range(n_folds, 1, -1):
+        rng = generator(data.seed, Stream.SPLIT, 100 + remaining)
+        size = len(rest) // remaining
+        if groups is None:
+            fold, rest = draw(rest, labels, size, rng, stratified=data.stratified)
+        else:
+            fold, rest = draw_groups(rest, labels, groups, size, rng, stratified=data.stratified)
+        folds.append(fold)
+    return [*folds, rest]
+
+
+def _mean(candidates: Sequence[Candidate]) -> Candidate:
+    """Return one candidate with the mean figures of several."""
+    first = candidates[0]
+    standings = [c.standing for c in candidates if c.standing is not None]
+    accuracies = [c.validation_accuracy for c in candidates if c.validation_accuracy is not None]
+    losses = [c.validation_loss for c in candidates if c.validation_loss is not None]
+    measures = {
+        name: fmean(v for c in candidates if (v := c.validation_measures[name]) is not None)
+        for name in first.validation_measures
+    }
+    return Candidate(
+        index=first.index,
+        settings=first.settings,
+        best_epoch=None,
+        validation_accuracy=fmean(accuracies),
+        validation_loss=fmean(losses),
+        validation_measures=measures,
+        diverged=next((c.diverged for c in candidates if c.diverged), None),
+        standing=(fmean(s[0] for s in standings), fmean(s[1] for s in standings)),
+        history=[],
+    )
+
+
+class _Turned(Exception):  # noqa: N818 - not an error: the end of a path
+    """The validation figures of a path have turned worse."""
+
+    def __init__(self, n_finished: int) -> None:
+        super().__init__(n_finished)
+        self.n_finished = n_finished
+
+
+class _Steps(Observer):
+    """Passes on the steps."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def compiling(self) -> None:
+        """Pass it on."""
+        self._observer.compiling()
+
+    def steps(self, number: int, loss: float, learning_rate: float) -> None:
+        """Pass it on."""
+        self._observer.steps(number, loss, learning_rate)
+
+
+class _Path(_Steps):
+    """Follows the models of a path, and raises `_Turned` when it need not go on."""
+
+    def __init__(self, observer: Observer, select_by: str) -> None:
+        super().__init__(observer)
+        self._select_by = select_by
+        self._last: dict[int, EpochRecord] = {}
+
+    def epoch(self, records: Sequence[EpochRecord | None]) -> None:
+        """Look at the models before, if this is the first record of another one."""
+        moved = [m for m, record in enumerate(records) if record is not None]
+        if moved and moved[-1] not in self._last and self._has_turned():
+            raise _Turned(moved[-1])
+        self._last |= {m: record for m in moved if (record := records[m]) is not None}
+
+    def _has_turned(self) -> bool:
+        """Return whether figure and loss were best `_PATIENCE` models ago or earlier."""
+        found = [record.standing(self._select_by) for record in self._last.values()]
+        standings = [standing for standing in found if standing is not None]
+        if not standings:
+            return False
+        figures, losses = zip(*standings, strict=True)
+        latest = max(own.index(max(own)) for own in (figures, losses))
+        return len(standings) - 1 - latest >= _PATIENCE

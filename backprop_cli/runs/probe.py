@@ -1,0 +1,234 @@
+"""A linear probe: l2 chosen on validation examples, the winner trained to its optimum."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backprop_cli.config import Config, check_config
+from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.data import NpyData
+from backprop_cli.config.paths import with_absolute_paths
+from backprop_cli.config.source import dump
+from backprop_cli.errors import ConfigError, DataError
+from backprop_cli.evaluation.metrics import evaluate_model
+from backprop_cli.fitting import fit
+from backprop_cli.formats import load_dataset
+from backprop_cli.formats.columns import as_column, read_values
+from backprop_cli.runs.candidate import Candidate, write_tables
+from backprop_cli.runs.convergence import edge_remarks
+from backprop_cli.runs.penalty import cross_validate, search_l2
+from backprop_cli.runs.result import Result
+from backprop_cli.runs.run import Run
+from backprop_cli.runs.run_directory import make_folder, refuse_run
+from backprop_cli.runs.session import Interrupted
+from backprop_cli.solvers.observer import Observer
+from backprop_cli.sources import Dataset, Split
+
+_HELD_OUT = 0.2  # validation and, without a file of its own, test
+_OUTPUT = "runs/probe"
+_SHOWN = 5  # classes in a note
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a probe uses its examples.
+
+    Attributes
+    ----------
+    refit
+        Train the winner again, on training and validation examples.
+    folds
+        Choose l2 by K-fold cross-validation of all but the test examples, then train on all of
+        them; None: on one validation split.
+    seeds
+        Repeat everything on so many splits.
+    """
+
+    refit: bool = False
+    folds: int | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe has found.
+
+    Attributes
+    ----------
+    config
+        The winner's.
+    tried
+        The models that were compared on the first split, best first.
+    result
+        The run of the winner on the first split.
+    test_accuracies
+        Of the winner on each split; empty without test examples.
+    notes
+        What its user should know, a line each.
+    """
+
+    config: Config
+    tried: list[Candidate]
+    result: Result
+    test_accuracies: list[float]
+    notes: list[str]
+
+
+def probe_config(
+    files: Mapping[str, str | None], overrides: Sequence[str], output: str | None
+) -> Config:
+    """Return the config of a probe, complete but for l2.
+
+    Parameters
+    ----------
+    files
+        Keys of the data section that name files and columns.
+    overrides
+        Texts ``KEY=VALUE``.
+    output
+        The run directory; None: ``runs/probe``.
+
+    Raises
+    ------
+    ConfigError
+        A key or value is wrong, or l2 is given.
+    """
+    if any(override.partition("=")[0].strip() == "l2" for override in overrides):
+        raise ConfigError("--set l2: a probe chooses l2; backprop train takes one that is given")
+    held_out = {"validation": _HELD_OUT, "test": _HELD_OUT, "stratified": True}
+    given = {key: value for key, value in files.items() if value is not None}
+    text = dump(
+        {
+            "data": {"format": "npy", **held_out, **given},
+            "training": {"solver": "lbfgs"},
+            "output": _OUTPUT,
+        }
+    )
+    return with_absolute_paths(check_config(text, "probe", overrides), output)
+
+
+def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
+    """Choose l2, train the winner to its optimum in a run directory, and evaluate it once on test.
+
+    Parameters
+    ----------
+    config
+        Of `probe_config`.
+    protocol
+        How the examples are used.
+    observer
+        Hears of the progress; may raise KeyboardInterrupt, of which nothing is left behind while
+        l2 is being chosen.
+
+    Raises
+    ------
+    DataError, ConfigError, OutputError
+        The data cannot be used, or not in this way; the run directory cannot.
+    Interrupted
+        On KeyboardInterrupt while the winner is trained; ``backprop train --resume`` goes on.
+    """
+    if (protocol.refit or protocol.folds) and not _draws_validation(config):
+        raise ConfigError(
+            f"{'--folds' if protocol.folds else '--refit'}: needs validation examples that are "
+            "drawn from FEATURES; leave data.validation a fraction or a count"
+        )
+    dataset = load_dataset(config.data)
+    if protocol.seeds > 1 and dataset.test is None:
+        raise DataError("--seeds: compares test accuracies, and data.test is 0")
+    path = pathlib.Path(config.output)
+    make_folder(path)
+    refuse_run(path)
+    winner, dataset, tried = _choose(config, dataset, protocol, observer)
+    run = Run(winner, dataset)
+    try:
+        result = run.train(observer)
+    except Interrupted:
+        write_tables(path, tried)
+        raise
+    write_tables(path, tried)
+    accuracies = [] if result.test is None else [result.test.accuracy]
+    for seed in range(1, protocol.seeds):
+        data = config.data.model_copy(update={"seed": config.data.seed + seed})
+        accuracies.append(
+            _test_accuracy(config.model_copy(update={"data": data}), protocol, observer)
+        )
+    notes = [*_notes(dataset), *result.ending.remarks]
+    values = [candidate.settings["l2"] for candidate in tried]
+    if winner.l2 == min(values):  # above the largest one, decisions do not change
+        notes += edge_remarks({"l2": values}, {"l2": winner.l2})
+    return Probed(run.config, tried, result, accuracies, notes)
+
+
+def _draws_validation(config: Config) -> bool:
+    return not isinstance(config.data.validation, str) and config.data.validation_rows is None
+
+
+def _choose(
+    config: Config, dataset: Dataset, protocol: Protocol, observer: Observer
+) -> tuple[Config, Dataset, list[Candidate]]:
+    """Return the winner's config, the data to train it on, and what was tried, best first."""
+    final, trained_on = config, dataset
+    if protocol.refit or protocol.folds:
+        data = config.data.model_copy(update={"validation": 0})
+        final = config.model_copy(update={"data": data})
+        trained_on = load_dataset(data)
+    if protocol.folds:
+        groups = _groups(config)
+        tried = cross_validate(final, trained_on, protocol.folds, groups, observer)
+    elif dataset.validation is None:
+        raise DataError("data.validation: a probe chooses l2 on validation examples, found none")
+    else:
+        tried = search_l2(config, dataset, observer)
+    ranked = sorted(tried, key=Candidate.rank)
+    return final.model_copy(update=ranked[0].settings), trained_on, ranked
+
+
+def _groups(config: Config) -> NDArray[np.intp] | None:
+    """Return the group of each row of the training file."""
+    data = config.data
+    if not isinstance(data, NpyData) or data.groups is None:
+        return None
+    values = read_values(data.groups, data.groups_column, "groups_column")
+    return as_column(values, data.groups).codes
+
+
+def _test_accuracy(config: Config, protocol: Protocol, observer: Observer) -> float:
+    """Return the winner's test accuracy on another split."""
+    dataset = load_dataset(config.data)
+    winner, dataset, _ = _choose(config, dataset, protocol, observer)
+    [fitted] = fit(dataset, settings_of([winner]), solver_of([winner]), observer=observer)
+    return evaluate_model(fitted.model, _test(dataset)).accuracy
+
+
+def _test(dataset: Dataset) -> Split:
+    if dataset.test is None:
+        raise DataError("data.test: expected test examples, found none")
+    return dataset.test
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    """Return a note on the classes that a split has no example of."""
+    notes = []
+    names, n = dataset.class_names, dataset.n_classes
+    for name, consequence in (
+        ("train", "the model cannot learn them"),
+        ("validation", "they have no part in the choice of l2"),
+        ("test", "they have no part in the test figures"),
+    ):
+        split = dataset.split(name)
+        if split is None:
+            continue
+        missing = np.flatnonzero(np.bincount(split.own_labels(), minlength=n) == 0).tolist()
+        if missing:
+            shown = ", ".join(names[k] for k in missing[:_SHOWN])
+            more = ", ..." if len(missing) > _SHOWN else ""
+            notes.append(
+                f"{len(missing)} of {n} classes have no {name} example, so {consequence}: "
+                f"{shown}{more}"
+            )
+    return notes
