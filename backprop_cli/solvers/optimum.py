@@ -30,6 +30,7 @@ from backprop_cli.sources import Dataset, Standardization
 _MAX_PASSES = 2000  # of one model
 _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
+_ASK_ANYWAY = 0.01  # in tolerances
 _ASK_AGAIN = 0.5  # of the predicted gap at which the last certificate was not good enough
 
 
@@ -221,8 +222,10 @@ class LbfgsTraining(Training):
         predicted = 0.0
         if l2 > 0:
             predicted = search.smallest_gradient()[1] / (4 * l2)
-            # The certificate goes on for some steps, and finds more.
-            enough = min(_AHEAD * tolerance * search.point.cost, _ASK_AGAIN * bounds.asked)
+            # The certificate goes on for some steps, and finds more. A prediction may be far too
+            # small; later ones need not be smaller still.
+            goal = tolerance * search.point.cost
+            enough = min(_AHEAD * goal, max(_ASK_AGAIN * bounds.asked, _ASK_ANYWAY * goal))
             if predicted > enough and not ends:
                 return
         elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
