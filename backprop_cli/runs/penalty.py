@@ -22,6 +22,7 @@ from backprop_cli.sources import Dataset, Split
 _MIN_L2 = 1e-8
 _PER_DECADE = 2
 _PATIENCE = 3  # values of the grid without a better figure or a lower loss
+_SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
 _TOLERANCE = 1e-3  # the relative gap of a model that is only compared
 
 
@@ -44,11 +45,12 @@ def l2_grid(n_features: int) -> list[float]:
 
 
 def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Candidate]:
-    """Train a model for each l2 of the grid, until the validation figures have turned worse.
+    """Train a model for each l2 of the grid, as far down as it is of use.
 
     With L-BFGS the models are a path: each starts at the optimum of the one before. It ends when
     three values in succession have brought neither a better validation figure nor a lower
-    validation loss: by then the smallest l2, which cost the most steps, would not win either.
+    validation loss, or when the training loss is next to 0, where a smaller l2 does little but
+    multiply the weights. The smallest values cost the most steps.
     Models of mini-batch descent are trained side by side, all of them to the end.
 
     Parameters
@@ -74,8 +76,8 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
     n_finished = len(values)
     try:
         models.run(listener)
-    except _Turned as turned:
-        n_finished = turned.n_finished
+    except _Ended as ended:
+        n_finished = ended.n_finished
     found = [Candidate.of(m, {"l2": values[m]}, models, m) for m in range(n_finished)]
     return [candidate for candidate in found if candidate.standing is not None]
 
@@ -166,8 +168,8 @@ def _mean(candidates: Sequence[Candidate]) -> Candidate:
     )
 
 
-class _Turned(Exception):  # noqa: N818 - not an error: the end of a path
-    """The validation figures of a path have turned worse."""
+class _Ended(Exception):  # noqa: N818 - not an error: the end of a path
+    """A path need not go on."""
 
     def __init__(self, n_finished: int) -> None:
         super().__init__(n_finished)
@@ -190,7 +192,7 @@ class _Steps(Observer):
 
 
 class _Path(_Steps):
-    """Follows the models of a path, and raises `_Turned` when it need not go on."""
+    """Follows the models of a path, and raises `_Ended` when it need not go on."""
 
     def __init__(self, observer: Observer, select_by: str) -> None:
         super().__init__(observer)
@@ -200,16 +202,18 @@ class _Path(_Steps):
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         """Look at the models before, if this is the first record of another one."""
         moved = [m for m, record in enumerate(records) if record is not None]
-        if moved and moved[-1] not in self._last and self._has_turned():
-            raise _Turned(moved[-1])
+        if moved and moved[-1] not in self._last and self._has_ended():
+            raise _Ended(moved[-1])
         self._last |= {m: record for m in moved if (record := records[m]) is not None}
 
-    def _has_turned(self) -> bool:
-        """Return whether figure and loss were best `_PATIENCE` models ago or earlier."""
-        found = [record.standing(self._select_by) for record in self._last.values()]
+    def _has_ended(self) -> bool:
+        """Return whether smaller values of l2 than those that were trained are of no use."""
+        records = list(self._last.values())
+        found = [record.standing(self._select_by) for record in records]
         standings = [standing for standing in found if standing is not None]
         if not standings:
             return False
         figures, losses = zip(*standings, strict=True)
         latest = max(own.index(max(own)) for own in (figures, losses))
-        return len(standings) - 1 - latest >= _PATIENCE
+        has_turned = len(standings) - 1 - latest >= _PATIENCE
+        return has_turned or records[-1].train_loss < _SEPARATED

@@ -21,7 +21,7 @@ from backprop_cli.formats import load_dataset
 from backprop_cli.formats.columns import as_column, read_values
 from backprop_cli.runs.candidate import Candidate, write_tables
 from backprop_cli.runs.convergence import edge_remarks
-from backprop_cli.runs.penalty import cross_validate, search_l2
+from backprop_cli.runs.penalty import cross_validate, l2_grid, search_l2
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import make_folder, refuse_run
@@ -158,8 +158,8 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
             _test_accuracy(config.model_copy(update={"data": data}), protocol, observer)
         )
     notes = [*_notes(dataset), *result.ending.remarks]
-    values = [candidate.settings["l2"] for candidate in tried]
-    if winner.l2 == min(values):  # above the largest one, decisions do not change
+    values = l2_grid(dataset.n_features)
+    if winner.l2 == values[-1]:  # at the other end, decisions do not change any more
         notes += edge_remarks({"l2": values}, {"l2": winner.l2})
     return Probed(run.config, tried, result, accuracies, notes)
 

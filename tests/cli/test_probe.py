@@ -20,7 +20,7 @@ def files(tmp_path, monkeypatch):
         rng = np.random.default_rng(n + d)
         y = np.arange(n) % n_classes if labels is None else np.asarray(labels)
         centres = np.random.default_rng(1).standard_normal((n_classes, d))
-        x = scale * (rng.standard_normal((len(y), d)) + 2 * centres[np.arange(len(y)) % n_classes])
+        x = scale * (rng.standard_normal((len(y), d)) + centres[np.arange(len(y)) % n_classes])
         np.save(f"x{name}.npy", x)
         np.save(f"y{name}.npy", y)
         return f"x{name}.npy", f"y{name}.npy"
