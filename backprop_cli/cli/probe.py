@@ -94,6 +94,7 @@ def probe(options: ProbeOptions) -> None:
         print_how_to_resume(stop, "train")
         raise click.exceptions.Exit(interrupts.exit_status) from None
     except KeyboardInterrupt:
+        click.echo("Interrupted. The same command starts over.", err=True)
         raise click.exceptions.Exit(interrupts.exit_status) from None
     click.echo(to_json(_mapping(found)) if options.as_json else _text(found, options.folds))
 

@@ -60,7 +60,7 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
     dataset
         Its data, with validation examples.
     observer
-        Hears of the steps; may raise KeyboardInterrupt.
+        Hears of the progress; may raise KeyboardInterrupt.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
     configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
     models = prepare(dataset, settings_of(configs), solver_of(configs))
     is_path = config.training.solver == "lbfgs"
-    listener = _Path(observer, config.training.select_by) if is_path else _Steps(observer)
+    listener = _Path(observer, config.training.select_by) if is_path else observer
     n_finished = len(values)
     try:
         models.run(listener)
@@ -176,11 +176,16 @@ class _Ended(Exception):  # noqa: N818 - not an error: the end of a path
         self.n_finished = n_finished
 
 
-class _Steps(Observer):
-    """Passes on the steps."""
+class _Path(Observer):
+    """Follows the models of a path, and raises `_Ended` when it need not go on."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, observer: Observer, select_by: str) -> None:
+        self._observer, self._select_by = observer, select_by
+        self._last: dict[int, EpochRecord] = {}
+
+    def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
+        """Pass it on."""
+        self._observer.begin(n_epochs, steps_per_epoch, steps_made)
 
     def compiling(self) -> None:
         """Pass it on."""
@@ -190,21 +195,13 @@ class _Steps(Observer):
         """Pass it on."""
         self._observer.steps(number, loss, learning_rate)
 
-
-class _Path(_Steps):
-    """Follows the models of a path, and raises `_Ended` when it need not go on."""
-
-    def __init__(self, observer: Observer, select_by: str) -> None:
-        super().__init__(observer)
-        self._select_by = select_by
-        self._last: dict[int, EpochRecord] = {}
-
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
-        """Look at the models before, if this is the first record of another one."""
+        """Look at the models before, if this is the first record of another one; pass it on."""
         moved = [m for m, record in enumerate(records) if record is not None]
         if moved and moved[-1] not in self._last and self._has_ended():
             raise _Ended(moved[-1])
         self._last |= {m: record for m in moved if (record := records[m]) is not None}
+        self._observer.epoch(records)
 
     def _has_ended(self) -> bool:
         """Return whether smaller values of l2 than those that were trained are of no use."""
