@@ -16,6 +16,7 @@ MIN_STD = 1e-8  # a feature of smaller spread counts as constant and becomes 0
 Array = NDArray[np.float64]
 
 _BIAS_STEPS = 20
+_BLOCK = 4096  # examples
 
 
 def moments(x: NDArray[Any]) -> tuple[Array, Array]:
@@ -50,6 +51,38 @@ def evaluate(W: Array, b: Array, x: Array, y: NDArray[np.int64], l2: float) -> E
     best, G = _cost_and_errors(scores + bias, y)
     bound = np.sum((G.T @ x + 2 * l2 * W) ** 2) / (4 * l2) + max(cost - best, 0.0)
     return Evaluation(cost + penalty, float(norm), float(bound))
+
+
+def cost(W: Array, b: Array, x: NDArray[Any], y: NDArray[np.int64], l2: float) -> float:
+    """Return J on features as stored, which are standardized block by block."""
+    mean, std = moments_in_blocks(x)
+    total = 0.0
+    for rows in _blocks(x):
+        scores = (x[rows] - mean) / std @ W.T + b
+        total += _cost_and_errors(scores, y[rows])[0] * len(scores)
+    return total / len(x) + l2 * float(np.vdot(W, W))
+
+
+def moments_in_blocks(x: NDArray[Any]) -> tuple[Array, Array]:
+    """Return what `moments` returns, in little memory."""
+    mean = sum(x[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(x)) / len(x)
+    squares = sum(((x[rows] - mean) ** 2).sum(axis=0) for rows in _blocks(x))
+    std = np.sqrt(squares / len(x))
+    std[std < MIN_STD] = 1.0
+    return mean, std
+
+
+def standardized(x: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return the features as every peer gets them, made in little memory."""
+    mean, std = moments_in_blocks(x)
+    made = np.empty(x.shape, dtype)
+    for rows in _blocks(x):
+        made[rows] = (x[rows] - mean) / std
+    return made
+
+
+def _blocks(x: NDArray[Any]) -> list[slice]:
+    return [slice(first, first + _BLOCK) for first in range(0, len(x), _BLOCK)]
 
 
 def _best_bias(scores: Array, b: Array, y: NDArray[np.int64]) -> Array:

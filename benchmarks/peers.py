@@ -29,12 +29,16 @@ _MAX_PASSES = 100_000
 
 
 class Fit(NamedTuple):
-    """W is C x d and b has C numbers, also for two classes; iterations as the solver counts."""
+    """W is C x d and b has C numbers, also for two classes; iterations as the solver counts.
+
+    ``progress`` is seconds and costs on the way, of a solver that tells them.
+    """
 
     W: NDArray[np.float64]
     b: NDArray[np.float64]
     seconds: float
     iterations: int
+    progress: tuple[tuple[float, float], ...] = ()
 
 
 def scikit_learn(
@@ -45,13 +49,14 @@ def scikit_learn(
     *,
     solver: str = "lbfgs",
     float32_first: bool = False,
+    max_iter: int | None = None,
 ) -> Fit:
     """Fit by scikit-learn, in the dtype of ``x``; on request, from float32's solution."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
         C=_inverse_penalty(x, y, l2), solver=solver, tol=tol,
-        max_iter=_MAX_ITERATIONS[solver], warm_start=float32_first,
+        max_iter=max_iter or _MAX_ITERATIONS[solver], warm_start=float32_first,
     )  # fmt: skip
     if float32_first:
         first = _fit(model, x.astype(np.float32), y)
@@ -86,21 +91,23 @@ def _inverse_penalty(x: NDArray[Any], y: NDArray[np.int64], l2: float) -> float:
 
 
 def cyanure(
-    x: NDArray[Any], y: NDArray[np.int64], l2: float, tol: float, *, solver: str = "auto"
+    x: NDArray[Any], y: NDArray[np.int64], l2: float, tol: float, *, max_iter: int = _MAX_PASSES
 ) -> Fit:
     """Fit by Cyanure, in the dtype of ``x``; an iteration is a pass over the examples."""
     from cyanure.estimators import Classifier
 
     model = Classifier(
         loss="logistic" if y.max() == 1 else "multiclass-logistic", penalty="l2",
-        lambda_1=2 * _penalty(l2, y), fit_intercept=True, solver=solver, tol=tol,
-        max_iter=_MAX_PASSES, verbose=False,
+        lambda_1=2 * _penalty(l2, y), fit_intercept=True, tol=tol, max_iter=max_iter,
+        verbose=False,
     )  # fmt: skip
     start = time.perf_counter()
     model.fit(x, y)
     seconds = time.perf_counter() - start
     W, b = np.atleast_2d(model.coef_.T), np.ravel(model.intercept_)
-    return Fit(*_two_scores(W, b), seconds, int(model.optimization_info_[0, 0, -1]))
+    passes, costs, *_, elapsed = model.optimization_info_[0]
+    progress = tuple(zip(elapsed.tolist(), costs.tolist(), strict=True))
+    return Fit(*_two_scores(W, b), seconds, int(passes[-1]), progress)
 
 
 def _penalty(l2: float, y: NDArray[np.int64]) -> float:
