@@ -18,6 +18,7 @@ _COLORS = {
     "backprop, lbfgs": "#0b57d0", "backprop, mini-batch descent": "#1b7f3b",
     "scikit-learn lbfgs": "#d9730d", "scikit-learn-intelex": "#a3389b", "Cyanure": "#6b6b6b",
 }  # fmt: skip
+_TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 _OURS = "backprop"
 _LEAST = 2e-7  # of the axis: below that float32 rounds the costs
 
@@ -31,7 +32,7 @@ def points(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return seconds[order], np.maximum(gaps, _LEAST)
 
 
-def draw(records: Sequence[dict[str, Any]], path: pathlib.Path, titles: Sequence[str]) -> None:
+def draw(records: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
     """Draw one panel per set."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
@@ -45,7 +46,7 @@ def draw(records: Sequence[dict[str, Any]], path: pathlib.Path, titles: Sequence
             if (each["set"], each["l2"]) == (name, l2):
                 _line(axes, each)
         axes.set(xscale="log", yscale="log", xlabel="seconds", ylim=(_LEAST, 2))
-        axes.set_title(f"{dict(zip(titles[::2], titles[1::2])).get(name, name)}, l2 {l2:g}")
+        axes.set_title(f"{_TITLES.get(name, name)}, l2 {l2:g}")
         axes.grid(True, which="major", color="#e4e4e4", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.05)
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.curves")
     parser.add_argument("record", type=pathlib.Path)
     parser.add_argument("picture", type=pathlib.Path)
-    parser.add_argument("--sets", nargs="*", default=["cifar10", "fashion_mnist"])
+    parser.add_argument("--sets", nargs="*", default=list(_TITLES))
     given = parser.parse_args(arguments)
     lines = [json.loads(line) for line in given.record.read_text().splitlines()]
     # Of our solvers, the curves of many settings; of a peer, what the race has found.
@@ -83,8 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         and each.get("curve", False) == each["contender"].startswith(_OURS)
     ]  # fmt: skip
     latest = {(each["set"], each["l2"], each["contender"]): each for each in kept}
-    titles = ["cifar10", "CIFAR-10", "fashion_mnist", "Fashion-MNIST"]
-    draw(list(latest.values()), given.picture, titles)
+    draw(list(latest.values()), given.picture)
 
 
 if __name__ == "__main__":
