@@ -166,7 +166,7 @@ Threads = Annotated[
 def _check_epochs(value: object) -> int | str:
     if value == "auto" or (type(value) is int and 1 <= value <= 1_000_000_000):
         return value
-    raise PydanticCustomError("epochs", "expected an integer from 1 to 1000000000, or auto")
+    raise PydanticCustomError("epochs", "expected an integer >= 1, or auto")
 
 
 Epochs = Annotated[

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backprop_cli.solvers.observer import EpochRecord
+import numpy as np
+
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.start import training_targets
 from backprop_cli.solvers.training import Training
 
 _LARGE_GAP = 0.02  # relative
@@ -39,15 +42,8 @@ class Ending:
         cls, training: Training, m: int, optimality: Optimality, more: Sequence[str] = ()
     ) -> Ending:
         """Return the ending of model m of a training that is over."""
-        history = training.history[m]
-        model = training.settings.models[m]
-        equal = model.loss.at_equal_scores(training.dataset.n_classes)
-        # Where a loss has kinks, the bound is loose. With flips, another cost was minimized.
-        flips = getattr(training.solver, "horizontal_flips", False)
-        loose = model.loss.curvature is None or flips
-        relative = None if loose else optimality.relative_gap
-        remarks = [*_remarks(history, relative, equal), *more]
-        return cls(len(history), training.kept(m).epoch, optimality, tuple(remarks))
+        remarks = [*_remarks(training, m, optimality), *more]
+        return cls(len(training.history[m]), training.kept(m).epoch, optimality, tuple(remarks))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the ending as plain Python objects."""
@@ -74,7 +70,7 @@ def optimality_text(train: Mapping[str, float | None]) -> str:
     cost, relative = train["cost"], train["relative_gap"]
     if relative is None:
         return f"cost {cost:.6g}, gradient norm {train['gradient_norm']:.2g}"
-    near = f"{relative:.1e}" if relative < _PERCENT else f"{100 * relative:.2g} %"
+    near = f"{relative:.1e}" if relative < _PERCENT else _percent(relative)
     return f"cost {cost:.6g}, within {near} of the optimum"
 
 
@@ -94,17 +90,27 @@ def edge_remarks(grids: Mapping[str, Sequence[Any]], winner: Mapping[str, Any]) 
     return remarks
 
 
-def _remarks(
-    history: Sequence[EpochRecord], relative: float | None, equal_scores: float
-) -> list[str]:
+def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
+    history, solver = training.history[m], training.solver
     if not history:
         return []
-    last = history[-1]
-    if last.train_loss > equal_scores:
+    last, model = history[-1], training.settings.models[m]
+    equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
+    if last.train_loss > equal:
         return [
             f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
-            f"{equal_scores:.4g}: try a lower training.learning_rate"
+            f"{equal:.4g}: try a lower training.learning_rate"
         ]
+    relative = optimality.relative_gap
+    if isinstance(solver, FullBatchLbfgs):
+        if relative is None or relative <= solver.tolerance:
+            return []
+        return [
+            f"not converged: the gap is {relative:.1e} of the cost, and training.tolerance is "
+            f"{solver.tolerance:g}; it takes fewer steps with a larger l2"
+        ]
+    if model.loss.curvature is None or solver.horizontal_flips:
+        relative = None  # loose where a loss has kinks; with flips another cost was minimized
     falls = 0.0
     if len(history) > 1 and history[-2].train_cost > 0:
         falls = 1 - last.train_cost / history[-2].train_cost
@@ -113,6 +119,19 @@ def _remarks(
     what = (
         f"the cost still falls {100 * falls:.2g} % per epoch"
         if falls >= _STILL_FALLS or relative is None
-        else f"the cost may be {100 * relative:.2g} % above its optimum"
+        else f"the cost may be {_percent(relative)} above its optimum"
     )
     return [f"not converged: {what}; try more epochs, another rate, or training.solver: lbfgs"]
+
+
+def _mean_weight(training: Training) -> float:
+    """Return the mean weight of the training examples, by which the loss is scaled."""
+    train = training.dataset.train
+    v = training_targets(training.settings, training.dataset).example_weights(
+        train.block(0, len(train))
+    )
+    return 1.0 if v is None else float(v.mean(dtype=np.float64))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -23,7 +23,7 @@ from backprop_cli.solvers.lbfgs import Lbfgs, Point
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality, certify
-from backprop_cli.solvers.selection import Selection
+from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.training import Training, restored_history, saved_history
 from backprop_cli.sources import Dataset, Standardization
 
@@ -110,6 +110,14 @@ class LbfgsTraining(Training):
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return what was found when model m arrived."""
         return self._found[m] if m in self._found else super().optimality(m, observer)
+
+    def kept(self, m: int) -> Kept:
+        """Return what is kept of model m; before its first step, what it starts from."""
+        kept = self.selections[m].kept
+        if kept is None:
+            start = self.batch.start(m).astype(self.settings.dtype)
+            kept = Kept(0, np.ascontiguousarray(start[:, :-1]), start[:, -1].copy())
+        return kept
 
     def arrays(self) -> dict[str, Array]:
         """Return the points and memories of all models; see `Training.arrays`."""

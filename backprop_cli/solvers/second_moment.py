@@ -31,7 +31,7 @@ class SecondMoment:
     V, e
         The leading r eigenvectors, d x r, and their eigenvalues, ascending.
     rest
-        e_rest: the smallest of them; 0 if r = d.
+        e_rest: the smallest of them.
     trace
         The mean of |x_i - m|^2, the sum of all eigenvalues.
     """
@@ -60,7 +60,7 @@ class SecondMoment:
         self.trace = scale**2 * float(np.einsum("ij,ij->", x, x, dtype=np.float64)) / n
         floor = _MIN_SHARE * self.trace / d
         self.e: Vector = np.maximum(e[-rank:], floor or 1.0)
-        self.rest = 0.0 if rank == d else float(self.e[0])
+        self.rest = float(self.e[0])
 
 
 def _standardized(

@@ -92,12 +92,18 @@ def test_what_is_no_key_and_value_is_told_so(override):
         ("epochs=3", "epochs: unknown key; did you mean 'training.epochs'?"),
         ("learning_rate=3", "did you mean 'training.learning_rate'?"),
         ("data.pth=3", "data.pth: unknown key; did you mean 'path'?"),
-        ("training.epochs=many", "training.epochs: expected an integer, or auto, found 'many'"),
+        (
+            "training.epochs=many",
+            "training.epochs: expected an integer >= 1, or auto, found 'many'",
+        ),
         (
             "training.epochs=0",
-            "training.epochs: expected auto or a number from 1 to 1000000000, found 0",
+            "training.epochs: expected an integer >= 1, or auto, found 0",
         ),
-        ("training.epochs=", "training.epochs: expected an integer, or auto, found nothing"),
+        (
+            "training.epochs=",
+            "training.epochs: expected an integer >= 1, or auto, found nothing",
+        ),
         ("training.epochs.deep=1", "epochs is not a mapping"),
         ("data.path.deep.er=1", "path is not a mapping"),
         ("data.train.0=b", "train"),

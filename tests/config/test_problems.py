@@ -57,7 +57,7 @@ SCALARS = [
     ("training: [epochs]", 3, "training", "a mapping of keys", "['epochs']"),
     ("training:", 3, "training", "a mapping of keys", "nothing"),
     ("training: {schedule: cosine}", 3, "training.schedule", "a mapping of keys", "'cosine'"),
-    ("training: {epochs: 0}", 3, "training.epochs", "auto or a number from 1", "0"),
+    ("training: {epochs: 0}", 3, "training.epochs", "an integer >= 1, or auto", "0"),
     ("l2: -0.5", 3, "l2", "a number >= 0", "-0.5"),
     ("training: {learning_rate: 0}", 3, "training.learning_rate", "a finite number > 0", "0"),
     ("training: {learning_rate: .inf}", 3, "training.learning_rate", "a finite number", "inf"),
