@@ -31,7 +31,7 @@ KINDS = {
     "early_stopping: {patience: 2}}",
     "lbfgs": "l2: 0.01\ntraining: {solver: lbfgs, tolerance: 1.0e-8}",
     "lbfgs double": "model: {dtype: float64}\nl2: 0.001\ntraining: {solver: lbfgs}",
-    "lbfgs no l2": "model: {outputs: 1}\ntraining: {solver: lbfgs, tolerance: 1.0e-6}",
+    "lbfgs no l2": "model: {outputs: 1}\ntraining: {solver: lbfgs, tolerance: 1.0e-12}",
     "last": "training: {epochs: 4, batch_size: 16, keep: last, class_weights: balanced}",
     "double": "model: {dtype: float64}\ntraining: {epochs: 4, batch_size: 16, momentum: 0.9}",
     "one score": "model: {outputs: 1}\ntraining: {epochs: 4, batch_size: 16}",
