@@ -14,11 +14,13 @@ ENGINES = [("numpy", "float64"), ("numpy", "float32"), ("compiled", "float32")]
 
 
 def descent_for(text, engine=("numpy", "float64"), n=30):
-    """Return training on mini-batches of n examples."""
+    """Return training on mini-batches of n examples; without momentum, unless the text has it."""
     backend, dtype = engine
     if backend == "compiled":
         pytest.importorskip("numba", reason="needs the extra: fast")
     overrides = [f"compute.backend={backend}", f"model.dtype={dtype}"]
+    if "momentum" not in text:
+        overrides.append("training.momentum=0")
     config = check_config(text, "some.yaml", overrides)
     solver = dataclasses.replace(descent_of([config]), batch_size=n)
     return prepare(load_dataset(config.data), settings_of([config]), solver)
