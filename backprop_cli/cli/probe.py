@@ -79,6 +79,7 @@ def probe(options: ProbeOptions) -> None:
     with the same shares of the classes. l2 is chosen on validation, from a grid that L-BFGS walks
     from the largest value; the winner is trained to its optimum, and evaluated once on test. Its
     run directory, runs/probe by default, is an ordinary one, with what was tried in sweep.json.
+    --set training.solver=sgd trains the grid by mini-batch descent instead, side by side.
     """
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
