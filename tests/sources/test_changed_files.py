@@ -181,7 +181,7 @@ def test_between_the_last_checkpoint_and_the_evaluation(tmp_path, monkeypatch, c
 
     def save_and_change(self):
         save(self)
-        if self.descent.epochs_finished == 1 and (self.path / "model.safetensors").exists():
+        if self.training.epochs_finished == 1 and (self.path / "model.safetensors").exists():
             change(tmp_path / "x.npy")
 
     monkeypatch.setattr("backprop_cli.runs.pace.Pace.due", lambda self: False)
