@@ -182,8 +182,9 @@ def _bias_step(slope: Vector, curvature: Vector, shares: Vector) -> Vector:
     """
     size = np.trace(curvature) / len(slope)
     if size > 0:
-        # L stays the same where all biases grow alike: a direction without curvature.
-        ridge = size / len(slope) + _RIDGE * size * np.eye(len(slope))
+        # L stays the same where the biases of all classes grow alike: there is no curvature.
+        alike = size / len(slope) if len(slope) > 1 else 0.0
+        ridge = alike + _RIDGE * size * np.eye(len(slope))
         newton: Vector = -np.linalg.solve(curvature + ridge, slope)
         if np.abs(newton).max() <= _MAX_NEWTON:
             return newton
