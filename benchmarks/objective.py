@@ -16,7 +16,7 @@ MIN_STD = 1e-8  # a feature of smaller spread counts as constant and becomes 0
 Array = NDArray[np.float64]
 
 _BIAS_STEPS = 20
-_BLOCK = 4096  # examples
+_BLOCK = 1024  # examples
 
 
 def moments(x: NDArray[Any]) -> tuple[Array, Array]:

@@ -85,7 +85,11 @@ def solve(job: Job) -> Result:
     if not job.judged:
         return Result(rounds, sgemm=sgemm)
     raw, fit = read(pathlib.Path(job.folder)).x_train, last[0].fit
-    return Result(rounds, cost(fit.W, fit.b, raw, y, job.l2[0]), sgemm)
+    judged = cost(fit.W, fit.b, raw, y, job.l2[0])
+    # What a solver says in float32 is off by as much as the gap that is looked for.
+    off = judged / rounds[-1][-1][1]
+    corrected = [[(seconds, off * told) for seconds, told in points] for points in rounds]
+    return Result(corrected, judged, sgemm)
 
 
 def _rounds(run: Callable[[], Sequence[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
