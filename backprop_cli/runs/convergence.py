@@ -15,6 +15,7 @@ from backprop_cli.solvers.training import Training
 
 _LARGE_GAP = 0.02  # relative
 _PERCENT = 1e-3  # a relative gap from which it is given in percent
+_REMEDY = "try more epochs, another rate, or training.solver: lbfgs"
 _STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
 
 
@@ -116,12 +117,16 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
         falls = 1 - last.train_cost / history[-2].train_cost
     if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
         return []
-    what = (
-        f"the cost still falls {100 * falls:.2g} % per epoch"
-        if falls >= _STILL_FALLS or relative is None
-        else f"the cost may be {_percent(relative)} above its optimum"
-    )
-    return [f"not converged: {what}; try more epochs, another rate, or training.solver: lbfgs"]
+    if falls >= _STILL_FALLS or relative is None:
+        return [f"not converged: the cost still falls {_percent(falls)} per epoch; {_REMEDY}"]
+    kept = training.kept(m).epoch
+    above = f"the cost may be {_percent(relative)} above its optimum"
+    if kept < last.epoch:
+        return [
+            f"not at the optimum: epoch {kept} of {last.epoch} was the best on validation, where "
+            f"{above}; training.keep: last keeps the last one"
+        ]
+    return [f"not converged: {above}; {_REMEDY}"]
 
 
 def _mean_weight(training: Training) -> float:

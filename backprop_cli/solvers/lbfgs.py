@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from backprop_cli.losses import Vector
-from backprop_cli.solvers.second_moment import Preconditioner
 
 _MIN_MEMORY, _MAX_MEMORY = 6, 30  # steps that are remembered: as many as
 _MEMORY_NUMBERS = 10_000_000  # have room in so many numbers
@@ -52,6 +51,14 @@ class Tried:
     slope: float
 
 
+class Inverse(Protocol):
+    """An approximate inverse of a Hessian."""
+
+    def solve(self, gradient: Vector) -> Vector:
+        """Return it times a gradient."""
+        ...
+
+
 class Lbfgs:
     """Limited-memory BFGS with a preconditioner as its initial inverse Hessian.
 
@@ -62,7 +69,7 @@ class Lbfgs:
     start
         The first point.
     preconditioner
-        Of the model.
+        Multiplies by an approximate inverse of the Hessian.
 
     Attributes
     ----------
@@ -80,7 +87,7 @@ class Lbfgs:
         Whether the search has failed: the cost cannot be told to fall any more.
     """
 
-    def __init__(self, start: Point, preconditioner: Preconditioner) -> None:
+    def __init__(self, start: Point, preconditioner: Inverse) -> None:
         self.point, self._preconditioner = start, preconditioner
         self.steps: list[Vector] = []
         self.changes: list[Vector] = []

@@ -8,18 +8,24 @@ from backprop_cli.runs.convergence import Ending, edge_remarks, optimality_text
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord
 from backprop_cli.solvers.optimality import Optimality
+from backprop_cli.solvers.selection import Kept
 from tests.make import dataset, descent, split
 
 LOG_2 = 0.6931471805599453
 
 
-def remarks(costs, gap, loss=None, l2=0.01):
-    """Return the remarks on a training of two classes with such costs, and such a gap."""
+def remarks(costs, gap, loss=None, l2=0.01, kept=None):
+    """Return the remarks on a training of two classes with such costs, and such a gap.
+
+    The weights of its last epoch are kept, or of another one.
+    """
     training = descent(dataset(split([[0.0], [1.0]])), l2=l2)
     training.history[0] = [
         EpochRecord(k + 1, 0.1, 0.1, cost if loss is None else loss, cost, 0.5, None, None)
         for k, cost in enumerate(costs)
     ]
+    state, epoch = training.state, len(costs) if kept is None else kept
+    training.selections[0].kept = Kept(epoch, state.W[0], state.b[0])
     return Ending.of(training, 0, Optimality(costs[-1], gap, 0.1)).remarks
 
 
@@ -31,6 +37,12 @@ def test_a_large_gap_is_told():
     (said,) = remarks([0.5, 0.4001, 0.4], gap=0.1)
     assert said.startswith("not converged: the cost may be 25 % above its optimum; ")
     assert said.endswith("training.solver: lbfgs")
+
+
+def test_an_early_epoch_that_validation_chose_is_named():
+    (said,) = remarks([0.5, 0.4001, 0.4], gap=0.1, kept=1)
+    assert said.startswith("not at the optimum: epoch 1 of 3 was the best on validation, where the")
+    assert "25 % above its optimum" in said
 
 
 def test_a_cost_that_still_falls_is_told():
@@ -53,7 +65,7 @@ def test_a_loss_above_that_of_equal_scores_is_told():
 @pytest.mark.parametrize(
     ("gap", "text"),
     [
-        (4e-8, "cost 0.4, within 1e-05 % of the optimum"),
+        (4e-8, "cost 0.4, within 1.0e-07 of the optimum"),
         (0.1, "cost 0.4, within 25 % of the optimum"),
         (None, "cost 0.4, gradient norm 0.1"),
     ],
@@ -64,7 +76,7 @@ def test_the_distance_in_words(gap, text):
     assert optimality_text(train) == text
 
 
-GRID = {"l2": [0.1, 0.001, 0.01], "training.seed": [1, 2], "loss": ["a", "b"]}
+GRID: dict[str, list] = {"l2": [0.1, 0.001, 0.01], "training.seed": [1, 2], "loss": ["a", "b"]}
 
 
 @pytest.mark.parametrize(

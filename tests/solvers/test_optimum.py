@@ -54,7 +54,7 @@ def check(training, cost, m=0, tolerance=None):
     assert training.history[m][-1].train_cost == pytest.approx(reached, rel=10 * tolerance)
 
 
-CASES = {
+CASES: dict[str, dict] = {
     "softmax": {"l2": 0.01},
     "much l2": {"l2": 10.0},
     "little l2": {"l2": 1e-5},
@@ -70,7 +70,7 @@ CASES = {
 def test_the_cost_is_that_of_scipys_optimum(name, dtype):
     x, y = blobs()
     x = x.astype("f4")  # which standardizing in float32 takes as it is
-    case = {**CASES[name], "dtype": dtype}
+    case: dict = {**CASES[name], "dtype": dtype}
     training = to_optimum(dataset(split(x, y)), tolerance=TOLERANCE[dtype], **case)
     check(training, reference(x, y, training, class_weights=case.get("class_weights")))
 
