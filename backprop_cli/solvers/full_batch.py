@@ -58,6 +58,7 @@ class FullBatch:
         self._standardization, self._communicator = standardization, communicator
         self._threads, self.tell = threads, tell
         self._mean_targets: dict[int, Vector] = {}
+        self._reach: float | None = None
         self._engine: tuple[tuple[object, ...], Engine] | None = None
         K = len(settings.models) * dataset.n_classes
         numbers = _BLOCK_NUMBERS // (dataset.n_features + 2 * K)
@@ -262,21 +263,22 @@ class FullBatch:
         seed = self._settings.models[0].seed
         return SecondMoment(self._dataset.train, self._standardization, seed)
 
-    @functools.cached_property
     def reach(self) -> float:
-        """A bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""
-        squares = weights = 0.0
-        mean, std = self._standardization.mean, self._standardization.std
-        standardized = self._settings.standardize != "none"  # the mean of |x|^2 is d, or less
-        for block in self._blocks():
-            _, v = _weighted(self._targets(0), block)
-            weights += float(v @ v)
-            if not standardized:
-                x = (block.features[block.rows].astype(np.float64) - mean) / std
-                squares += float(np.einsum("ij,ij->", x, x))
-                self.tell()
-        own = self._communicator.sum(np.array([squares, weights])) / len(self._dataset.train)
-        return float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
+        """Return a bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""
+        if self._reach is None:
+            squares = weights = 0.0
+            mean, std = self._standardization.mean, self._standardization.std
+            standardized = self._settings.standardize != "none"  # the mean of |x|^2 is at most d
+            for block in self._blocks():
+                _, v = _weighted(self._targets(0), block)
+                weights += float(v @ v)
+                if not standardized:
+                    x = (block.features[block.rows].astype(np.float64) - mean) / std
+                    squares += float(np.einsum("ij,ij->", x, x))
+                    self.tell()
+            own = self._communicator.sum(np.array([squares, weights])) / len(self._dataset.train)
+            self._reach = float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
+        return self._reach
 
     def _targets(self, m: int) -> Targets:
         own = dataclasses.replace(self._settings_of((m,)), dtype="float64")

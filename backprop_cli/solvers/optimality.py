@@ -151,7 +151,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
     # With so much of q, dL/db = 0: the mean of v p is no larger than that of v y for any class.
     share = float(np.divide(over, shares + over, out=np.zeros_like(over), where=over > 0).max())
     value *= 1 - share
-    norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach
+    norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach()
     # Between this point and p = y, which has the value 0 or more, D is concave. It is largest at:
     squares = norm**2 / (4 * batch.l2(m))
     along = 1.0 if value >= 2 * squares else max(value, 0.0) / (2 * squares)
