@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,10 +69,13 @@ class Ending:
 
 def optimality_text(train: Mapping[str, float | None]) -> str:
     """Return in words what a summary says of the training cost."""
-    cost, relative = train["cost"], train["relative_gap"]
-    if relative is None:
+    cost, gap = train["cost"], train["gap"]
+    if cost is None or gap is None:
         return f"cost {cost:.6g}, gradient norm {train['gradient_norm']:.2g}"
-    near = f"{relative:.1e}" if relative < _PERCENT else _percent(relative)
+    above = _above(cost, gap)
+    if above > 1:
+        return f"cost {cost:.6g}, the optimum is at least {max(cost - gap, 0.0):.2g}"
+    near = f"{above:.1e}" if above < _PERCENT else _percent(above)
     return f"cost {cost:.6g}, within {near} of the optimum"
 
 
@@ -95,13 +99,6 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     history, solver = training.history[m], training.solver
     if not history:
         return []
-    last, model = history[-1], training.settings.models[m]
-    equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
-    if last.train_loss > equal:
-        return [
-            f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
-            f"{equal:.4g}: try a lower training.learning_rate"
-        ]
     relative = optimality.relative_gap
     if isinstance(solver, FullBatchLbfgs):
         if relative is None or relative <= solver.tolerance:
@@ -109,6 +106,13 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
         return [
             f"not converged: the gap is {relative:.1e} of the cost, and training.tolerance is "
             f"{solver.tolerance:g}; it takes fewer steps with a larger l2"
+        ]
+    last, model = history[-1], training.settings.models[m]
+    equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
+    if last.train_loss > equal:
+        return [
+            f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
+            f"{equal:.4g}: try a lower training.learning_rate"
         ]
     if model.loss.curvature is None or solver.horizontal_flips:
         relative = None  # loose where a loss has kinks; with flips another cost was minimized
@@ -120,7 +124,7 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     if falls >= _STILL_FALLS or relative is None:
         return [f"not converged: the cost still falls {_percent(falls)} per epoch; {_REMEDY}"]
     kept = training.kept(m).epoch
-    above = f"the cost may be {_percent(relative)} above its optimum"
+    above = _how_far(optimality.cost, relative)
     if kept < last.epoch:
         return [
             f"not at the optimum: epoch {kept} of {last.epoch} was the best on validation, where "
@@ -136,6 +140,20 @@ def _mean_weight(training: Training) -> float:
         train.block(0, len(train))
     )
     return 1.0 if v is None else float(v.mean(dtype=np.float64))
+
+
+def _above(cost: float, gap: float) -> float:
+    """Return by what share of the optimum the cost is above it, at most."""
+    if gap == 0:
+        return 0.0
+    return gap / (cost - gap) if gap < cost else math.inf
+
+
+def _how_far(cost: float, relative: float) -> str:
+    above = _above(1.0, relative)
+    if above > 1:
+        return f"the cost is {cost:.4g}, and its optimum may be {max(1 - relative, 0.0) * cost:.2g}"
+    return f"the cost may be {_percent(above)} above its optimum"
 
 
 def _percent(share: float) -> str:

@@ -65,7 +65,7 @@ def dual_value(smooth: FullBatch, theta: Vector) -> float:
     def scaled(S: Array, Y: Array) -> tuple[Array, Array]:
         """Return sum_j alpha_j in place of the loss, and G."""
         _, G = loss_gradient(S, Y)
-        alpha = G * (1 - Y) * np.einsum("yk,myn->mkn", factors, Y)
+        alpha = G * (1 - Y) * (factors.T @ Y)
         total = alpha.sum(axis=1)
         return total, alpha - Y * total[:, None]
 
@@ -97,9 +97,12 @@ def balanced(flows: Vector) -> Vector:
     for _ in range(_MAX_ROUNDS):
         F = flows * np.exp(u[None, :] - u[:, None]) * np.outer(alive, alive)
         gives, gets = F.sum(axis=1), F.sum(axis=0)
-        alive &= (gives > 0) & (gets > 0)
-        if not alive.any():
+        left = alive & (gives > 0) & (gets > 0)
+        if not left.any():
             break
+        if (left != alive).any():
+            alive = left  # without what the others gave and got, F has other sums
+            continue
         ratio = np.ones(len(u))
         np.divide(gives, gets, out=ratio, where=alive)
         if np.abs(ratio - 1)[alive].max() <= _BALANCED:

@@ -53,7 +53,9 @@ class Optimality:
     @property
     def relative_gap(self) -> float | None:
         """The gap as a share of the cost."""
-        return None if self.gap is None else self.gap / self.cost
+        if not self.gap:  # None, or 0, where the cost may be 0 as well
+            return self.gap
+        return self.gap / self.cost
 
 
 def certify(

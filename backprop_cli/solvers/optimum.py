@@ -174,10 +174,10 @@ class LbfgsTraining(Training):
         """Let some models begin where all scores of a class are equal."""
         points = self.batch.points(models, [self.batch.start(m) for m in models])
         for m, point in zip(models, points, strict=True):
-            self._enter(m, point)
+            self._enter(m, point, float(np.linalg.norm(point.gradient)))
 
-    def _enter(self, m: int, point: Point) -> None:
-        self._bounds[m] = _Bounds(float(np.linalg.norm(point.gradient)))
+    def _enter(self, m: int, point: Point, norm: float) -> None:
+        self._bounds[m] = _Bounds(norm)
         self._searches[m] = Lbfgs(point, self.batch.preconditioner(m))
 
     def _pass(self) -> list[int]:
@@ -278,7 +278,7 @@ class LbfgsTraining(Training):
         gradient = point.gradient.copy()
         gradient[:, :-1] += 2 * more * W
         cost = point.cost + more * float(np.vdot(W, W))
-        self._enter(path[0], Point(point.theta, cost, gradient))
+        self._enter(path[0], Point(point.theta, cost, gradient), self._bounds[m].norm)
 
     def _cost(self) -> float:
         return next(iter(self._searches.values())).point.cost if self._searches else math.nan
@@ -291,7 +291,7 @@ class _Bounds:
     Attributes
     ----------
     norm
-        Of the gradient where it began.
+        Of the gradient where its path began: at W = 0, where it does not depend on l2.
     asked
         The predicted gap when a certificate was asked for last.
     """

@@ -75,3 +75,26 @@ def test_a_class_that_only_gives_takes_no_part():
     assert own[:, 2].sum() == own[2].sum() == 0
     np.testing.assert_allclose(own.sum(axis=0), own.sum(axis=1), rtol=1e-12)
     assert balanced(np.array([[0, 1.0], [0, 0]])).max() == 0
+
+
+def _flows(*edges: tuple[int, int]) -> np.ndarray:
+    flows = np.zeros((6, 6))
+    for giver, getter in edges:
+        flows[giver, getter] = 1.0
+    return flows
+
+
+@pytest.mark.parametrize(
+    "flows",
+    [
+        _flows((0, 1), (1, 2), (2, 3)),  # a chain: 1 and 2 are balanced, but only with 0 and 3
+        _flows((0, 1), (1, 2), (2, 3), (4, 5), (5, 4)),
+        np.random.default_rng(0).random((6, 6)) * (1 - np.eye(6)),
+    ],
+)
+def test_every_class_gives_what_it_gets(flows: np.ndarray) -> None:
+    factors = balanced(flows)
+    left = factors * flows
+    assert np.allclose(left.sum(axis=0), left.sum(axis=1), rtol=1e-10, atol=0)
+    assert factors.min() >= 0
+    assert factors.max() <= 1
