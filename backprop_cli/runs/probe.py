@@ -122,8 +122,8 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
     protocol
         How the examples are used.
     observer
-        Hears of the progress; may raise KeyboardInterrupt, of which nothing is left behind while
-        l2 is being chosen.
+        Hears of the progress; may raise KeyboardInterrupt, which leaves no run behind before the
+        winner is trained.
 
     Raises
     ------
@@ -144,6 +144,10 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
     make_folder(path)
     refuse_run(path)
     winner, dataset, tried = _choose(config, dataset, protocol, observer)
+    others = []  # before anything is written: an interrupt leaves no run that is in the way
+    for seed in range(1, protocol.seeds):
+        data = config.data.model_copy(update={"seed": config.data.seed + seed})
+        others.append(_test_accuracy(config.model_copy(update={"data": data}), protocol, observer))
     run = Run(winner, dataset)
     try:
         result = run.train(observer)
@@ -151,12 +155,7 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
         write_tables(path, tried)
         raise
     write_tables(path, tried)
-    accuracies = [] if result.test is None else [result.test.accuracy]
-    for seed in range(1, protocol.seeds):
-        data = config.data.model_copy(update={"seed": config.data.seed + seed})
-        accuracies.append(
-            _test_accuracy(config.model_copy(update={"data": data}), protocol, observer)
-        )
+    accuracies = [] if result.test is None else [result.test.accuracy, *others]
     notes = [*_notes(dataset), *result.ending.remarks]
     values = l2_grid(dataset.n_features)
     if winner.l2 == values[-1]:  # at the other end, decisions do not change any more

@@ -30,6 +30,7 @@ _STATIONARY = 1e-11  # dL/db, against the mean target of a class
 _MIN_PASSES = 3  # between two dual points: in few dimensions, steps soon seem to lead to the end
 _TRUTHFUL = 3.0  # a gap, against what the cost is seen to fall by, that is not too large
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
+_ROUNDING = 1e-14  # of a cost in float64, relative: no gap is known to be smaller
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ def certify(
     """
     point = batch.point(m, theta, "float64")
     norm = float(np.linalg.norm(point.gradient))
+    rounding = _ROUNDING * point.cost
     if not batch.has_dual(m):
         return Optimality(point.cost, None, norm)
     if batch.loss(m).curvature is None:
         bound = hinge_bound(batch, m, theta, max_passes)
-        return Optimality(point.cost, max(point.cost - bound, 0.0), norm)
+        return Optimality(point.cost, max(point.cost - bound, rounding), norm)
     if search is None:
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
     gap, fallen, passes = math.inf, 0.0, 0
@@ -95,7 +97,7 @@ def certify(
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
         for dual in (search.smallest_gradient()[0], search.point.theta):
-            gap = min(gap, max(point.cost - dual_value(batch, m, dual), 0.0))
+            gap = min(gap, max(point.cost - dual_value(batch, m, dual), rounding))
             if gap <= good:
                 break
         if gap <= good or search.stuck or passes >= max_passes:
