@@ -32,6 +32,7 @@ from backprop_cli.runs.run_directory import (
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
 from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.selection import Kept
 from backprop_cli.solvers.start import initial_parameters
 from backprop_cli.solvers.training import Training
@@ -45,6 +46,7 @@ class _Winner:
     candidate: Candidate
     W: Array
     b: Array
+    certificate: Optimality | None
 
 
 class Sweep:
@@ -190,7 +192,7 @@ class Sweep:
             if kept is None or candidate.diverged:
                 continue
             if best is None or candidate.rank() < best.candidate.rank():
-                self._winner = _Winner(candidate, kept.W, kept.b)
+                self._winner = _Winner(candidate, kept.W, kept.b, self._training.certificate(m))
         self._pass += 1
 
     def _finish(self, session: Session) -> tuple[list[Candidate], Result]:
@@ -220,7 +222,8 @@ class Sweep:
         )  # fmt: skip
         alone.selections[0].kept = Kept(winner.candidate.best_epoch or 0, winner.W, winner.b)
         alone.history[0] = winner.candidate.history
-        optimality = session.optimality(alone, 0, self._epochs_before)
+        # Found anew, it could be less sharp than the tolerance that training has stopped at.
+        optimality = winner.certificate or session.optimality(alone, 0, self._epochs_before)
         keys = winner.candidate.settings
         grids = {key: [setting[key] for setting in self._settings] for key in keys}
         edges = edge_remarks(grids, winner.candidate.settings)
@@ -244,6 +247,7 @@ class Sweep:
             "sweep": [config.to_mapping() for config in self._configs],
             "pass": self._pass,
             "winner": None if best is None else best.candidate.index,
+            "certificate": vars(best.certificate) if best and best.certificate else None,
             "finished": [
                 {**c.__dict__, "history": [r.to_mapping() for r in c.history]}
                 for c in self._finished
@@ -298,6 +302,8 @@ class Sweep:
                 for c in about["finished"]
             ]
             best = [c for c in finished if c.index == about["winner"]]
+            found = about["certificate"]
+            certificate = None if found is None else Optimality(**found)
         except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
         for index, saved_config in enumerate(before):
@@ -311,4 +317,6 @@ class Sweep:
         saved.restore(self._training)
         self._finished = finished
         if best:
-            self._winner = _Winner(best[0], saved.arrays["winner_W"], saved.arrays["winner_b"])
+            self._winner = _Winner(
+                best[0], saved.arrays["winner_W"], saved.arrays["winner_b"], certificate
+            )

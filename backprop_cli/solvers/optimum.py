@@ -109,7 +109,11 @@ class LbfgsTraining(Training):
 
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return what was found when model m arrived."""
-        return self._found[m] if m in self._found else super().optimality(m, observer)
+        return self.certificate(m) or super().optimality(m, observer)
+
+    def certificate(self, m: int) -> Optimality | None:
+        """Return what was found when model m arrived; None before."""
+        return self._found.get(m)
 
     def kept(self, m: int) -> Kept:
         """Return what is kept of model m; before its first step, what it starts from."""

@@ -26,7 +26,7 @@ from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.start import initial_parameters
 from backprop_cli.sources import Dataset, Standardization, to_planes
 
-_MAX_PASSES = 15  # over the data, for a certificate
+_MAX_PASSES = 15  # of L-BFGS over the data, in the search for a dual point
 
 
 class Training(abc.ABC):
@@ -116,6 +116,10 @@ class Training(abc.ABC):
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, blas_threads(self.threads):
             return certify(batch, 0, theta, _MAX_PASSES)
+
+    def certificate(self, m: int) -> Optimality | None:
+        """Return what training has found on its way of `optimality`; None if it does not look."""
+        return None
 
     @property
     @abc.abstractmethod

@@ -290,3 +290,13 @@ def test_a_sweep_by_a_measure_is_won_by_the_largest_value(run, tmp_path, capsys)
     _, out, _ = run("sweep", *chosen[:2], "--grid", rates, "--output", tmp_path / "again")
     assert out.split()[:2] == ["training.learning_rate", "macro_f1"]
     assert f"{100 * values[0]:.2f} %" in out.splitlines()[1]
+
+
+def test_the_winners_certificate_is_the_one_that_lbfgs_has_stopped_at(run, tmp_path):
+    path = tmp_path / "sweep"
+    settings = ["--set", "training.solver=lbfgs", "--set", "training.tolerance=1e-9"]
+    grid = ["--grid", "l2=2e-5,1e-5"]
+    run("sweep", *settings, *grid, "--output", path)
+    summary = json.loads((path / "summary.json").read_text())
+    assert summary["train"]["relative_gap"] <= 1e-9
+    assert not any("not converged" in remark for remark in summary["remarks"])
