@@ -1,6 +1,7 @@
 """What a finished training says of itself, and when it says nothing."""
 
 import json
+from typing import Any
 
 import pytest
 

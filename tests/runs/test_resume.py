@@ -123,6 +123,21 @@ def test_a_sweep_resumes_in_any_pass(tmp_path):
     assert sum(c.diverged is not None for c in whole) == 4
 
 
+@pytest.mark.parametrize("steps", [(1, 2), (8, 9), (20, 30), (25, 1)])
+def test_a_sweep_by_lbfgs_resumes_on_its_path(tmp_path, steps):
+    """Also in the middle of a certificate, of which the observer hears as well."""
+    path: list[dict[str, Any]] = [
+        {"l2": l2, "training": {"solver": "lbfgs"}} for l2 in (0.001, 0.1, 0.01)
+    ]
+    sweep(tmp_path / "whole", path).run(Observer())
+    expected = content(tmp_path / "whole")
+    folder = tmp_path / "parts"
+    for resume, after in ((False, steps[0]), (True, steps[1]), (True, 10_000)):
+        with contextlib.suppress(Interrupted):
+            sweep(folder, path).run(StopAt(after), resume=resume)
+    assert content(folder) == expected
+
+
 def interrupted(folder, text=KINDS["softmax"]):
     with pytest.raises(Interrupted):
         Run(config(text, folder)).train(StopAt(7))

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from backprop_cli.solvers.lbfgs import Lbfgs, Point
+from backprop_cli.solvers.second_moment import Preconditioner
 
 SHAPE = (2, 4)
 SIZE = SHAPE[0] * SHAPE[1]
 WEIGHT = 10.0  # of the bias's gradient, the last column, where a small gradient is looked for
 
 
-class Inverse:
+class Inverse(Preconditioner):
     """A preconditioner that multiplies by a matrix."""
 
     def __init__(self, H):
