@@ -108,10 +108,10 @@ class Training(Section):
     )
     tolerance: float = Field(
         1e-6,
-        gt=0,
+        ge=1e-12,
         lt=1,
-        description="Of lbfgs: the relative duality gap to stop at; with `l2: 0`, the norm of the "
-        "gradient against that at the start.",
+        description="Of lbfgs: the relative duality gap to stop at, from 1e-12; with `l2: 0`, the norm "
+        "of the gradient against that at the start.",
     )
     epochs: Epochs = Field(
         "auto",

@@ -16,7 +16,6 @@ from backprop_cli.solvers.training import Training
 
 _LARGE_GAP = 0.02  # relative
 _PERCENT = 1e-3  # a relative gap from which it is given in percent
-_REMEDY = "try more epochs, another rate, or training.solver: lbfgs"
 _STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
 
 
@@ -121,8 +120,10 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
         falls = 1 - last.train_cost / history[-2].train_cost
     if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
         return []
+    lbfgs = model.loss.curvature is not None and not solver.horizontal_flips
+    remedy = f"try more epochs, another rate{', or training.solver: lbfgs' if lbfgs else ''}"
     if falls >= _STILL_FALLS or relative is None:
-        return [f"not converged: the cost still falls {_percent(falls)} per epoch; {_REMEDY}"]
+        return [f"not converged: the cost still falls {_percent(falls)} per epoch; {remedy}"]
     kept = training.kept(m).epoch
     above = _how_far(optimality.cost, relative)
     if kept < last.epoch:
@@ -130,7 +131,7 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
             f"not at the optimum: epoch {kept} of {last.epoch} was the best on validation, where "
             f"{above}; training.keep: last keeps the last one"
         ]
-    return [f"not converged: {above}; {_REMEDY}"]
+    return [f"not converged: {above}; {remedy}"]
 
 
 def _mean_weight(training: Training) -> float:

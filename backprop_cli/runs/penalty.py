@@ -22,6 +22,7 @@ from backprop_cli.sources import Dataset, Split
 _MIN_L2 = 1e-8
 _PER_DECADE = 2
 _PATIENCE = 3  # values of the grid without a better figure or a lower loss
+_TRAINS = 0.99  # of the training loss at the largest l2: below, a model has learned something
 _SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
 _TOLERANCE = 1e-3  # the relative gap of a model that is only compared
 
@@ -212,5 +213,7 @@ class _Path(Observer):
             return False
         figures, losses = zip(*standings, strict=True)
         latest = max(own.index(max(own)) for own in (figures, losses))
-        has_turned = len(standings) - 1 - latest >= _PATIENCE
+        # Next to W = 0, figures move by rounding alone.
+        trains = records[-1].train_loss < _TRAINS * records[0].train_loss
+        has_turned = trains and len(standings) - 1 - latest >= _PATIENCE
         return has_turned or records[-1].train_loss < _SEPARATED

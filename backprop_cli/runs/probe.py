@@ -158,7 +158,7 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
     accuracies = [] if result.test is None else [result.test.accuracy, *others]
     notes = [*_notes(dataset), *result.ending.remarks]
     values = l2_grid(dataset.n_features)
-    if winner.l2 == values[-1]:  # at the other end, decisions do not change any more
+    if winner.l2 in (values[0], values[-1]):
         notes += edge_remarks({"l2": values}, {"l2": winner.l2})
     return Probed(run.config, tried, result, accuracies, notes)
 

@@ -22,6 +22,7 @@ from backprop_cli.sources import Block, Dataset, Standardization
 
 _BLOCK_NUMBERS = 8_000_000  # features and scores of a block
 _MIN_BLOCK, _MAX_BLOCK = 64, 4096  # examples
+_LEAST_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
 _PASSES = 30  # what `auto` expects, to choose an engine
 DType: TypeAlias = Literal["float32", "float64"]
 _PRECISION = {"float32": 1e-7, "float64": 1e-14}  # of a cost, relative
@@ -240,7 +241,7 @@ class FullBatch:
         With W = 0 all examples have the probabilities SoftMax(b), best equal to the mean target.
         """
         shares = self.mean_targets(m)
-        b = np.log(np.maximum(shares / shares.sum(), _MIN_SHARE))
+        b = np.log(np.maximum(shares / shares.sum(), _LEAST_SHARE))
         b = b[1:] - b[:1] if self._settings.single_output else b - b.mean()
         theta = np.zeros((len(b), self._dataset.n_features + 1))
         theta[:, -1] = b
@@ -250,7 +251,7 @@ class FullBatch:
         """Return the mean curvature of the loss by each score, O numbers, at the start."""
         shares = self.mean_targets(m)
         p = shares / shares.sum()
-        kappa: Vector = shares.sum() * np.maximum(p * (1 - p), _MIN_SHARE)
+        kappa: Vector = shares.sum() * np.maximum(p * (1 - p), _LEAST_SHARE)
         return kappa[1:] if self._settings.single_output else kappa
 
     def preconditioner(self, m: int) -> Preconditioner:
@@ -301,9 +302,6 @@ class FullBatch:
     def _settings_of(self, models: Sequence[int]) -> Settings:
         own = tuple(self._settings.models[m] for m in models)
         return dataclasses.replace(self._settings, models=own)
-
-
-_MIN_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
 
 
 def _weighted(targets: Targets, block: Block) -> tuple[Vector, Vector]:

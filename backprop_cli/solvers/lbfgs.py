@@ -15,8 +15,8 @@ import numpy as np
 
 from backprop_cli.losses import Vector
 
-_MIN_MEMORY, _MAX_MEMORY = 6, 30  # steps that are remembered: as many as
-_MEMORY_NUMBERS = 10_000_000  # have room in so many numbers
+_MIN_MEMORY, _MAX_MEMORY = 6, 30  # steps that are remembered
+_MEMORY_NUMBERS = 10_000_000  # what they may take, if they are more than the fewest
 _DECREASE, _CURVATURE = 1e-4, 0.9  # the weak Wolfe conditions (Nocedal and Wright, 2006, eq. 3.6)
 _MAX_TRIALS = 20  # of one search
 _BIAS_COUNTS = 10.0  # b's gradient, against W's: the bias must be stationary at a dual point

@@ -234,8 +234,8 @@ class LbfgsTraining(Training):
         predicted = 0.0
         if l2 > 0:
             predicted = search.smallest_gradient()[1] / (4 * l2)
-            # The certificate goes on for some steps, and finds more. A prediction may be far too
-            # small; later ones need not be smaller still.
+            # A certificate makes some more steps, and finds a smaller gap. But a prediction may be
+            # far too small, so a certificate is also asked for again where later ones are not.
             goal = tolerance * search.point.cost
             enough = min(_AHEAD * goal, max(_ASK_AGAIN * bounds.asked, _ASK_ANYWAY * goal))
             if predicted > enough and not ends:
@@ -251,7 +251,7 @@ class LbfgsTraining(Training):
             return
         kept = self.selections[m].kept
         if kept is None or not np.array_equal(np.column_stack([kept.W, kept.b]), rounded):
-            self._records([m], 0.0)  # it came here in a certificate
+            self._records([m], 0.0)  # the last certificate has moved it
         self._found[m] = found
         self._leave(m)
 

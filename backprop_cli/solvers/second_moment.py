@@ -12,8 +12,8 @@ from backprop_cli.sources import Split, Standardization
 _MAX_ROWS, _MAX_NUMBERS = 10_000, 10_000_000  # of the sample
 _MAX_RANK = 400
 _MIN_SHARE = 1e-3  # of the mean eigenvalue: a smaller one may be an accident of the sample
-_MORE = 10  # directions beyond those that are kept, and
-_ITERATIONS = 3  # of them all, which make those that are kept accurate
+_MORE = 10  # directions beyond those that are kept, which make these accurate
+_ITERATIONS = 3
 
 
 class SecondMoment:

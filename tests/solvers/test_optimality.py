@@ -25,11 +25,11 @@ def problem(seed):
     noise = rng.gumbel(size=(n, n_classes)) * rng.choice([0.3, 1, 3])
     y = (x @ rng.standard_normal((d, n_classes)) + noise).argmax(axis=1)
     smoothing = float(rng.choice([0, 0, 0.1]))
-    drawn = rng.uniform(0.1, 5, n_classes)
+    weights = rng.uniform(0.1, 5, n_classes)
     if rng.random() < 0.3 and n_classes > 2:
-        drawn[rng.integers(n_classes)] = 0.0
-    weights = None if rng.random() < 0.5 else [float(w) for w in drawn]
-    v = np.ones(n) if weights is None else np.array(weights)[y]
+        weights[rng.integers(n_classes)] = 0.0
+    weights = np.ones(n_classes) if rng.random() < 0.5 else weights
+    v = weights[y]
     if smoothing == 0 and len(set(y[v > 0])) < 2:
         return problem(seed + 1000)  # its optimum is 0, at infinity
     settings: dict[str, Any] = {

@@ -1,7 +1,5 @@
 """Training to the optimum: the cost that is reached is scipy's, whatever the model and the data."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
