@@ -173,10 +173,11 @@ def test_a_diverged_model_is_dropped_and_the_others_go_on(run, tmp_path):
     assert first["diverged"] is None
     assert second["settings"] == {"training.learning_rate": 1e10}
     assert "training diverged" in second["diverged"]
-    status, out, _ = run(
+    status, out, err = run(
         "train", "--set", "l2=10", "--set", "training.epochs=60", "--output", tmp_path / "alone",
         "--json",
     )  # fmt: skip
+    assert (status, err) == (0, "")
     assert json.loads(out)["validation"]["loss"] == pytest.approx(
         first["validation_loss"], rel=1e-10
     )
