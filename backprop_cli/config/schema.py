@@ -110,8 +110,8 @@ class Training(Section):
         1e-6,
         ge=1e-12,
         lt=1,
-        description="Of lbfgs: the relative duality gap to stop at, from 1e-12; with `l2: 0`, the norm "
-        "of the gradient against that at the start.",
+        description="Of lbfgs: the relative duality gap to stop at, from 1e-12; with `l2: 0`, the "
+        "norm of the gradient against that at the start.",
     )
     epochs: Epochs = Field(
         "auto",

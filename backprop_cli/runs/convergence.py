@@ -104,14 +104,14 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
             return []
         return [
             f"not converged: the gap is {relative:.1e} of the cost, and training.tolerance is "
-            f"{solver.tolerance:g}; it takes fewer steps with a larger l2"
+            f"{solver.tolerance:g}; try a larger l2, or model.dtype: float64"
         ]
     last, model = history[-1], training.settings.models[m]
     equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
     if last.train_loss > equal:
         return [
             f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
-            f"{equal:.4g}: try a lower training.learning_rate"
+            f"{equal:.4g}: try a lower training.learning_rate, or standardize the features"
         ]
     if model.loss.curvature is None or solver.horizontal_flips:
         relative = None  # loose where a loss has kinks; with flips another cost was minimized
