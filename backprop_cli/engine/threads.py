@@ -7,6 +7,7 @@ import os
 import pathlib
 from contextlib import AbstractContextManager
 
+from backprop_cli import blas
 from backprop_cli.errors import ConfigError
 
 _CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
@@ -41,7 +42,4 @@ def resolved_threads(threads: int | None) -> int:
 
 def blas_threads(number: int) -> AbstractContextManager[object]:
     """Limit NumPy's BLAS to a number of threads while the context lasts; at most one per core."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[object] = threadpool_limits(min(number, cores()))
-    return limits
+    return blas.limited(min(number, cores()))

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
+from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Array, Loss, Vector
 from backprop_cli.objective import Objective
@@ -20,8 +20,9 @@ from backprop_cli.solvers.second_moment import Preconditioner, SecondMoment
 from backprop_cli.solvers.start import make_task, training_targets
 from backprop_cli.sources import Block, Dataset, Standardization
 
-_BLOCK_NUMBERS = 8_000_000  # features and scores of a block
-_MIN_BLOCK, _MAX_BLOCK = 64, 4096  # examples
+_BLOCK_NUMBERS = {"numpy": 400_000, "compiled": 25_000_000}
+"""Features and scores of a block. NumPy converts a block before it reads it: in the cache."""
+_MIN_BLOCK, _MAX_BLOCK = 64, 8192  # examples
 _LEAST_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
 _PASSES = 30  # what `auto` expects, to choose an engine
 DType: TypeAlias = Literal["float32", "float64"]
@@ -62,8 +63,7 @@ class FullBatch:
         self._reach: float | None = None
         self._engine: tuple[tuple[object, ...], Engine] | None = None
         K = len(settings.models) * dataset.n_classes
-        numbers = _BLOCK_NUMBERS // (dataset.n_features + 2 * K)
-        self._rows = max(_MIN_BLOCK, min(_MAX_BLOCK, numbers))
+        self._numbers = dataset.n_features + 2 * K  # per example
         n, rank, size = len(dataset.train), communicator.rank, communicator.size
         self._first, self._last = rank * n // size, (rank + 1) * n // size
         task = self._task(range(len(settings.models)), settings.dtype)
@@ -73,7 +73,12 @@ class FullBatch:
     @property
     def blocks_per_pass(self) -> int:
         """How many blocks this process reads in a pass."""
-        return -(-(self._last - self._first) // self._rows)
+        return -(-self.n_local // self._rows_at_once(self.engine_name))
+
+    @property
+    def n_local(self) -> int:
+        """How many training examples this process reads."""
+        return self._last - self._first
 
     @property
     def precision(self) -> float:
@@ -153,7 +158,7 @@ class FullBatch:
         engine = self.engine(models, name, dtype)
         own_W, own_b = W.astype(dtype), b.astype(dtype)
         loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
-        for block in self._blocks():
+        for block in self._blocks(self._rows_at_once(name)):
             found = engine.sums(own_W, own_b, block)
             loss += found.loss
             dW += found.dW
@@ -163,36 +168,6 @@ class FullBatch:
         total = self._communicator.sum
         n = int(total(np.array([n]))[0])
         return Sums(total(loss), total(dW), total(db), n)
-
-    def bias_curvature(self, m: int, W: Vector, b: Vector) -> tuple[Vector, Vector]:
-        """Return dL/db and d2L/db2 of one model, O and O x O, in float64.
-
-        Parameters
-        ----------
-        m
-            Which one; its loss is smooth.
-        W, b
-            O x d and O.
-        """
-        model = self._settings.models[m]
-        if model.loss.curvature is None:
-            raise ValueError(f"{model.loss.name} has no curvature")
-        targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
-        C, n = self._dataset.n_classes, len(self._dataset.train)
-        slope, curvature = np.zeros(C), np.zeros((C, C))
-        for block in self._blocks():
-            Y, v = _weighted(targets, block)
-            S = class_scores(engine.scores(W[None], b[None], block))
-            curvature += model.loss.curvature(S[0], v)
-            _, G = model.loss.loss_gradient(S, Y)
-            slope += G[0] @ v
-            self.tell()
-        slope = self._communicator.sum(slope) / n
-        curvature = self._communicator.sum(curvature) / n
-        if len(b) == 1:  # a score s is the pair (-s/2, s/2)
-            half = np.array([[-0.5, 0.5]])
-            return half @ slope, half @ curvature @ half.T
-        return slope, curvature
 
     def with_loss(
         self, m: int, loss_gradient: Callable[[Array, Array], tuple[Array, Array]]
@@ -211,28 +186,40 @@ class FullBatch:
             self.tell,
         )
 
-    def class_pairs(self, m: int, W: Vector, b: Vector) -> Vector:
-        """Return the mean of v G_k over the examples of each class, C x C, in float64."""
+    def scores(self, m: int, W: Vector, b: Vector) -> Iterator[tuple[Array, Vector, Vector]]:
+        """Yield S, Y and v of one model for this process's examples, block by block, in float64.
+
+        Parameters
+        ----------
+        m
+            Which one.
+        W, b
+            O x d and O.
+
+        Yields
+        ------
+        S, Y, v
+            O x n, C x n and n, for the n examples of a block.
+        """
         targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
-        C = self._dataset.n_classes
-        total = np.zeros((C, C))
-        for block in self._blocks():
+        for block in self._blocks(self._rows_at_once("numpy")):
             Y, v = _weighted(targets, block)
-            S = class_scores(engine.scores(W[None], b[None], block))
-            _, G = self.loss(m).loss_gradient(S, Y)
-            total += (v * Y[0]) @ G[0].T
+            yield engine.scores(W[None], b[None], block)[0], Y[0], v
             self.tell()
-        return np.asarray(self._communicator.sum(total) / len(self._dataset.train))
+
+    def mean(self, total: Vector) -> Vector:
+        """Return the mean per training example from this process's part of a sum."""
+        return self._communicator.sum(total) / len(self._dataset.train)
 
     def mean_targets(self, m: int) -> Vector:
         """Return the mean of v y over the training examples, C numbers."""
         if m in self._mean_targets:
             return self._mean_targets[m]
-        total = np.zeros(self._dataset.n_classes)
-        for block in self._blocks():
-            Y, v = _weighted(self._targets(m), block)
+        total, targets = np.zeros(self._dataset.n_classes), self._targets(m)
+        for block in self._blocks(_MAX_BLOCK):
+            Y, v = _weighted(targets, block)
             total += Y[0] @ v
-        self._mean_targets[m] = self._communicator.sum(total) / len(self._dataset.train)
+        self._mean_targets[m] = self.mean(total)
         return self._mean_targets[m]
 
     def start(self, m: int) -> Vector:
@@ -270,14 +257,15 @@ class FullBatch:
             squares = weights = 0.0
             mean, std = self._standardization.mean, self._standardization.std
             standardized = self._settings.standardize != "none"  # the mean of |x|^2 is at most d
-            for block in self._blocks():
-                _, v = _weighted(self._targets(0), block)
+            targets = self._targets(0)
+            for block in self._blocks(self._rows_at_once("numpy")):
+                _, v = _weighted(targets, block)
                 weights += float(v @ v)
                 if not standardized:
                     x = (block.features[block.rows].astype(np.float64) - mean) / std
                     squares += float(np.einsum("ij,ij->", x, x))
                     self.tell()
-            own = self._communicator.sum(np.array([squares, weights])) / len(self._dataset.train)
+            own = self.mean(np.array([squares, weights]))
             self._reach = float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
         return self._reach
 
@@ -285,9 +273,14 @@ class FullBatch:
         own = dataclasses.replace(self._settings_of((m,)), dtype="float64")
         return training_targets(own, self._dataset)
 
-    def _blocks(self) -> Iterator[Block]:
-        for first in range(self._first, self._last, self._rows):
-            yield self._dataset.train.block(first, min(first + self._rows, self._last))
+    def _rows_at_once(self, engine: str) -> int:
+        """Return how many examples a block has for an engine."""
+        rows = _BLOCK_NUMBERS[engine] // self._numbers
+        return max(_MIN_BLOCK, min(_MAX_BLOCK, rows))
+
+    def _blocks(self, rows: int) -> Iterator[Block]:
+        for first in range(self._first, self._last, rows):
+            yield self._dataset.train.block(first, min(first + rows, self._last))
 
     def _task(self, models: Sequence[int], dtype: str) -> Task:
         settings = dataclasses.replace(self._settings_of(models), dtype=cast("DType", dtype))
@@ -295,7 +288,7 @@ class FullBatch:
             settings,
             self._dataset,
             self._standardization,
-            batch_size=self._rows,
+            batch_size=_MAX_BLOCK,
             threads=self._threads,
         )
 

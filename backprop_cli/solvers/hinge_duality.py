@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backprop_cli.engine import class_scores
 from backprop_cli.losses import Array, Vector
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.lbfgs import Lbfgs
@@ -57,10 +58,15 @@ def dual_value(smooth: FullBatch, theta: Vector) -> float:
     so the bound is never negative.
     """
     W, b = theta[:, :-1], theta[:, -1]
-    flows = smooth.class_pairs(0, W, b)
+    loss_gradient = smooth.loss(0).loss_gradient
+    C = len(smooth.mean_targets(0))
+    total = np.zeros((C, C))
+    for S, Y, v in smooth.scores(0, W, b):
+        _, G = loss_gradient(class_scores(S[None]), Y[None])
+        total += (v * Y) @ G[0].T
+    flows = smooth.mean(total)
     np.fill_diagonal(flows, 0)
     factors = balanced(flows)
-    loss_gradient = smooth.loss(0).loss_gradient
 
     def scaled(S: Array, Y: Array) -> tuple[Array, Array]:
         """Return sum_j alpha_j in place of the loss, and G."""

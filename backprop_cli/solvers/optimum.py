@@ -30,8 +30,8 @@ from backprop_cli.sources import Dataset, Standardization
 _MAX_PASSES = 2000  # of one model
 _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
+_FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
-_ASK_AGAIN = 0.5  # of the predicted gap at which the last certificate was not good enough
 
 
 class LbfgsTraining(Training):
@@ -233,11 +233,14 @@ class LbfgsTraining(Training):
         tolerance = self.solver.tolerance
         predicted = 0.0
         if l2 > 0:
-            predicted = search.smallest_gradient()[1] / (4 * l2)
             # A certificate makes some more steps, and finds a smaller gap. But a prediction may be
             # far too small, so a certificate is also asked for again where later ones are not.
             goal = tolerance * search.point.cost
-            enough = min(_AHEAD * goal, max(_ASK_AGAIN * bounds.asked, _ASK_ANYWAY * goal))
+            enough = min(_AHEAD * goal, max(bounds.asked, _ASK_ANYWAY * goal))
+            own = search.point.gradient[:, :-1]
+            if float(np.vdot(own, own)) > _FAR * enough * (4 * l2) and not ends:
+                return  # too far to be worth a closer look
+            predicted = search.smallest_gradient()[1] / (4 * l2)
             if predicted > enough and not ends:
                 return
         elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
@@ -247,7 +250,7 @@ class LbfgsTraining(Training):
         found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
         gap = found.relative_gap
         if gap is not None and gap > tolerance and not ends:
-            self._searches[m], bounds.asked = further, predicted
+            self._searches[m], bounds.asked = further, predicted * tolerance / gap
             return
         kept = self.selections[m].kept
         if kept is None or not np.array_equal(np.column_stack([kept.W, kept.b]), rounded):
@@ -297,7 +300,8 @@ class _Bounds:
     norm
         Of the gradient where its path began: at W = 0, where it does not depend on l2.
     asked
-        The predicted gap when a certificate was asked for last.
+        The predicted gap at which to ask for the next certificate: by as much smaller than at the
+        last one as that one was too large.
     """
 
     norm: float

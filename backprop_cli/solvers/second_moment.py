@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,8 @@ _MAX_ROWS, _MAX_NUMBERS = 10_000, 10_000_000  # of the sample
 _MAX_RANK = 400
 _MIN_SHARE = 1e-3  # of the mean eigenvalue: a smaller one may be an accident of the sample
 _MORE = 10  # directions beyond those that are kept, which make these accurate
-_ITERATIONS = 3
+_ITERATIONS = 2
+_CHUNK_NUMBERS = 200_000  # that are converted at once: they stay in the cache
 
 
 class SecondMoment:
@@ -64,14 +67,18 @@ class SecondMoment:
 
 
 def _standardized(
-    features: NDArray[np.generic], standardization: Standardization
+    features: NDArray[Any], standardization: Standardization
 ) -> tuple[NDArray[np.float32], float]:
     """Return the features over their scale, so that float32 holds their squares, and the scale."""
-    x = features.astype(np.float64)
-    x -= standardization.mean
-    x /= standardization.std
-    scale = float(np.abs(x).max()) or 1.0
-    return (x / scale).astype(np.float32), scale
+    mean, std = standardization.mean, standardization.std
+    n, d = features.shape
+    step = max(1, _CHUNK_NUMBERS // d)
+    chunks = [slice(first, first + step) for first in range(0, n, step)]
+    scale = max(float(np.abs((features[rows] - mean) / std).max()) for rows in chunks) or 1.0
+    x = np.empty((n, d), np.float32)
+    for rows in chunks:
+        x[rows] = (features[rows] - mean) / std / scale
+    return x, scale
 
 
 def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> NDArray[np.float32]:

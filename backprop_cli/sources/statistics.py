@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli import blas
 from backprop_cli.errors import DataError
 from backprop_cli.sources.image import ImageLayout
 
@@ -77,12 +78,10 @@ class Moments:
             (self._add_bytes if self._exact else self._add)(rows[start : start + self._step])
 
     def _add_bytes(self, rows: NDArray[Any]) -> None:
-        from threadpoolctl import threadpool_limits
-
         # Sums of 256 squares of bytes are below 2^24, so float32, and the BLAS, add them exactly.
         x, ones = self._x[: len(rows)], np.ones(len(rows), np.float32)
         np.copyto(x, rows)
-        with threadpool_limits(1):  # two threads are slower at so small a product, and vary
+        with blas.limited(1):  # two threads are slower at so small a product, and vary
             self._total += (ones @ x).astype(np.int64)
             x *= x
             self._squares += (ones @ x).astype(np.int64)
