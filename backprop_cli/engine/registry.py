@@ -19,6 +19,8 @@ from backprop_cli.losses import LOSSES
 from backprop_cli.sources import Standardization
 
 _MAX_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast as the kernels
+_LARGE_BATCH, _MIN_FEATURES = 1024, 100  # with fewer features, NumPy is twice as fast at so many
+# examples at once: most of the work is the softmax
 _MIN_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
 # kernels takes longer than they save
 
@@ -52,6 +54,8 @@ def _make_compiled(task: Task) -> Engine:
 
 
 def _compiled_pays(task: Task, work: float) -> bool:
+    if task.batch_size >= _LARGE_BATCH and task.n_features < _MIN_FEATURES:
+        return False
     return task.n_models * task.targets.n_classes <= _MAX_ROWS and work >= _MIN_WORK
 
 

@@ -140,6 +140,12 @@ class Lbfgs:
         self.steps, self.changes, self.stuck = [], [], False
         self._aim()
 
+    def remember(self, steps: list[Vector], changes: list[Vector]) -> None:
+        """Begin with steps that another search has made, and what they change of this gradient."""
+        kept = [k for k, step in enumerate(steps) if float(np.vdot(step, changes[k])) > 0]
+        self.steps, self.changes = [steps[k] for k in kept], [changes[k] for k in kept]
+        self._aim()
+
     def restart(self, point: Point) -> None:
         """Take the same point with a cost and a gradient of higher precision."""
         self.point, self.stuck = point, False

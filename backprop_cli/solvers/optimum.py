@@ -16,7 +16,7 @@ import numpy as np
 from backprop_cli.communicator import Communicator
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError
-from backprop_cli.losses import Array
+from backprop_cli.losses import Array, Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.lbfgs import Lbfgs, Point
@@ -38,8 +38,8 @@ class LbfgsTraining(Training):
     """M models on their way to the optimum, all in the same passes over the data.
 
     Models that differ in l2 alone are a path, from the largest to the smallest: each starts from
-    the optimum of the one before. Paths run side by side. Each model has its line search and its
-    memory, and leaves the products when it has arrived.
+    the optimum of the one before, with its memory. Paths run side by side. Each model has its line
+    search and its memory, and leaves the products when it has arrived.
 
     Parameters
     ----------
@@ -282,10 +282,14 @@ class LbfgsTraining(Training):
             return
         point, more = search.point, self.batch.l2(path[0]) - self.batch.l2(m)
         W = point.theta[:, :-1]
-        gradient = point.gradient.copy()
-        gradient[:, :-1] += 2 * more * W
         cost = point.cost + more * float(np.vdot(W, W))
-        self._enter(path[0], Point(point.theta, cost, gradient), self._bounds[m].norm)
+        start = Point(point.theta, cost, _with_l2(point.gradient, point.theta, more))
+        self._enter(path[0], start, self._bounds[m].norm)
+        changes = [
+            _with_l2(change, step, more)
+            for step, change in zip(search.steps, search.changes, strict=True)
+        ]
+        self._searches[path[0]].remember(search.steps, changes)
 
     def _cost(self) -> float:
         return next(iter(self._searches.values())).point.cost if self._searches else math.nan
@@ -306,6 +310,13 @@ class _Bounds:
 
     norm: float
     asked: float = sys.float_info.max
+
+
+def _with_l2(gradient: Vector, theta: Vector, more: float) -> Vector:
+    """Return a gradient, or its change over a step theta, for an l2 that is larger by ``more``."""
+    gradient = gradient.copy()
+    gradient[:, :-1] += 2 * more * theta[:, :-1]
+    return gradient
 
 
 def _paths(settings: Settings) -> list[list[int]]:

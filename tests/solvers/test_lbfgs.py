@@ -179,3 +179,14 @@ def test_a_search_that_is_saved_and_restored_goes_on_the_same(passes):
         found = cost(whole.trial())
         assert whole.take(found, 1e-15) == other.take(found, 1e-15)
     assert whole.progress() == other.progress()
+
+
+def test_steps_that_another_search_has_made_shape_the_direction():
+    rng = np.random.default_rng(0)
+    cost, start = Quadratic(), rng.standard_normal(SHAPE)
+    step = rng.standard_normal(SHAPE)
+    change = cost(start + step).gradient - cost(start).gradient
+    search = Lbfgs(Point(start, 1.0, change), IDENTITY)
+    search.remember([step, step], [change, -change])  # the latter would be a negative curvature
+    # The secant equation, H y = s: Nocedal and Wright (2006), eq. 6.17.
+    np.testing.assert_allclose(search.direction, -step, rtol=1e-10)

@@ -5,6 +5,7 @@ import pytest
 
 from backprop_cli.communicator import Serial
 from backprop_cli.errors import ConfigError
+from backprop_cli.solvers.lbfgs import Lbfgs
 from backprop_cli.solvers.observer import Observer
 from tests.make import dataset, split, to_optimum
 from tests.solvers.reference import Cost
@@ -158,6 +159,22 @@ def test_a_path_of_l2_and_smoothings_is_the_models_alone():
         found[:, -1] -= found[:, -1].mean()
         expected[:, -1] -= expected[:, -1].mean()
         np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_the_memory_that_a_path_hands_on_is_that_of_the_next_cost(monkeypatch):
+    handed_on, remember = [], Lbfgs.remember
+
+    def note(search, steps, changes):
+        handed_on.append((search.point.theta, steps[-1], changes[-1]))
+        remember(search, steps, changes)
+
+    monkeypatch.setattr(Lbfgs, "remember", note)
+    x, y = blobs()
+    training = to_optimum(dataset(split(x, y)), {"l2": 1.0}, {"l2": 0.01}, dtype="float64")
+    cost = reference(x, y, training, 1)
+    [(end, step, change)] = handed_on
+    expected = cost.gradient(end) - cost.gradient(end - step)
+    np.testing.assert_allclose(change, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("single", [False, True])
