@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backprop_cli.estimator import LinearClassifier
     from backprop_cli.evaluation.metrics import Evaluation, evaluate_model
     from backprop_cli.fitting import Fitted, fit, prepare
     from backprop_cli.losses import LOSSES, Loss
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "estimator": ("LinearClassifier",),
     "evaluation.metrics": ("Evaluation", "evaluate_model"),
     "fitting": ("Fitted", "fit", "prepare"),
     "losses": ("LOSSES", "Loss"),
@@ -48,6 +50,7 @@ __all__ = [
     "Fitted",
     "FullBatchLbfgs",
     "ImageLayout",
+    "LinearClassifier",
     "LinearModel",
     "Loss",
     "MiniBatchDescent",

@@ -150,6 +150,23 @@ class LinearModel:
         mean, std = self.standardization.mean, self.standardization.std
         return Standardization(from_planes(image, mean), from_planes(image, std))
 
+    def on_raw_features(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weights and bias that take features as they are, O x d and O.
+
+        The standardization is folded in: W (x - mean) / std + b = (W / std) x + (b - W mean / std).
+        """
+        weights = self.weights / self.standardization.std
+        return weights, self.bias - weights @ self.standardization.mean
+
+    def parameters_under(self, standardization: Standardization) -> tuple[Array, Array]:
+        """Return W and b that do the same on features standardized otherwise, 1 x O x d and 1 x O.
+
+        Features are in the model's order.
+        """
+        weights, bias = self.on_raw_features()
+        bias += weights @ standardization.mean
+        return (weights * standardization.std)[None], bias[None]
+
     def engine(self, image: ImageLayout | None) -> NumpyEngine:
         """Return an engine that evaluates the model on examples stored in some order."""
         return NumpyEngine(

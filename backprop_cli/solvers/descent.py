@@ -125,6 +125,10 @@ class Descent(Training):
         """Examples per step."""
         return self.plan.batch_size
 
+    def start_from(self, W: Array, b: Array) -> None:
+        """Start from given parameters; see `Training.start_from`."""
+        self.state.W[...], self.state.b[...] = W, b
+
     def run(self, observer: Observer) -> None:
         """Train from where it stands to the end, or until every model has stopped early.
 

@@ -70,6 +70,7 @@ class LbfgsTraining(Training):
         )
         self.engine_name, self.n_epochs = self.batch.engine_name, None
         self.selections = [Selection("last", None) for _ in settings.models]
+        self._start: Array | None = None
         self._searches: dict[int, Lbfgs] = {}
         self._paths = _paths(settings)
         self._found: dict[int, Optimality] = {}
@@ -85,6 +86,11 @@ class LbfgsTraining(Training):
     def batch_size(self) -> int:
         """How many training examples there are: a step takes them all."""
         return len(self.dataset.train)
+
+    def start_from(self, W: Array, b: Array) -> None:
+        """Start from given parameters; see `Training.start_from`. Models start, not paths."""
+        self._start = np.concatenate([W, b[:, :, None]], axis=2).astype(np.float64)
+        self._paths = [[m] for m in range(len(self.settings.models))]
 
     def run(self, observer: Observer) -> None:
         """Train from where it stands until every model has arrived; see `Training.run`."""
@@ -175,10 +181,16 @@ class LbfgsTraining(Training):
                 selection.update(last, None, arrays[f"kept_W_{m}"], arrays[f"kept_b_{m}"])
 
     def _begin(self, models: Sequence[int]) -> None:
-        """Let some models begin where all scores of a class are equal."""
+        """Let some models begin where all scores of a class are equal, or where they are told to.
+
+        The norm that a tolerance is relative to without l2 is that at equal scores, either way.
+        """
         points = self.batch.points(models, [self.batch.start(m) for m in models])
-        for m, point in zip(models, points, strict=True):
-            self._enter(m, point, float(np.linalg.norm(point.gradient)))
+        norms = [float(np.linalg.norm(point.gradient)) for point in points]
+        if self._start is not None:
+            points = self.batch.points(models, [self._start[m] for m in models])
+        for m, point, norm in zip(models, points, norms, strict=True):
+            self._enter(m, point, norm)
 
     def _enter(self, m: int, point: Point, norm: float) -> None:
         self._bounds[m] = _Bounds(norm)

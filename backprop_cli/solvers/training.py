@@ -98,6 +98,10 @@ class Training(abc.ABC):
             A file of the data was changed meanwhile, or the validation loss alone runs away.
         """
 
+    @abc.abstractmethod
+    def start_from(self, W: Array, b: Array) -> None:
+        """Start from given parameters, M x O x d and M x O; training has not begun."""
+
     def optimality(self, m: int, observer: Observer) -> Optimality:
         """Return how far from the optimum the model m that is kept is, at most.
 
