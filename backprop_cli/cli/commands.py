@@ -10,6 +10,7 @@ COMMANDS = {
     "calibrate": "Fit the temperature of a run's probabilities.",
     "eval": "Evaluate the model of RUN.",
     "explain": "Explain one example's gradient.",
+    "export": "Write the model of RUN as a file of another library.",
     "gradcheck": "Check the gradient against other derivations.",
     "predict": "Classify new examples with the model of RUN.",
     "probe": "Train a linear probe on features and labels, without a config.",
