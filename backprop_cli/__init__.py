@@ -1,7 +1,7 @@
 """Train, check and explain linear classifiers by vectorized mini-batch gradient descent.
 
 The public names are those of ``__all__``; each is imported when it is used, so that the package
-itself is imported at once.
+itself is imported at once. What the commands do is in `backprop_cli.api`, as functions.
 """
 
 from __future__ import annotations

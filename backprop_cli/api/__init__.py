@@ -1,0 +1,26 @@
+"""What the commands do, as functions, whose results notebooks show as tables and pictures.
+
+Public are the names of ``__all__``, here and in `backprop_cli`; all else may change.
+"""
+
+from backprop_cli.api.functions import evaluate, explain, gradcheck, predict, train
+from backprop_cli.api.results import (
+    Explained,
+    GradientCheck,
+    Predictions,
+    RunEvaluation,
+    TrainedRun,
+)
+
+__all__ = [
+    "Explained",
+    "GradientCheck",
+    "Predictions",
+    "RunEvaluation",
+    "TrainedRun",
+    "evaluate",
+    "explain",
+    "gradcheck",
+    "predict",
+    "train",
+]
