@@ -28,6 +28,14 @@ class DataError(BackpropError, ValueError):
     """A data file that cannot be read, or data that no classifier can be trained on."""
 
 
+class DownloadError(BackpropError, OSError):
+    """Data that cannot be downloaded. The first line says why, the others what to do."""
+
+    def lines(self) -> list[str]:
+        """Return the reason, and what to do about it."""
+        return [printable(line) for line in str(self).split("\n")]
+
+
 class ModelFileError(BackpropError, ValueError):
     """A run directory or a model file that is missing, broken, or of another shape."""
 

@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "calibrate": "Fit the temperature of a run's probabilities.",
+    "data": "Prepare files of data.",
     "eval": "Evaluate the model of RUN.",
     "explain": "Explain one example's gradient.",
     "export": "Write the model of RUN as a file of another library.",

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from backprop_cli.cache import data_folder
 from backprop_cli.config.section import Section
 from backprop_cli.config.values import Classes, Count, FilePath, Part, Text, not_a_boolean
 
@@ -72,7 +73,11 @@ class Cifar10Data(DataSection):
     """CIFAR-10, the Python or the binary layout, whichever the folder holds."""
 
     format: Literal["cifar10"] = Field(description="The layout of the files.")
-    path: FilePath = Field(description="The folder that holds data_batch_1 (or data_batch_1.bin).")
+    path: FilePath = Field(
+        default_factory=lambda: str(data_folder() / "cifar10" / "cifar-10-batches-py"),
+        description="The folder that holds data_batch_1 (or data_batch_1.bin). By default, where "
+        "`backprop data download cifar10` puts it.",
+    )
     train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: data_batch_1 to data_batch_5."
     )
@@ -82,7 +87,11 @@ class Cifar100Data(DataSection):
     """CIFAR-100, the Python or the binary layout, whichever the folder holds."""
 
     format: Literal["cifar100"] = Field(description="The layout of the files.")
-    path: FilePath = Field(description="The folder that holds train (or train.bin).")
+    path: FilePath = Field(
+        default_factory=lambda: str(data_folder() / "cifar100" / "cifar-100-python"),
+        description="The folder that holds train (or train.bin). By default, where "
+        "`backprop data download cifar100` puts it.",
+    )
     train: Annotated[list[FilePath], Field(min_length=1)] | None = Field(
         None, description="Only these files. null: train."
     )

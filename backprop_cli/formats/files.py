@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from backprop_cli.cache import data_folder
 from backprop_cli.config.data import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
 
@@ -16,10 +17,20 @@ def folder(path: str) -> pathlib.Path:
     found = pathlib.Path(path).expanduser()
     with reading(path):
         if not found.exists():
-            raise DataError(f"{path}: expected a folder with data files, found nothing there")
+            raise DataError(
+                f"{path}: expected a folder with data files, found nothing there{_remedy(found)}"
+            )
         if not found.is_dir():
             raise DataError(f"{path}: expected a folder with data files, found a file")
     return found
+
+
+def _remedy(path: pathlib.Path) -> str:
+    """Return how to get a data set that is looked for where downloads are kept."""
+    if not path.is_relative_to(data_folder()) or path == data_folder():
+        return ""
+    name = path.relative_to(data_folder()).parts[0]
+    return f"; backprop data download {name} puts it there"
 
 
 def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:

@@ -119,7 +119,7 @@ DATA = [
     ("data: {format: [cifar10]}", "data.format", "['cifar10']"),
     ("data: {format: {kind: cifar10}}", "data.format", "a mapping"),
     ("data: {format: null}", "data.format", "none"),
-    ("data: {format: cifar10}", "data.path", "none"),
+    ("data: {format: idx}", "data.path", "none"),
     ("data: cifar10", "data", "'cifar10'"),
     ("data:", "data", "nothing"),
     ("{}", "data", "none"),
@@ -210,7 +210,7 @@ def test_values_are_told_with_their_nearest_choice():
 def test_all_problems_of_a_file_are_told_at_once():
     text = (
         "data:\n"
-        "  format: cifar10\n"  # path is missing
+        "  format: idx\n"  # path is missing
         "  validation: -1\n"
         "  limmit: 3\n"
         "los: multiclass_svm\n"
