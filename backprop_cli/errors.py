@@ -48,6 +48,10 @@ class GraphError(BackpropError, ValueError):
     """A computational graph that is not one: a cycle, shapes that do not fit, an unknown name."""
 
 
+class UserCodeError(BackpropError, ValueError):
+    """Code of the user's, which a command was asked to run, that fails or answers nonsense."""
+
+
 class DivergedError(BackpropError, ArithmeticError):
     """Training left the finite numbers."""
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.options import config_option, json_option, packed, set_option
+from backprop_cli.cli.comparisons import TITLES, Table, about, verdict
+from backprop_cli.cli.messages import wrapped
+from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
+from backprop_cli.errors import OutputError
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
-    from backprop_cli.gradcheck import Checked, Comparison
-
-_HEADER = (
-    f"  {'':<9}{'compared with':<20}{'checked':>7}{'skipped':>9}{'rel. error':>12}  "
-    f"{'at':<12}{'engine':>14}{'derivation':>15}"
-)
-_TITLES = {
-    "L": "The data term L and its gradient",
-    "J": "The cost J = L + lambda sum W_ij^2 and its gradient",
-    "step": "One step of descent, at a rate that moves W by about its own size",
-}
+    from backprop_cli.gradcheck import Comparison, OwnCheck, OwnGradient
+    from backprop_cli.solvers.descent import Descent
 
 
 @dataclass(frozen=True)
 class GradcheckOptions:
     """The command's options."""
 
-    config_file: str
+    run: str | None
+    config_file: str | None
     overrides: tuple[str, ...]
+    against: str | None
+    template: str | None
     samples: int
     every: bool
     examples: int | None
@@ -37,8 +36,20 @@ class GradcheckOptions:
 
 
 @click.command()
-@config_option
+@run_argument
+@config_or_run_option
 @set_option
+@click.option(
+    "--against",
+    metavar="FILE.py:FUNCTION",
+    help="Check a gradient of your own instead of the engine's. The file is executed.",
+)
+@click.option(
+    "--template",
+    metavar="FILE.py",
+    type=click.Path(),
+    help="Write a gradient to fill in, for --against, and stop.",
+)
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -50,7 +61,7 @@ class GradcheckOptions:
 @click.option(
     "--examples",
     type=click.IntRange(min=1),
-    help="Take only the first N examples of the mini-batch.",
+    help="Only the first N examples of the batch.",
 )
 @json_option
 @packed(GradcheckOptions)
@@ -58,109 +69,114 @@ def gradcheck(options: GradcheckOptions) -> None:
     """Check the gradient against other derivations.
 
     The first mini-batch goes through the engine that this config trains with, in its number type,
-    at weights and biases at which every part of the cost has a say. The loss, its gradient, the
-    decisions and one step of descent are compared; then the same by NumPy in float64.
+    at weights and biases at which every part of the cost has a say, or at those of RUN. The loss,
+    its gradient, the decisions and one step of descent are compared; then the same by NumPy in
+    float64.
+
+    With --against, a function of yours is checked: gradient(X, Y, W, b, lam) returns dW and db.
 
     Exit status 1 if they disagree. Skipped are coordinates at which a derivation says nothing: a
     difference across a kink of the loss, or a probability that underflows.
     """
-    from backprop_cli.config import load_config
-    from backprop_cli.config.convert import descent_of, settings_of
-    from backprop_cli.fitting import prepare
-    from backprop_cli.formats import load_dataset
-    from backprop_cli.gradcheck import Comparison, compare, move_to_generic_point, reference
+    if options.template is not None:
+        _write_template(pathlib.Path(options.template))
+        return
+    from backprop_cli.gradcheck import OwnGradient, move_to_generic_point, reference
 
-    config = load_config(options.config_file, options.overrides)
-    settings, solver = settings_of([config]), descent_of([config])
-    descent = prepare(load_dataset(config.data), settings, solver)
+    own = None if options.against is None else OwnGradient(options.against)
+    config, descent = prepared(options.run, options.config_file, options.overrides)
     if not options.as_json:
-        click.echo(
+        heading = (
             f"{config.loss}, l2 {config.l2:g}, {descent.dataset.n_features} features, "
             f"{descent.dataset.n_classes} classes"
         )
+        click.echo(wrapped(heading + (f", at the weights of {options.run}" if options.run else "")))
+    if options.run is None:
+        move_to_generic_point(descent, config.training.seed)
+    seed = config.training.seed
+    if own is not None:
+        fine = _check_own(own, descent, options, seed)
+    else:
+        other = reference(descent)
+        if other is not None:
+            other.state.W[...], other.state.b[...] = descent.state.W, descent.state.b
+        fine = _check_engines([part for part in (descent, other) if part], options, seed)
+    if not fine:
+        raise click.exceptions.Exit(1)
+
+
+def _write_template(path: pathlib.Path) -> None:
+    from backprop_cli.atomic import write_atomically
+    from backprop_cli.gradcheck import TEMPLATE
+
+    if path.exists():
+        raise OutputError(f"{path}: is there already; choose another name")
+    write_atomically(path, TEMPLATE.replace("FILE.py", path.name).encode())
+    click.echo(f"Fill in {path}, then: backprop gradcheck --config FILE --against {path}:gradient")
+
+
+def _check_own(own: OwnGradient, descent: Descent, options: GradcheckOptions, seed: int) -> bool:
+    from backprop_cli.gradcheck import compare_own
+
     samples = None if options.every else options.samples
+    check = compare_own(own, descent, samples, seed, options.examples)
+    click.echo(to_json(check.to_mapping()) if options.as_json else _own_text(check))
+    return check.agrees
+
+
+def _own_text(check: OwnCheck) -> str:
+    """Return the table of a gradient of the user's own, and what is wrong with it."""
+    table = Table.fitting("yours")
+    lines = [about(check.checked, "your gradient"), "", table.header()]
+    lines += [table.line(row) for row in check.comparisons]
+    lines.append("")
+    if check.agrees:
+        lines.append("Your gradient agrees.")
+    else:
+        lines.append("Your gradient DISAGREES:")
+    for name, places in check.places.items():
+        lines.append(wrapped(f"{name} is wrong in {' and '.join(places)}", "  "))
+    lines += [wrapped(f"Hint: {hint}", "  ") for hint in check.hints]
+    if not check.agrees and not check.hints:
+        lines.append(wrapped("No typical mistake gives these numbers.", "  "))
+    if {row.cost for row in check.comparisons} == {"L"}:
+        lines.append(wrapped("l2 is 0, so the penalty is not checked: try --set l2=0.1"))
+    return "\n".join(lines)
+
+
+def _check_engines(parts: list[Descent], options: GradcheckOptions, seed: int) -> bool:
+    """Compare the engine of the config, then the reference; return whether all agree."""
+    from backprop_cli.gradcheck import Comparison, compare
+
+    samples = None if options.every else options.samples
+    table = Table.fitting()
     rows: list[Comparison] = []
     idle: list[str] = []
-    for part in filter(None, (descent, reference(descent))):
+    for part in parts:
         first, cost = len(rows), ""
-        move_to_generic_point(part, config.training.seed)
-        for found in compare(part, samples, config.training.seed, options.examples):
+        what = "the engine of this config" if part is parts[0] else "the reference"
+        for found in compare(part, samples, seed, options.examples):
             if isinstance(found, Comparison):
                 rows.append(found)
             if options.as_json:
                 continue
             if not isinstance(found, Comparison):
-                click.echo(_about(found, trains=part is descent))
+                click.echo(about(found, what))
                 continue
             if found.cost != cost:
                 cost = found.cost
-                click.echo(f"\n{_TITLES[cost]}\n{_HEADER}")
-            click.echo(_line(found))
+                click.echo(f"\n{wrapped(TITLES[cost])}\n{table.header()}")
+            click.echo(table.line(found))
         if not any(row.checked for row in rows[first:]):
             idle.append(f"{part.engine_name}, {part.settings.dtype}")
     wrong = [row for row in rows if not row.agrees]
     if options.as_json:
         mapping = {
             "agrees": not idle and not wrong,
-            "engine": f"{descent.engine_name}, {settings.dtype}",
+            "engine": f"{parts[0].engine_name}, {parts[0].settings.dtype}",
             "rows": [row.to_mapping() for row in rows],
         }
         click.echo(to_json(mapping))
     else:
-        click.echo("\n" + _verdict(wrong, idle))
-    if wrong or idle:
-        raise click.exceptions.Exit(1)
-
-
-def _about(checked: Checked, *, trains: bool) -> str:
-    """Return the line above an engine's tables."""
-    what = "the engine of this config" if trains else "the reference"
-    examples = "1 example" if checked.n_examples == 1 else f"{checked.n_examples} examples"
-    line = f"\n{checked.engine}: {what}, on {examples}"
-    if checked.left_out:
-        line += f"; {checked.left_out} left out, within rounding of a kink of the loss"
-    return (
-        f"{line}\nAgreement: an error of at most {checked.tolerance:g}, relative to the larger of "
-        f"both numbers\nand {checked.floor:g} of the largest of their kind."
-    )
-
-
-def _line(row: Comparison) -> str:
-    mark = " " if row.agrees else "!"
-    line = f"{mark} {_name(row):<9}{row.derivation:<20}{row.checked:>7}{row.apart:>9}"
-    if not row.checked:
-        return f"{line}{'-':>12}  {'-':<12}{'-':>14}{'-':>15}"
-    return (
-        f"{line}{row.relative_error:>12.1e}  {_place(row):<12}"
-        f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
-    )
-
-
-def _name(row: Comparison) -> str:
-    """Return what is compared: a value, a gradient, or what a step changes."""
-    if row.parameter in ("W", "b") and row.cost != "step":
-        return f"d{row.cost}/d{row.parameter}"
-    return row.parameter
-
-
-def _place(row: Comparison) -> str:
-    if row.worst is None or row.parameter[0] in "LJ":
-        return "-"
-    if row.parameter == "decision":
-        return f"example {row.worst[0]}"
-    return f"{row.parameter}[{', '.join(map(str, row.worst))}]"
-
-
-def _verdict(wrong: list[Comparison], idle: list[str]) -> str:
-    """Return the last lines: which rows are wrong, and engines that nothing was compared with."""
-    if not wrong and idle:
-        names = " and ".join(idle)
-        return f"Nothing could be compared with {names}: take another training.seed."
-    if not wrong:
-        return "The gradients agree."
-    lines = ["The gradients DISAGREE:"]
-    for row in wrong:
-        name = f"the step of {row.parameter}" if row.cost == "step" else _name(row)
-        place = "" if _place(row) == "-" else f", at {_place(row)}"
-        lines.append(f"  {row.engine}: {name} and the {row.derivation}{place}")
-    return "\n".join(lines)
+        click.echo("\n" + verdict(wrong, idle))
+    return not wrong and not idle

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pathlib
 import shlex
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,26 @@ if TYPE_CHECKING:
     from backprop_cli.runs.candidate import Candidate
     from backprop_cli.runs.result import Result
     from backprop_cli.runs.session import Interrupted
+
+
+_NO_TERMINAL = (120, 24)  # where the output goes to a file
+
+
+def columns() -> int:
+    """Return how many columns the terminal has; COLUMNS says otherwise."""
+    return max(40, shutil.get_terminal_size(_NO_TERMINAL).columns)
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a text in lines that fit into the terminal, and are not too long to read."""
+    lines = textwrap.wrap(
+        text,
+        min(columns(), 100),
+        initial_indent=indent,
+        subsequent_indent=indent + "  " if indent else "",
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
 
 
 def print_notes(run: str, notes: Iterable[str]) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.fitting import prepare
+from backprop_cli.gradcheck.batch import first_batch, problem_of
 from backprop_cli.gradcheck.by_example import loop_over_examples, mean_terms
 from backprop_cli.gradcheck.by_graph import evaluated_graph, graph_backward, graph_forward
 from backprop_cli.gradcheck.comparison import PRECISIONS, Comparison, Precision, Quantity, floor_of
 from backprop_cli.gradcheck.complex_step import complex_step
 from backprop_cli.gradcheck.measured import Measured, Step, measure
 from backprop_cli.gradcheck.numeric import centred_differences
-from backprop_cli.gradcheck.problem import Problem, make_problem
+from backprop_cli.gradcheck.problem import Problem
 from backprop_cli.losses import Vector
 from backprop_cli.plan import Batches
 from backprop_cli.rng import Stream, generator
@@ -45,6 +46,36 @@ class Derivation:
     complete: bool = False
     smooth: bool = False
 
+    def compare(
+        self,
+        name: str,
+        quantity: Quantity,
+        problem: Problem,
+        drawn: NDArray[np.intp],
+        tolerance: float,
+    ) -> Comparison:
+        """Compare a gradient of a problem's cost with what this way says of it.
+
+        Parameters
+        ----------
+        name
+            Of this way.
+        quantity
+            The gradient by one parameter.
+        problem
+            The cost.
+        drawn
+            The coordinates to compare, unless this way compares all.
+        tolerance
+            The least that counts as agreement, for the number type of the gradient.
+        """
+        coordinates = np.arange(quantity.values.size) if self.complete else drawn
+        with np.errstate(all="ignore"):  # what is not finite is set apart
+            values, uncertainty = self.derive(problem, quantity.parameter, coordinates)
+        return quantity.compare(
+            name, max(self.tolerance, tolerance), coordinates, values, uncertainty
+        )
+
 
 DERIVATIONS = {
     "loop over examples": Derivation(loop_over_examples, 1e-9, complete=True),
@@ -54,6 +85,12 @@ DERIVATIONS = {
     "complex step": Derivation(complex_step, 1e-9, smooth=True),
 }
 """The second opinions on an engine's gradient, by name."""
+
+
+def usable(problem: Problem) -> dict[str, Derivation]:
+    """Return the derivations that a problem's loss permits, by name."""
+    return {name: way for name, way in DERIVATIONS.items() if problem.loss.smooth or not way.smooth}
+
 
 _VALUE_FLOOR = 1e-9  # a smaller L is compared in units of this
 
@@ -104,19 +141,15 @@ def compare(
     """
     name = f"{descent.engine_name}, {descent.settings.dtype}"
     precision = PRECISIONS[descent.settings.dtype]
-    batches = descent.plan.epoch(0).some(0, 1)
-    if examples is not None:
-        batches = _first(batches, examples)
-    size = len(batches.block.rows)
-    batches = _without_kinks(descent, batches, precision.kink)
+    batches, left_out = first_batch(descent, examples, precision.kink)
     left = len(batches.block.rows)
-    yield Checked(name, left, size - left, precision.tolerance, precision.floor)
+    yield Checked(name, left, left_out, precision.tolerance, precision.floor)
     if not left:
         return
-    problem = _problem(descent, batches)
+    problem = problem_of(descent, batches)
     measured = measure(descent, batches)
     unmirrored = Batches(batches.block._replace(mirrored=None), batches.starts)
-    as_stored = _problem(descent, unmirrored)
+    as_stored = problem_of(descent, unmirrored)
     for parameter, derivation, of, value in (
         ("L", "graph, forward pass", problem, measured.loss),
         ("L", "definition", problem, measured.loss),
@@ -138,47 +171,10 @@ def compare(
         for index, (parameter, gradient) in enumerate(gradients.items()):
             floor = max(floor_of({parameter: gradient}, precision.floor), roundings[parameter])
             quantity = Quantity(name, cost, parameter, gradient, floor)
-            drawn = _coordinates(gradient.size, samples, seed, index)
-            for kind, way in DERIVATIONS.items():
-                if way.smooth and not part.loss.smooth:
-                    continue
-                coordinates = np.arange(gradient.size) if way.complete else drawn
-                with np.errstate(all="ignore"):  # what is not finite is set apart
-                    values, uncertainty = way.derive(part, parameter, coordinates)
-                tolerance = max(way.tolerance, precision.tolerance)
-                yield quantity.compare(kind, tolerance, coordinates, values, uncertainty)
+            drawn = coordinates_of(gradient.size, samples, seed, index)
+            for kind, way in usable(part).items():
+                yield way.compare(kind, quantity, part, drawn, precision.tolerance)
     yield from _step(name, problem, measured.step, precision, roundings)
-
-
-def _problem(descent: Descent, batches: Batches) -> Problem:
-    state = descent.state
-    return make_problem(
-        descent.dataset,
-        descent.settings,
-        descent.standardization,
-        (state.W[0], state.b[0]),
-        batches.block,
-    )
-
-
-def _without_kinks(descent: Descent, batches: Batches, share: float) -> Batches:
-    """Leave out examples that rounding may put on the other side of a kink."""
-    problem = _problem(descent, batches)
-    if problem.loss.kinks is None:
-        return batches
-    scores = problem.scores()
-    reach = share * max(1.0, float(np.abs(scores).max()))
-    clear = (np.abs(problem.loss.kinks(scores, problem.Y)) > reach).all(axis=0)
-    block = batches.block
-    mirrored = None if block.mirrored is None else block.mirrored[clear]
-    rows = block.rows[clear]
-    return Batches(block._replace(rows=rows, mirrored=mirrored), np.array([0, len(rows)]))
-
-
-def _first(batches: Batches, examples: int) -> Batches:
-    """Return a mini-batch of the first examples of another one."""
-    n = min(examples, len(batches.block.rows))
-    return Batches(batches.block.part(0, n), np.array([0, n]))
 
 
 def _decisions(name: str, problem: Problem, measured: Measured, precision: Precision) -> Comparison:
@@ -230,7 +226,8 @@ def _step(
             )  # fmt: skip
 
 
-def _coordinates(size: int, samples: int | None, seed: int, index: int) -> NDArray[np.intp]:
+def coordinates_of(size: int, samples: int | None, seed: int, index: int) -> NDArray[np.intp]:
+    """Return which coordinates of a parameter to check: a sample, or all."""
     if samples is None or samples >= size:
         return np.arange(size)
     rng = generator(seed, Stream.COORDINATES, index)

@@ -85,6 +85,36 @@ def test_an_engine_of_which_nothing_could_be_compared_has_not_passed(gradcheck, 
     monkeypatch.setitem(comparison.PRECISIONS, "float32", wide)
     status, out, err = gradcheck("--set", "loss=multiclass_svm")
     assert (status, err) == (1, "")
-    assert "on 0 examples; 20 left out, within rounding of a kink of the loss" in out
+    assert "on 0 examples; 20 left out, within rounding of a kink of the loss" in " ".join(
+        out.split()
+    )
     expected = "Nothing could be compared with numpy, float32: take another training.seed."
     assert out.splitlines()[-1] == expected
+
+
+def test_a_run_is_checked_at_its_weights(gradcheck, run, tmp_path):
+    folder = tmp_path / "run"
+    args = ("--set", "training.epochs=2", "--output", folder)
+    assert run("train", "--config", tmp_path / "config.yaml", *args)[0] == 0
+    status, out, err = run("gradcheck", folder, "--json")
+    assert (status, err) == (0, "")
+    found = {row["parameter"]: row for row in json.loads(out)["rows"] if row["cost"] == "L"}
+    loss_at_drawn_weights = json.loads(gradcheck("--json")[1])["rows"][0]["engine_value"]
+    assert found["L"]["engine_value"] < loss_at_drawn_weights / 2  # it has learned something
+    status, out, err = run("gradcheck", folder, "--set", "model.outputs=1")
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize("args", [(), ("somewhere", "--config", "config.yaml")])
+def test_a_run_or_a_config_is_needed(run, args):
+    status, out, err = run("gradcheck", *args)
+    assert (status, out) == (2, "")
+    assert "expected a RUN or --config FILE" in err
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_fits_or_folds(gradcheck, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = gradcheck("--samples", 5)
+    assert max(map(len, out.splitlines())) <= columns
+    assert out.count("W[") == 10 + 10 + 1 + 1 + 1 + 1

@@ -1,0 +1,145 @@
+"""`gradcheck --against`: a right gradient passes, a mistake is found and named, one clear line."""
+
+import json
+import runpy
+
+import pytest
+
+from tests.gradcheck import students
+
+CONFIG = """\
+data: {format: synthetic, examples: 200, size: 5, classes: 3, validation: 20, test: 20}
+l2: 0.01
+training: {batch_size: 20}
+"""
+
+
+@pytest.fixture
+def against(run, tmp_path, monkeypatch):
+    """Return a function that checks the text of a file: status, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "config.yaml").write_text(CONFIG)
+
+    def check(text, *args, function="gradient"):
+        (tmp_path / "mine.py").write_text(text)
+        place = f"{tmp_path}/mine.py:{function}"
+        return run("gradcheck", "--config", tmp_path / "config.yaml", "--against", place, *args)
+
+    return check
+
+
+@pytest.mark.parametrize("name", students.RIGHT)
+def test_a_right_gradient_passes(against, name):
+    text, loss = students.RIGHT[name]
+    status, out, err = against(text, "--json", "--set", f"loss={loss}")
+    found = json.loads(out)
+    assert (status, found["agrees"], found["hints"], found["places"]) == (0, True, [], {})
+    assert ("not part of the JSON" in err) == ("print(" in text)
+    derivations = {row["derivation"] for row in found["rows"]}
+    assert {"loop over examples", "graph, backward pass", "centred differences"} < derivations
+    assert {row["derivation"] for row in found["rows"]} & {"numpy, float32", "compiled, float32"}
+
+
+@pytest.mark.parametrize("name", students.NAMED)
+def test_a_typical_mistake_is_named(against, name):
+    text, loss, hint = students.NAMED[name]
+    status, out, err = against(text, "--set", f"loss={loss}")
+    assert (status, err) == (1, "")
+    hints = [line.strip() for line in out.splitlines() if "Hint: " in line]
+    assert len(hints) == 1, out  # one mistake, one hint
+    assert hint in hints[0]
+    assert "Your gradient DISAGREES:" in out
+
+
+@pytest.mark.parametrize("name", students.UNNAMED)
+def test_another_mistake_is_found_too(against, name):
+    text, loss = students.UNNAMED[name]
+    status, out, err = against(text, "--set", f"loss={loss}")
+    assert (status, err) == (1, "")
+    assert "Hint: " not in out
+    assert "No typical mistake" in out
+
+
+def test_the_wrong_row_and_column_are_listed(against):
+    _, out, _ = against(students.UNNAMED["noise"][0])
+    assert "dJ/dW is wrong in row 1 of 3 and column 2 of 75" in out
+    marked = [line for line in out.splitlines() if line.startswith("!")]
+    assert all("W[1, 2]" in line for line in marked)
+    assert marked
+    _, out, _ = against(students.NAMED["penalty on b"][0])
+    assert "dJ/db is wrong in all 3 entries" in out
+    assert "dJ/dW is wrong" not in out
+
+
+def test_two_mistakes_have_two_hints(against):
+    text = students.HEAD.replace("2 * lam * W", "lam * W").replace("G @ X.T / n", "G @ X.T")
+    found = json.loads(against(text, "--json")[1])
+    assert [hint.split(",")[0] for hint in found["hints"]] == [
+        "dW: not divided by the number of examples",
+        "dW: the factor 2 of the penalty",
+    ]
+
+
+@pytest.mark.parametrize("name", students.FAULTY)
+def test_a_faulty_function_gives_one_line(against, name, tmp_path):
+    text, words = students.FAULTY[name]
+    status, out, err = against(text, "--json")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"Error: {tmp_path}/mine.py")
+    assert words in err
+
+
+@pytest.mark.parametrize("place", ["mine.py", "mine.py:", ":gradient", "no_such.py:gradient"])
+def test_a_place_that_is_none(run, place, tmp_path):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    status, out, err = run("gradcheck", "--config", tmp_path / "config.yaml", "--against", place)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert place.split(".py:")[0] in err
+
+
+def test_the_nearest_function_is_named(against):
+    assert "did you mean 'gradient'?" in against(students.HEAD, function="gradent")[2]
+
+
+def test_weights_of_examples_are_refused(against):
+    status, _, err = against(students.HEAD, "--set", "training.class_weights=[1, 2, 3]")
+    assert status == 2
+    assert "class_weights" in err
+
+
+def test_without_l2_the_penalty_is_said_to_be_unchecked(against):
+    text = students.NAMED["factor 2 of the penalty"][0]
+    status, out, _ = against(text, "--set", "l2=0")
+    assert (status, "the penalty is not checked" in out) == (0, True)
+
+
+@pytest.mark.parametrize("outputs", [1, "per_class"])
+def test_two_classes(against, outputs):
+    text = students.HEAD
+    if outputs == 1:
+        text = text.replace("P = softmax(S)", "P = softmax(np.vstack([-S / 2, S / 2]))")
+        text = text.replace("-(Y - P)", "(P - Y)[1:]")
+    args = ("--set", "data.classes=2", "--set", f"model.outputs={outputs}")
+    assert against(text, *args)[0] == 0
+    status, out, _ = against(text.replace("G @ X.T / n", "G @ X.T"), *args)
+    assert (status, "dW: not divided by" in out) == (1, True)
+
+
+def test_the_template_is_a_file_that_runs_and_is_not_overwritten(run, against, tmp_path):
+    path = tmp_path / "template.py"
+    assert run("gradcheck", "--template", path)[0] == 0
+    assert callable(runpy.run_path(str(path))["gradient"])
+    status, out, _ = against(path.read_text())
+    assert (status, "dW and db: 0 everywhere" in out) == (1, True)
+    status, _, err = run("gradcheck", "--template", path)
+    assert (status, "is there already" in err) == (2, True)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_fits_or_folds(against, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = against(students.NAMED["sign"][0])
+    assert max(map(len, out.splitlines())) <= columns
+    assert "dJ/dW" in out
+    assert out.count("loop over examples") == 2
