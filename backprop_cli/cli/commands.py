@@ -10,7 +10,7 @@ COMMANDS = {
     "calibrate": "Fit the temperature of a run's probabilities.",
     "data": "Prepare files of data.",
     "eval": "Evaluate the model of RUN.",
-    "explain": "Explain one example's gradient.",
+    "explain": "Explain the gradient of one example, or of any function.",
     "export": "Write the model of RUN as a file of another library.",
     "gradcheck": "Check the gradient against other derivations.",
     "predict": "Classify new examples with the model of RUN.",

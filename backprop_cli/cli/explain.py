@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.options import a_page, config_option, json_option, set_option
+from backprop_cli.cli.messages import columns
+from backprop_cli.cli.options import a_page, json_option, packed, set_option
+from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
 from backprop_cli.jsontext import to_json
+
+if TYPE_CHECKING:
+    from backprop_cli.reporting.explain import Explanation
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """The command's options."""
+
+    run: str | None
+    config_file: str | None
+    overrides: tuple[str, ...]
+    expression: str | None
+    at: tuple[str, ...]
+    graph_file: str | None
+    seed: int
+    index: int
+    step: int | None
+    as_json: bool
+    as_dot: bool
+    html_file: str | None
 
 
 @click.command()
-@config_option
+@run_argument
+@config_or_run_option
 @set_option
+@click.option(
+    "--expression",
+    metavar="TEXT",
+    help="Explain a function instead, as in 'sin(x^2)' or 'softmax(W2 relu(W1 x + b1) + b2)'.",
+)
+@click.option(
+    "--at",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A value for --expression: x=0.7, x=[1,2], or a shape, W=2x3, for random ones.",
+)
+@click.option(
+    "--graph",
+    "graph_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Explain the graph of a JSON file: inputs, parameters, nodes.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random values of --at."
+)
 @click.option(
     "--example",
     "index",
@@ -21,6 +68,12 @@ from backprop_cli.jsontext import to_json
     default=0,
     show_default=True,
     help="Index of the training example, from 0.",
+)
+@click.option(
+    "--step",
+    metavar="K",
+    type=click.IntRange(0),
+    help="Explain at the weights after K updates of training.",
 )
 @json_option
 @click.option(
@@ -34,37 +87,67 @@ from backprop_cli.jsontext import to_json
     callback=a_page,
     help="Also write a page that steps through both passes.",
 )
-def explain(
-    config_file: str,
-    overrides: tuple[str, ...],
-    index: int,
-    as_json: bool,
-    as_dot: bool,
-    html_file: str | None,
-) -> None:
-    """Explain one example's gradient.
+@packed(ExplainOptions)
+def explain(options: ExplainOptions) -> None:
+    """Explain the gradient of one example, or of any function.
 
     Shows both passes through its computational graph: values, Jacobians, gradients, the order of
-    computation, and the cost of reverse mode and forward mode, in float64, at the weights that
-    training starts from.
+    computation, and the cost of reverse mode and forward mode, in float64: at the weights of RUN,
+    or at those that training with a config starts from.
+
+    An expression is made of names, numbers, + - * / ^ @, and the functions sin, cos, exp, log,
+    tanh, relu, sigmoid, square, softmax, sum, dot, cross_entropy, multiclass_svm, sum_of_squares.
     """
     from backprop_cli.atomic import write_atomically
-    from backprop_cli.config import load_config
-    from backprop_cli.config.convert import settings_of
-    from backprop_cli.formats import load_dataset
-    from backprop_cli.reporting.explain import explain as describe
-    from backprop_cli.reporting.explain import to_dot, to_html, to_text
+    from backprop_cli.reporting.explain import to_dot, to_html, to_mapping, to_text
 
-    if as_json + as_dot + (html_file is not None) > 1:
+    if options.as_json + options.as_dot + (options.html_file is not None) > 1:
         raise click.UsageError("choose one of --json, --dot and --html")
-    config = load_config(config_file, overrides)
-    explanation = describe(load_dataset(config.data), settings_of([config]), index)
-    if as_json:
-        click.echo(to_json(explanation.to_mapping()))
-    elif as_dot:
+    explanation = _explanation(options)
+    if options.as_json:
+        click.echo(to_json(to_mapping(explanation)))
+    elif options.as_dot:
         click.echo(to_dot(explanation))
-    elif html_file is not None:
-        write_atomically(pathlib.Path(html_file), to_html(explanation).encode("utf-8", "replace"))
-        click.echo(f"{to_text(explanation)}\n\npage  {html_file}")
     else:
-        click.echo(to_text(explanation))
+        page = ""
+        if options.html_file is not None:
+            content = to_html(explanation).encode("utf-8", "replace")
+            write_atomically(pathlib.Path(options.html_file), content)
+            page = f"\n\npage  {options.html_file}"
+        click.echo(to_text(explanation, columns()) + page)
+
+
+def _explanation(options: ExplainOptions) -> Explanation:
+    given = [options.run, options.config_file, options.expression, options.graph_file]
+    if sum(one is not None for one in given) != 1:
+        raise click.UsageError("expected one of RUN, --config, --expression and --graph")
+    if options.at and options.expression is None:
+        raise click.UsageError("--at is for --expression")
+    if options.expression is not None or options.graph_file is not None:
+        return _of_function(options)
+    from backprop_cli.reporting.explain import explain as describe
+
+    config, descent = prepared(options.run, options.config_file, options.overrides)
+    where = f"the weights of {options.run}"
+    if options.run is None:
+        where = f"initial weights: W random (seed {config.training.seed}), b zero"
+    if options.step is not None:
+        from backprop_cli.cli.start import after_steps
+
+        descent = after_steps(descent, options.step)
+        where = f"the weights after {options.step} update{'s' * (options.step != 1)}"
+    return describe(descent, options.index, where)
+
+
+def _of_function(options: ExplainOptions) -> Explanation:
+    from backprop_cli.reporting.explain import explain_function
+    from backprop_cli.reporting.explain.given import graph_of_file, values_of
+
+    if options.expression is None:
+        file = str(options.graph_file)
+        return explain_function(graph_of_file(file), file, "values of the file")
+    from backprop_cli.graph import graph_from_expression
+
+    values, text = values_of(options.at, options.seed)
+    graph = graph_from_expression(options.expression, values)
+    return explain_function(graph, options.expression, text)

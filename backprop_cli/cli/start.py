@@ -58,3 +58,33 @@ def prepared(
         )
     descent.state.W[...], descent.state.b[...] = weights, bias
     return config, descent
+
+
+def after_steps(descent: Descent, k: int) -> Descent:
+    """Return the same training from its start, after k updates.
+
+    Raises
+    ------
+    ConfigError
+        Training makes fewer.
+    """
+    import numpy as np
+
+    from backprop_cli.engine import blas_threads
+    from backprop_cli.fitting import prepare
+
+    fresh = prepare(
+        descent.dataset, descent.settings, descent.solver, standardization=descent.standardization
+    )
+    per_epoch = fresh.steps_per_epoch
+    if k > fresh.n_epochs * per_epoch:
+        raise ConfigError(f"--step {k}: training makes {fresh.n_epochs * per_epoch} updates")
+    if not fresh.engine.prepare():
+        fresh.engine.wait()
+    state, limit = fresh.state, np.full(len(fresh.settings.models), np.inf)
+    with blas_threads(fresh.threads), np.errstate(over="ignore", invalid="ignore"):
+        for made in range(0, k, per_epoch):
+            batches = fresh.plan.epoch(made // per_epoch).some(0, min(per_epoch, k - made))
+            rates = fresh.solver.rates(made // per_epoch, per_epoch)[: k - made]
+            fresh.steps(state, batches, rates.astype(state.W.dtype), limit)
+    return fresh

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop_cli.errors import GraphError
 from backprop_cli.graph.graph import Graph
 from backprop_cli.graph.jacobians import Array, CountedProduct, Jacobian, as_array
 from backprop_cli.graph.nodes import Edge, Node
@@ -22,9 +21,9 @@ class BackwardPass:
         The nodes that lead to the result, in the order in which their gradients were computed:
         the result first.
     gradients : dict of Node to array
-        dJ/du for each node u, a row vector: 1 x (size of u). For a matrix,
-        ``gradients[W].reshape(W.value.shape)`` is dJ/dW. Zero for a node that does not lead to
-        the result.
+        dJ/du for each node u, (size of J) x (size of u): a row vector where J is a number. For a
+        matrix, ``gradients[W].reshape(W.value.shape)`` is then dJ/dW. Zero for a node that does
+        not lead to the result.
     jacobians : dict of Edge to Jacobian
         du/dp for each edge from a node u of ``order`` to its parent p.
     products : int
@@ -38,7 +37,7 @@ class BackwardPass:
 
 
 def backward_pass(graph: Graph) -> BackwardPass:
-    """Compute dJ/dc for every node c, J being the graph's result.
+    """Compute dJ/dc for every node c, J being the graph's result: a number or a vector.
 
         dJ/dc = sum over the children u of c of  dJ/du  du/dc
 
@@ -47,21 +46,16 @@ def backward_pass(graph: Graph) -> BackwardPass:
     Parameters
     ----------
     graph
-        A graph after a forward pass. Its result must be a single number, of shape () or (1,).
+        A graph after a forward pass.
 
     Raises
     ------
     GraphError
-        If the result is not a single number, or the forward pass has not been run.
+        If the forward pass has not been run.
     """
     result = graph.result
-    if result.size != 1:
-        raise GraphError(
-            f"the result '{result.name}' has shape {result.value.shape}: "
-            "the backward pass needs a single number"
-        )
     multiply = CountedProduct()
-    gradients: dict[Node, Array] = {result: np.ones((1, 1))}
+    gradients: dict[Node, Array] = {result: np.eye(result.size)}
     jacobians: dict[Edge, Jacobian] = {}
 
     # The lecture's BackOp(s) goes on to the parents of s whether or not the gradient of s is
@@ -78,7 +72,7 @@ def backward_pass(graph: Graph) -> BackwardPass:
 
     for node in graph.topological_order():
         if node not in gradients:
-            gradients[node] = np.zeros((1, node.size))
+            gradients[node] = np.zeros((result.size, node.size))
     return BackwardPass(order, gradients, jacobians, multiply.count)
 
 
@@ -90,9 +84,9 @@ def _gradient(
     multiply: CountedProduct,
 ) -> Array:
     """Return the sum of dJ/du du/dc over those children u of the node c that have a gradient."""
-    gradient = np.zeros((1, node.size))
+    gradient = np.zeros((result.size, node.size))
     for edge in node.uses:
-        if edge.child is result:  # no need to multiply by dJ/dJ = 1
+        if edge.child is result:  # no need to multiply by dJ/dJ = I
             gradient = gradient + as_array(jacobians[edge])
         elif edge.child in gradients:
             gradient = gradient + multiply(gradients[edge.child], jacobians[edge])

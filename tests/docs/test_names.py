@@ -58,7 +58,7 @@ def test_the_check_finds_what_is_missing():
     operations = ROOT / "backprop_cli" / "graph" / "operations.py"
     engine = ROOT / "backprop_cli" / "engine" / "numpy_engine.py"
     assert is_defined('OPERATIONS["softmax"]', operations)
-    assert not is_defined('OPERATIONS["sigmoid"]', operations)
+    assert not is_defined('OPERATIONS["sigmoidal"]', operations)
     assert not is_defined('TABLE["softmax"]', operations)
     assert is_defined("NumpyEngine.sums", engine)
     assert not is_defined("NumpyEngine.loss", engine)

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from backprop_cli.graph import Derivative, Operation, classifier_graph
-from backprop_cli.reporting.explain import to_dot, to_html, to_text
+from backprop_cli.reporting.explain import to_dot, to_html, to_mapping, to_text
 from backprop_cli.reporting.explain.describe import describe_graph
 from backprop_cli.reporting.explain.explanation import Example
 from tests.explain.test_outputs import Reader
@@ -69,7 +69,7 @@ def explained(loss, *, l2=0.1, weights=None, outputs=C, scale=1.0, classes=C):
     names = tuple(f"class {k}" for k in range(classes))
     example = Example(0, 5, 1, names, x[0], IMAGE)
     explanation = describe_graph(
-        graph, example, loss="a loss", l2=l2, seed=3, loss_of_equal_scores=1.75
+        graph, example, loss="a loss", l2=l2, weights="some weights", loss_of_equal_scores=1.75
     )
     return explanation, W @ x[0]
 
@@ -79,12 +79,12 @@ def explained(loss, *, l2=0.1, weights=None, outputs=C, scale=1.0, classes=C):
 @pytest.mark.parametrize("weights", [None, [2.0]])
 def test_every_form(name, l2, weights):
     explanation, scores = explained(LOSSES[name], l2=l2, weights=weights)
-    assert_allclose(explanation.outcome.scores, scores)
+    assert_allclose(explanation.classified.outcome.scores, scores)
     assert "equal scores: 1.75" in explanation.meaning
 
     text = to_text(explanation)
     assert max(map(len, text.splitlines())) <= 100
-    assert json.loads(json.dumps(explanation.to_mapping()))["loss"] == "a loss"
+    assert json.loads(json.dumps(to_mapping(explanation)))["loss"] == "a loss"
     n_edges = sum(len(step.parents) for step in explanation.forward)
     assert to_dot(explanation).count("->") == n_edges
 
@@ -101,8 +101,8 @@ def test_every_form(name, l2, weights):
 def test_a_loss_from_outside_the_table_by_hand():
     explanation, s = explained(LOSSES["squared hinge"], l2=0.0)
     hinges = np.maximum(0, np.delete(s - s[1] + 1, 1))
-    assert explanation.outcome.loss == pytest.approx((hinges**2).sum(), rel=1e-13)
-    assert explanation.outcome.probabilities is None
+    assert explanation.classified.outcome.loss == pytest.approx((hinges**2).sum(), rel=1e-13)
+    assert explanation.classified.outcome.probabilities is None
     assert explanation.forward[-1].words == SQUARED_HINGE.description
     gradient = {step.name: step.gradient for step in explanation.backward}["s"]
     expected = np.insert(2 * hinges, 1, -2 * hinges.sum())
@@ -112,7 +112,7 @@ def test_a_loss_from_outside_the_table_by_hand():
 def test_probabilities_and_the_short_form_are_found_under_any_name():
     explanation, s = explained(LOSSES["softmax, other names"], weights=[2.0])
     expected = np.exp(s) / np.exp(s).sum()
-    assert_allclose(explanation.outcome.probabilities, expected, rtol=1e-13)
+    assert_allclose(explanation.classified.outcome.probabilities, expected, rtol=1e-13)
     simplified = {step.name: step.simplified for step in explanation.backward}
     assert simplified["s"] == "−v_1 (y − probabilities)ᵀ"
     assert simplified["W"] == "gᵀ xᵀ + 2 lambda W, g = ∂J/∂z"
@@ -128,7 +128,7 @@ def test_without_a_penalty_a_step_may_have_its_name():
 
 def test_a_single_score():
     explanation, s = explained(LOSSES["squared hinge"], outputs=1, classes=2)
-    assert_allclose(explanation.outcome.scores, [-s[0] / 2, s[0] / 2])
+    assert_allclose(explanation.classified.outcome.scores, [-s[0] / 2, s[0] / 2])
 
 
 def test_an_operation_without_a_description_has_a_default():
@@ -138,10 +138,10 @@ def test_an_operation_without_a_description_has_a_default():
 
 def test_an_infinite_loss_is_said():
     explanation, _ = explained(LOSSES["softmax, other names"], scale=-1e4)
-    assert explanation.outcome.loss == math.inf
+    assert explanation.classified.outcome.loss == math.inf
     assert "not finite" in explanation.meaning
     assert "underflows" in explanation.meaning
-    assert explanation.to_mapping()["result"]["loss"] is None
+    assert to_mapping(explanation)["result"]["loss"] is None
     with np.errstate(over="ignore"):
         explanation, _ = explained(LOSSES["squared hinge"], scale=-1e200)
     assert "not finite" in explanation.meaning

@@ -50,6 +50,13 @@ def test_steps_by_key_and_by_click(page, tmp_path):
         assert shown() == [21]
         click("first")
         assert shown() == [0]
+        for key in (Keys.PAGE_DOWN, Keys.SPACE, Keys.PAGE_DOWN):
+            chrome.execute_script("document.activeElement.blur()")
+            before = shown()[0]
+            body.send_keys(key)
+            assert shown()[0] - before == 1, key
+        body.send_keys(Keys.PAGE_UP)
+        assert shown() == [2]
         click("last")
         assert "∂" in steps[21].text
         for scheme in ("light", "dark"):
@@ -70,6 +77,56 @@ def test_steps_by_key_and_by_click(page, tmp_path):
         ]
         assert page.as_uri() in requests  # the log works
         assert [url for url in requests if not url.startswith(("data:", page.as_uri()))] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "least"), [(1280, 16), (1920, 20), (2560, 26)])
+def test_a_large_screen_is_filled_with_larger_type(page, tmp_path, width, least, scheme):
+    with browser(tmp_path) as chrome:
+        size = {"width": width, "height": width * 9 // 16, "deviceScaleFactor": 1, "mobile": False}
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = [{"name": "prefers-color-scheme", "value": scheme}]
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+        chrome.get(page.as_uri() + "#step-22")
+        found = chrome.execute_script(
+            """
+            const zoom = Number(getComputedStyle(document.body).zoom);
+            const p = document.querySelector(".step.current p:not([class])");
+            const boxes = [".graph", ".side"].map(
+              (name) => document.querySelector(name).getBoundingClientRect());
+            const pictures = [...document.querySelectorAll(".step.current > .pictures figure")];
+            const tops = pictures.map((figure) => Math.round(figure.getBoundingClientRect().top));
+            return {
+              type: parseFloat(getComputedStyle(p).fontSize) * (zoom === 1 ? 1 : zoom),
+              overflow: document.documentElement.scrollWidth - window.innerWidth,
+              right: boxes[1].right,
+              perRow: tops.filter((top) => top === tops[0]).length,
+              rows: new Set(tops).size,
+            };
+            """
+        )
+    assert found["type"] >= least
+    assert found["overflow"] <= 0
+    assert found["right"] > 0.96 * width
+    assert (found["perRow"], found["rows"]) == (5, 2)  # ten classes
+
+
+def test_the_sliders_count_products(page, tmp_path):
+    from selenium.webdriver.common.by import By
+
+    with browser(tmp_path) as chrome:
+        chrome.get(page.as_uri())
+        found = chrome.execute_script(
+            """
+            const slider = document.getElementById("slider-d");
+            slider.value = slider.max;
+            slider.dispatchEvent(new Event("input"));
+            return document.getElementById("count-forward").textContent;
+            """
+        )
+        assert found == f"{2 * 10 * 10 * 10_000 + 10 * 10_000:,}"
+        assert chrome.find_element(By.ID, "count-reverse").text == f"{2 * 100 + 10 * 10_000:,}"
+        assert "W too early: r not done" in chrome.find_element(By.CLASS_NAME, "recursion").text
 
 
 def test_without_scripts_every_step_is_shown(page, tmp_path):

@@ -1,4 +1,4 @@
-"""Runs both passes for one example and describes them, step by step, as plain values."""
+"""Describes the gradient of one example, or of an expression."""
 
 from __future__ import annotations
 
@@ -6,63 +6,44 @@ import numpy as np
 
 from backprop_cli.errors import DataError
 from backprop_cli.gradcheck import make_problem
-from backprop_cli.graph import (
-    OPERATIONS,
-    BackwardPass,
-    Edge,
-    Graph,
-    Node,
-    backward_pass,
-    forward_mode,
-    forward_pass,
-)
+from backprop_cli.graph import Graph, Node
 from backprop_cli.reporting.explain import words
-from backprop_cli.reporting.explain.explanation import (
-    BackwardStep,
-    EdgeJacobian,
-    Example,
-    Explanation,
-    ForwardModeCount,
-    ForwardStep,
-    Outcome,
-)
-from backprop_cli.settings import Settings
-from backprop_cli.solvers.start import check_against_data, initial_parameters
-from backprop_cli.sources import Dataset, survey, to_planes
+from backprop_cli.reporting.explain.explanation import Classified, Example, Explanation, Outcome
+from backprop_cli.reporting.explain.notation import plain, shape_text, shortened
+from backprop_cli.reporting.explain.passes import child_by, described
+from backprop_cli.solvers.descent import Descent
+from backprop_cli.sources import to_planes
 
-_MAX_TANGENT_ENTRIES = 2_000_000  # 16 MB; up to here forward mode runs on all coordinates
-_FEW_COORDINATES = 8
+_MAX_SHOWN = 6  # numbers of a result
 
 
-def explain(dataset: Dataset, settings: Settings, index: int) -> Explanation:
-    """Explain the gradient of one training example at the weights that training starts from.
+def explain(descent: Descent, index: int, weights: str) -> Explanation:
+    """Explain the gradient of one training example at the weights of a training.
 
     Parameters
     ----------
-    dataset
-        The examples.
-    settings
-        The loss, the penalty, and the initial weights of one model.
+    descent
+        Its data, its settings and its weights.
     index
         The index of the example in the training split, from 0.
+    weights
+        Which weights these are, in words.
 
     Raises
     ------
     DataError
-        If there is no such example, or the data does not have what the settings ask for.
+        If there is no such example.
     """
-    check_against_data(settings, dataset)
+    dataset, model = descent.dataset, descent.settings.models[0]
     train, image = dataset.train, dataset.image
     if not 0 <= index < len(train):
         raise DataError(
             f"example {index}: expected 0 to {len(train) - 1}, "
             f"the training split has {len(train)} examples"
         )
-    model = settings.models[0]
-    standardization = survey(dataset, settings.standardize, settings.dtype).standardization
-    weights, bias = initial_parameters(settings, dataset)
     block = train.block(index, index + 1)
-    problem = make_problem(dataset, settings, standardization, (weights[0], bias[0]), block)
+    parameters = descent.state.W[0], descent.state.b[0]
+    problem = make_problem(dataset, descent.settings, descent.standardization, parameters, block)
     example = Example(
         index=index,
         n_examples=len(train),
@@ -76,7 +57,7 @@ def explain(dataset: Dataset, settings: Settings, index: int) -> Explanation:
         example,
         loss=model.loss.name,
         l2=model.l2,
-        seed=model.seed,
+        weights=weights,
         loss_of_equal_scores=model.loss.at_equal_scores(dataset.n_classes),
     )
 
@@ -87,7 +68,7 @@ def describe_graph(
     *,
     loss: str,
     l2: float,
-    seed: int,
+    weights: str,
     loss_of_equal_scores: float,
 ) -> Explanation:
     """Describe both passes through a classifier's graph of one example, and what they cost.
@@ -102,35 +83,59 @@ def describe_graph(
         The name of the loss.
     l2
         lambda.
-    seed
-        The seed of the weights.
+    weights
+        Which weights these are, in words.
     loss_of_equal_scores
         The loss when all scores are equal, for comparison.
     """
-    # A probability that underflows makes the loss infinite. The result says so, not a warning.
-    with np.errstate(all="ignore"):
-        forward_pass(graph)
-        backward = backward_pass(graph)
-        backward_steps = tuple(_backward_step(graph, node, backward) for node in backward.order)
-        counts = {node.name: _forward_mode_count(graph, node) for node in _parameters(graph)}
+    passes = described(graph, classifier=True)
     outcome = _outcome(graph, loss_of_equal_scores)
+    name = example.class_names[example.label]
+    penalty = f"l2 {l2:g}" if l2 else "no l2"
     return Explanation(
-        example=example,
-        outcome=outcome,
+        title=f"Example {example.index}, “{name}”, forward and back",
+        setting=(
+            f"Training example {example.index} of {example.n_examples}: class {example.label}, "
+            f"{shortened(name)}",
+            f"{loss}, {penalty}; {weights}; float64",
+        ),
         meaning=words.meaning(example, outcome),
-        loss=loss,
-        l2=l2,
-        seed=seed,
-        forward=tuple(_forward_step(node) for node in graph.topological_order()),
-        backward=backward_steps,
-        reverse_mode_products=backward.products,
-        forward_mode=counts,
+        classified=Classified(example, outcome, loss, l2),
+        **passes,
+    )
+
+
+def explain_function(graph: Graph, text: str, values: str) -> Explanation:
+    """Describe both passes through the graph of any function.
+
+    Parameters
+    ----------
+    graph
+        The graph, with values at its start nodes.
+    text
+        What the user wrote: an expression, or the name of a file.
+    values
+        Where the values come from, in words.
+    """
+    passes = described(graph, classifier=False)
+    result = graph.result
+    found = f"{shape_text(result.value.shape)} numbers"
+    if result.size == 1:
+        found = f"{result.value.item():.6g}"
+    elif result.size <= _MAX_SHOWN and result.value.ndim == 1:
+        found = f"({', '.join(f'{number:.4g}' for number in result.value)})"
+    return Explanation(
+        title=f"{text}, forward and back",
+        setting=(text, f"{values}; float64"),
+        meaning=f"{plain(result.name)} = {found}".replace("-", "−"),
+        classified=None,
+        **passes,
     )
 
 
 def _outcome(graph: Graph, loss_of_equal_scores: float) -> Outcome:
-    scores = _child(graph["s"], "two_scores") or graph["s"]
-    probabilities = _child(scores, "softmax")
+    scores = child_by(graph["s"], "two_scores") or graph["s"]
+    probabilities = child_by(scores, "softmax")
     return Outcome(
         predicted=int(np.argmax(scores.value)),
         scores=scores.value,
@@ -141,80 +146,6 @@ def _outcome(graph: Graph, loss_of_equal_scores: float) -> Outcome:
     )
 
 
-def _forward_step(node: Node) -> ForwardStep:
-    return ForwardStep(
-        name=node.name,
-        kind=node.kind,
-        formula=node.formula,
-        parents=tuple(parent.name for parent in node.parents),
-        value=node.value,
-        words=words.of_value(node),
-    )
-
-
-def _backward_step(graph: Graph, node: Node, backward: BackwardPass) -> BackwardStep:
-    result = graph.result.name
-    from_children = [] if node is graph.result else node.uses
-    for_parents = [Edge(node, position) for position in range(len(node.parents))]
-    terms = tuple(_edge_jacobian(edge, backward) for edge in from_children)
-    right_side = " + ".join(f"∂{result}/∂{term.child} {term.symbol}" for term in terms)
-    return BackwardStep(
-        name=node.name,
-        chain_rule=f"∂{result}/∂{node.name} = {right_side or '1'}",
-        terms=terms,
-        term_norms=tuple(
-            float(np.linalg.norm(backward.gradients[edge.child] @ backward.jacobians[edge]))
-            for edge in from_children
-        ),
-        simplified=_simplified(graph, node),
-        gradient=backward.gradients[node],
-        value_shape=node.value.shape,
-        jacobians=tuple(_edge_jacobian(edge, backward) for edge in for_parents),
-        words=words.of_gradient(node, graph.result),
-    )
-
-
-def _edge_jacobian(edge: Edge, backward: BackwardPass) -> EdgeJacobian:
-    return EdgeJacobian(
-        child=edge.child.name,
-        parent=edge.parent.name,
-        formula=edge.child.jacobian_formula(edge.position),
-        shape=backward.jacobians[edge].shape,
-    )
-
-
-def _simplified(graph: Graph, node: Node) -> str:
-    """Return the lecture's short form of a gradient, or "" if it has none."""
-    if z := _child(node, "matrix_vector"):
-        weights, x = z.parents
-        if node is weights:
-            penalty = f" + 2 lambda {weights.name}" if _child(weights, "sum_of_squares") else ""
-            return f"gᵀ {x.name}ᵀ{penalty}, g = ∂{graph.result.name}/∂{z.name}"
-    if (p := _child(node, "softmax")) and (loss := _child(p, "cross_entropy")):
-        mean = _child(loss, "weighted_mean")
-        weight = f"{mean.parents[0].name}_1 " if mean else ""
-        return f"−{weight}({loss.parents[1].name} − {p.name})ᵀ"
-    return ""
-
-
-def _child(node: Node, operation: str) -> Node | None:
-    """Return the child that an operation of the table computes from the node, if there is one."""
-    return next((c for c in node.children if c.operation is OPERATIONS[operation]), None)
-
-
 def _loss(graph: Graph) -> Node:
     """Return the loss of the example: the only node that is computed from the target."""
     return graph["y"].children[0]
-
-
-def _parameters(graph: Graph) -> list[Node]:
-    return [node for node in graph.topological_order() if node.kind == "parameter"]
-
-
-def _forward_mode_count(graph: Graph, parameter: Node) -> ForwardModeCount:
-    """Run forward mode on all coordinates of a parameter, or on a few if there are too many."""
-    size = parameter.size
-    longest = max(node.size for node in graph.topological_order() if node.kind == "computed")
-    measured = size if size * longest <= _MAX_TANGENT_ENTRIES else min(_FEW_COORDINATES, size)
-    products = forward_mode(graph, parameter, range(measured)).products
-    return ForwardModeCount(size, measured, products // measured * size)

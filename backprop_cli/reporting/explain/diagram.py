@@ -6,7 +6,7 @@ from collections.abc import Collection
 from html import escape
 
 from backprop_cli.reporting.explain.explanation import EdgeJacobian, Explanation, ForwardStep
-from backprop_cli.reporting.explain.layout import Place, places
+from backprop_cli.reporting.explain.layout import layers, places
 from backprop_cli.reporting.explain.notation import plain, shape_text
 
 _ROW = 124  # distance of two rows
@@ -33,7 +33,8 @@ class _Diagram:
     def __init__(self, explanation: Explanation, vectors: Collection[str]) -> None:
         self._steps = explanation.forward
         self._edges = [edge for step in explanation.backward for edge in step.jacobians]
-        self._places = places(explanation.forward)
+        self._straight = explanation.classified is not None  # its layout has no edge in the way
+        self._places = (places if self._straight else layers)(explanation.forward)
         self._vectors = vectors
         shape = max(len(shape_text(step.value.shape)) for step in self._steps)
         name = max(len(plain(step.name)) for step in self._steps)
@@ -41,8 +42,8 @@ class _Diagram:
             44, round(shape * _SHAPE_CHARACTER / 2 + 6), round(name * _NAME_CHARACTER / 2 + 6)
         )
         between = [edge for edge in self._edges if self._neighbours(edge)]
-        shape = max(len(shape_text(edge.shape)) for edge in between)
-        symbol = max(len(plain(edge.symbol)) for edge in between)
+        shape = max((len(shape_text(edge.shape)) for edge in between), default=1)
+        symbol = max((len(plain(edge.symbol)) for edge in between), default=1)
         self._column = 2 * self._half_width + max(
             56, round(shape * _SHAPE_CHARACTER + 12), round(symbol * _SYMBOL_CHARACTER + 11)
         )
@@ -69,7 +70,7 @@ class _Diagram:
 
     def _neighbours(self, edge: EdgeJacobian) -> bool:
         start, end = self._places[edge.parent], self._places[edge.child]
-        return start == Place(end.column - 1, end.row)
+        return start.column == end.column - 1 and start.row == end.row
 
     def _x(self, column: int) -> int:
         return _MARGIN + self._half_width + column * self._column
@@ -87,13 +88,31 @@ class _Diagram:
         )
 
     def _edge(self, edge: EdgeJacobian) -> str:
-        """Return a straight line from parent to child, with symbol and shape of the Jacobian."""
+        """Return a line from parent to child, with symbol and shape of the Jacobian.
+
+        It is straight, but where it would run through nodes in between.
+        """
         start, end = self._places[edge.parent], self._places[edge.child]
         x1, y1, x2, y2 = self._x(start.column), _y(start.row), self._x(end.column), _y(end.row)
-        if start.row == end.row:
+        path = ""
+        neighbours = end.column == start.column + 1
+        if start.row == end.row and (self._straight or neighbours):
             x1, x2 = x1 + self._half_width + 3, x2 - self._half_width - 3
             # Symbol above and shape below the middle of the line.
             x, name_y, shape_y, anchor = (x1 + x2) // 2, y1 - 9, y1 + 18, "middle"
+        elif not self._straight and not neighbours:
+            # Out of the row at the top or the bottom, and past the nodes in between.
+            side = 1 if start.row < end.row else -1
+            y1, y2 = y1 + side * (_HALF_HEIGHT + 3), y2 - (1 if y1 < y2 else -1) * _HALF_HEIGHT
+            bend = (y1 + side * _ROW // 2) if start.row == end.row else (y1 + y2) // 2
+            if start.row == end.row:
+                y2 = y1
+            path = f"M{x1} {y1}C{x1} {bend} {x2} {bend} {x2} {y2}"
+            x, name_y, shape_y, anchor = (x1 + x2) // 2, bend - 3, bend + 15, "middle"
+        elif not self._straight:
+            x1, x2 = x1 + self._half_width + 3, x2 - self._half_width - 3
+            x, name_y, anchor = (x1 + x2) // 2 - 12, (y1 + y2) // 2 - 2, "end"
+            shape_y = name_y + 17
         else:
             down = 1 if y1 < y2 else -1
             y1, y2 = y1 + down * (_HALF_HEIGHT + 3), y2 - down * (_HALF_HEIGHT + 3)
@@ -103,7 +122,7 @@ class _Diagram:
         symbol = f"∂{self._letter(edge.child)}/∂{self._letter(edge.parent)}"
         return (
             f'<g class="edge" data-edge="{escape(edge.child)}-{escape(edge.parent)}">'
-            f'<path d="M{x1} {y1}L{x2} {y2}"/>'
+            f'<path d="{path or f"M{x1} {y1}L{x2} {y2}"}"/>'
             f'<g class="jacobian" text-anchor="{anchor}">'
             f'<text class="symbol" x="{x}" y="{name_y}">{symbol}</text>'
             f'<text class="shape" x="{x}" y="{shape_y}">{shape_text(edge.shape)}</text></g></g>'

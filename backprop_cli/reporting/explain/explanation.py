@@ -1,4 +1,4 @@
-"""The content of an explanation: plain records, and a mapping for JSON."""
+"""The content of an explanation: plain records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from backprop_cli.graph import Jacobian, Kronecker, as_array
 
 Array = NDArray[np.float64]
 
@@ -68,6 +70,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """More numbers about a node, one per class or entry: an SVM's margins, which are violated."""
+
+    title: str
+    values: Array
+
+
+@dataclass(frozen=True)
 class ForwardStep:
     """A node gets its value. ``words`` is a sentence about the node."""
 
@@ -77,21 +87,37 @@ class ForwardStep:
     parents: tuple[str, ...]
     value: Array
     words: str
+    details: tuple[Detail, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EdgeJacobian:
-    """The Jacobian d(child)/d(parent) of an edge."""
+    """The Jacobian d(child)/d(parent) of an edge: its formula, and its numbers."""
 
     child: str
     parent: str
     formula: str
-    shape: tuple[int, ...]
+    numbers: Jacobian
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the Jacobian."""
+        return self.numbers.shape
 
     @property
     def symbol(self) -> str:
         """The Jacobian's symbol, such as ``∂z/∂W``."""
         return f"∂{self.child}/∂{self.parent}"
+
+    def array(self, max_entries: int) -> Array | None:
+        """Return the numbers as an array, if there are not more than so many."""
+        return as_array(self.numbers) if math.prod(self.shape) <= max_entries else None
+
+    def norm(self) -> float:
+        """Return the root of the sum of the squares."""
+        if isinstance(self.numbers, Kronecker):
+            return math.sqrt(self.numbers.C) * float(np.linalg.norm(self.numbers.x))
+        return float(np.linalg.norm(self.numbers))
 
 
 @dataclass(frozen=True)
@@ -106,12 +132,12 @@ class BackwardStep:
         The gradient by the chain rule, such as ``∂J/∂s = ∂J/∂p ∂p/∂s``.
     terms
         The Jacobian of each child with respect to this node.
-    term_norms
-        The norm of each term of the chain rule: gradient of the child times Jacobian.
+    term_values
+        Each term of the chain rule: gradient of the child times Jacobian.
     simplified
         The chain rule multiplied out, or "" if there is no short form.
     gradient
-        1 x size of the node.
+        (size of the result) x (size of the node): one row, where the result is a number.
     value_shape
         The shape of the node's value, and of the gradient as training uses it.
     jacobians
@@ -123,22 +149,31 @@ class BackwardStep:
     name: str
     chain_rule: str
     terms: tuple[EdgeJacobian, ...]
-    term_norms: tuple[float, ...]
+    term_values: tuple[Array, ...]
     simplified: str
     gradient: Array
     value_shape: tuple[int, ...]
     jacobians: tuple[EdgeJacobian, ...]
     words: str
 
+    def in_shape(self, gradient: Array) -> Array:
+        """Return a gradient in the shape of the value; of a result of many numbers, as it is."""
+        return gradient.reshape(self.value_shape) if len(gradient) == 1 else gradient
+
+    @property
+    def term_norms(self) -> tuple[float, ...]:
+        """The norm of each term."""
+        return tuple(float(np.linalg.norm(term)) for term in self.term_values)
+
 
 @dataclass(frozen=True)
 class ForwardModeCount:
-    """The multiplications that forward mode takes for one parameter.
+    """The multiplications that forward mode takes for one start node.
 
     Attributes
     ----------
     coordinates
-        The size of the parameter.
+        The size of the node.
     measured
         The number of coordinates on which forward mode was run. All cost the same.
     products
@@ -151,22 +186,110 @@ class ForwardModeCount:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Everything that the text, the JSON object, the DOT file and the page say.
+class Modes:
+    """Forward and reverse mode along the path from one start node to the result.
 
-    ``loss`` is the name of the loss, ``meaning`` the result in words.
+    Attributes
+    ----------
+    start
+        The start node, x.
+    sizes
+        d, then the size of every node on the path.
+    forward, reverse
+        The steps: symbol of the derivative, its numbers, and the products of this step.
+    """
+
+    start: str
+    sizes: tuple[int, ...]
+    forward: tuple[tuple[str, Array, int], ...]
+    reverse: tuple[tuple[str, Array, int], ...]
+
+    @property
+    def products(self) -> tuple[int, int]:
+        """The products of forward mode and of reverse mode."""
+        forward, reverse = (sum(step[2] for step in mode) for mode in (self.forward, self.reverse))
+        return forward, reverse
+
+    @property
+    def lecture(self) -> tuple[int, int]:
+        """The m and d of the lecture's s = g(f(f(f(x)))): the largest vector between, and x."""
+        return max(self.sizes[1:-1], default=1), self.sizes[0]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A call of the lecture's recursion: ``outcome`` is done, too early or again."""
+
+    node: str
+    via: str | None
+    outcome: str
+    missing: tuple[str, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
+class Recursion:
+    """The calls that ComputeBranch and BackOp make; ``ends`` if all of them are listed."""
+
+    compute_branch: tuple[Visit, ...]
+    back_op: tuple[Visit, ...]
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What is known where the graph is a classifier's cost on one example.
+
+    Attributes
+    ----------
+    example, outcome
+        The example, and the result of the forward pass.
+    loss, l2
+        The name of the loss, and lambda.
     """
 
     example: Example
     outcome: Outcome
-    meaning: str
     loss: str
     l2: float
-    seed: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything that the text, the JSON object, the DOT file and the page say.
+
+    Attributes
+    ----------
+    title
+        Of the page.
+    setting
+        What is explained, in a line or two.
+    meaning
+        The result in words.
+    classified
+        The example, where there is one.
+    forward, backward
+        Both passes.
+    reverse_mode_products
+        The multiplications of the backward pass.
+    forward_mode
+        Those of forward mode, by start node.
+    modes
+        Both modes along a path; None where no start node has one.
+    recursion
+        The lecture's recursions.
+    """
+
+    title: str
+    setting: tuple[str, ...]
+    meaning: str
+    classified: Classified | None
     forward: tuple[ForwardStep, ...]
     backward: tuple[BackwardStep, ...]
     reverse_mode_products: int
     forward_mode: dict[str, ForwardModeCount]
+    modes: Modes | None
+    recursion: Recursion
 
     @property
     def result(self) -> str:
@@ -175,101 +298,10 @@ class Explanation:
 
     @property
     def forward_mode_products(self) -> int:
-        """The multiplications of forward mode for all parameters together."""
+        """The multiplications of forward mode for all of its start nodes together."""
         return sum(count.products for count in self.forward_mode.values())
 
     @property
     def ratio(self) -> float:
         """How many times as many multiplications forward mode takes."""
-        return self.forward_mode_products / self.reverse_mode_products
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return plain objects for JSON. Numbers that are not finite become None."""
-        example, outcome = self.example, self.outcome
-        names = example.class_names
-        p = outcome.probabilities
-        return {
-            "example": {
-                "index": example.index,
-                "label": example.label,
-                "class": names[example.label],
-            },
-            "classes": list(names),
-            "loss": self.loss,
-            "l2": self.l2,
-            "result": {
-                "predicted": outcome.predicted,
-                "predicted_class": names[outcome.predicted],
-                "scores": _numbers(outcome.scores),
-                "probabilities": None if p is None else _numbers(p),
-                "loss": _number(outcome.loss),
-                "cost": _number(outcome.cost),
-                "meaning": self.meaning,
-            },
-            "forward": [
-                {
-                    "name": step.name,
-                    "kind": step.kind,
-                    "formula": step.formula,
-                    "parents": list(step.parents),
-                    **_figures(step.value),
-                }
-                for step in self.forward
-            ],
-            "backward": [
-                {
-                    "name": step.name,
-                    "chain_rule": step.chain_rule,
-                    "simplified": step.simplified or None,
-                    "terms": [
-                        {**_jacobian_mapping(term), "norm_of_term": _number(norm)}
-                        for term, norm in zip(step.terms, step.term_norms, strict=True)
-                    ],
-                    "gradient": _figures(step.gradient),
-                    "jacobians": [_jacobian_mapping(edge) for edge in step.jacobians],
-                }
-                for step in self.backward
-            ],
-            "products": {
-                "reverse_mode": self.reverse_mode_products,
-                "forward_mode": {
-                    name: {
-                        "products": count.products,
-                        "coordinates": count.coordinates,
-                        "measured_on": count.measured,
-                    }
-                    for name, count in self.forward_mode.items()
-                },
-                "ratio": self.ratio,
-            },
-        }
-
-
-def _jacobian_mapping(edge: EdgeJacobian) -> dict[str, Any]:
-    return {
-        "child": edge.child,
-        "parent": edge.parent,
-        "formula": edge.formula,
-        "shape": list(edge.shape),
-    }
-
-
-def _figures(array: Array) -> dict[str, Any]:
-    """Return shape and norm of an array, and its entries if there are few."""
-    figures: dict[str, Any] = {
-        "shape": list(array.shape),
-        "norm": _number(float(np.linalg.norm(array))),
-    }
-    if array.size <= SHORT:
-        figures["value"] = _numbers(np.ravel(array)) if array.ndim else _number(float(array))
-    else:
-        figures["min"], figures["max"] = _number(float(array.min())), _number(float(array.max()))
-    return figures
-
-
-def _numbers(values: Array) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        return self.forward_mode_products / max(self.reverse_mode_products, 1)

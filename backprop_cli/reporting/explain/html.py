@@ -11,6 +11,7 @@ from backprop_cli.reporting.explain.diagram import to_svg
 from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.notation import counted, plain
 from backprop_cli.reporting.explain.panels import Panels
+from backprop_cli.reporting.explain.sections import modes_section, recursion_section
 
 _LOCAL_VECTORS = frozenset("ag")  # vectors that formulas define on the spot
 
@@ -20,21 +21,19 @@ def to_html(explanation: Explanation) -> str:
     nodes = {step.name: step.value for step in explanation.forward}
     vectors = frozenset(name for name, value in nodes.items() if value.ndim == 1)
     vectors |= _LOCAL_VECTORS - nodes.keys()
-    example = explanation.example
-    penalty = f", l2 {explanation.l2:g}" if explanation.l2 else ""
     return Template(_resource("page.html")).substitute(
         style=_resource("style.css"),
         script=_resource("page.js"),
         photograph=_photograph(explanation),
-        index=example.index,
-        true_class=escape(example.class_names[example.label]),
-        setting=escape(f"{explanation.loss}{penalty}"),
-        seed=explanation.seed,
+        title=escape(explanation.title),
+        setting=escape(". ".join(explanation.setting) + "."),
         meaning=escape(explanation.meaning),
         graph=to_svg(explanation, vectors),
         total=len(explanation.forward) + len(explanation.backward),
         steps=Panels(explanation, vectors).sections(),
         products=_products(explanation),
+        modes="" if explanation.modes is None else modes_section(explanation, vectors),
+        recursion=recursion_section(explanation),
     )
 
 
@@ -43,10 +42,11 @@ def _resource(name: str) -> str:
 
 
 def _photograph(explanation: Explanation) -> str:
-    example = explanation.example
-    if example.image_shape is None:
+    classified = explanation.classified
+    if classified is None or classified.example.image_shape is None:
         return ""
-    uri = pictures.photograph(example.features, example.image_shape)
+    example = classified.example
+    uri = pictures.photograph(example.features, classified.example.image_shape)
     name = escape(example.class_names[example.label])
     return f'<img class="photograph" src="{uri}" alt="The example, {name}">'
 
@@ -75,7 +75,7 @@ def _products(explanation: Explanation) -> str:
     return (
         f'<table class="products">{"".join(rows)}</table>\n'
         f"<p>Forward mode takes <strong>{explanation.ratio:,.1f} times</strong> as many "
-        f"multiplications for {' and '.join(explanation.forward_mode)}.</p>"
+        f"multiplications for {' and '.join(map(plain, explanation.forward_mode))}.</p>"
     )
 
 

@@ -51,6 +51,42 @@ def places(steps: Sequence[ForwardStep]) -> dict[str, Place]:
     return cells
 
 
+def layers(steps: Sequence[ForwardStep]) -> dict[str, Place]:
+    """Return the cell of every node of any graph: columns by the order of computation.
+
+    The longest chain of computed nodes is one row. Every other node stands in the nearest free row,
+    a start node one column before the first node that uses it.
+    """
+    columns: dict[str, int] = {}
+    for step in steps:
+        if step.kind == "computed":
+            columns[step.name] = 1 + max((columns.get(p, 0) for p in step.parents), default=0)
+    children = {
+        step.name: [other.name for other in steps if step.name in other.parents] for step in steps
+    }
+    for step in steps:
+        if step.kind != "computed":
+            columns[step.name] = min((columns[c] for c in children[step.name]), default=1) - 1
+    rows = dict.fromkeys(_spine(steps), 0)
+    taken = {(columns[name], 0) for name in rows}
+    for step in reversed(steps):
+        if step.name in rows:
+            continue
+        near = rows[children[step.name][0]] if children[step.name] else 0
+        first = 1 if step.kind == "parameter" else -1
+        row = near
+        for distance in range(len(steps) + 1):
+            tries = [near + first * distance, near - first * distance]
+            free = [row for row in tries if (columns[step.name], row) not in taken]
+            if free:
+                row = free[0]
+                break
+        rows[step.name] = row
+        taken.add((columns[step.name], row))
+    top = min(rows.values())
+    return {name: Place(columns[name], row - top) for name, row in rows.items()}
+
+
 def _spine(steps: Sequence[ForwardStep]) -> list[str]:
     """Return the longest chain of computed nodes that ends at the result."""
     chains: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Collection
 
+_MAX_NAME_LENGTH = 40
 _NAME = "[A-Za-zλ][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*"
 _TOKEN = re.compile(
     r"(?P<sign>1(?=ᵀ)|ᵀ|²|⁻¹|&\w+;)"
@@ -34,6 +35,17 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def counted(number: int, thing: str) -> str:
     """Return a count with its noun, such as ``1 coordinate`` or ``30,720 coordinates``."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def printable(text: str) -> str:
+    """Return text that is safe to print in a terminal."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
+
+
+def shortened(name: str) -> str:
+    """Return the name of a class that is safe to print, and not too long."""
+    name = printable(name)
+    return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
 
 
 def typeset(formula: str, vectors: Collection[str], *, display: bool = False) -> str:

@@ -55,16 +55,49 @@
     show(Math.max(index, 0));
   }
 
-  const keys = { ArrowLeft: "previous", ArrowRight: "next", Home: "first", End: "last" };
+  const keys = {
+    ArrowLeft: "previous",
+    ArrowRight: "next",
+    PageUp: "previous",
+    PageDown: "next",
+    " ": "next",
+    Home: "first",
+    End: "last",
+  };
+  // A key that a control has a use for itself is the control's.
+  const isControl = (event) =>
+    event.target.matches("input") || (event.key === " " && event.target.matches("button, summary"));
   document.addEventListener("keydown", (event) => {
     if (!(event.key in keys) || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey)
       return;
+    if (isControl(event)) return;
     event.preventDefault();
     go(keys[event.key]);
   });
   for (const button of document.querySelectorAll("[data-go]"))
     button.addEventListener("click", () => go(button.dataset.go));
   window.addEventListener("hashchange", showAddressed);
+
+  const sliders = document.querySelector(".sliders");
+  if (sliders) {
+    const largest = Math.log(Number(sliders.dataset.largest));
+    const inputs = ["m", "d"].map((letter) => document.getElementById(`slider-${letter}`));
+    const text = (number) => number.toLocaleString("en-US");
+    const count = () => {
+      const [m, d] = inputs.map((input) => Number(input.dataset.value));
+      document.getElementById("value-m").textContent = text(m);
+      document.getElementById("value-d").textContent = text(d);
+      document.getElementById("count-forward").textContent = text(2 * m * m * d + m * d);
+      document.getElementById("count-reverse").textContent = text(2 * m * m + m * d);
+    };
+    for (const input of inputs) {
+      input.value = (1000 * Math.log(Number(input.dataset.value))) / largest;
+      input.addEventListener("input", () => {
+        input.dataset.value = Math.round(Math.exp((input.value / 1000) * largest));
+        count();
+      });
+    }
+  }
 
   document.documentElement.classList.add("js");
   showAddressed();

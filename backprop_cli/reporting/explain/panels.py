@@ -15,6 +15,7 @@ from backprop_cli.reporting.explain.explanation import (
     Explanation,
     ForwardStep,
 )
+from backprop_cli.reporting.explain.matrices import fits_table, number_text, numbers_of, table
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
 
 _MAX_BARS = 20
@@ -38,7 +39,14 @@ class Panels:
 
     def __init__(self, explanation: Explanation, vectors: frozenset[str]) -> None:
         self._explanation = explanation
-        self._example = explanation.example
+        classified = explanation.classified
+        self._example = None if classified is None else classified.example
+        self._names = () if classified is None else classified.example.class_names
+        self._marks = (
+            {}
+            if classified is None
+            else {"true": classified.example.label, "predicted": classified.outcome.predicted}
+        )
         self._vectors = vectors
         self._total = len(explanation.forward) + len(explanation.backward)
 
@@ -61,6 +69,9 @@ class Panels:
             f"<h3>Value <small>{step.kind}, {_shape(step.value.shape)}</small></h3>",
             self._value(step.name, step.value, "value"),
         ]
+        for detail in step.details:
+            content.append(f"<h3>{_sentence(detail.title)}</h3>")
+            content.append(self._value("", detail.values, "value"))
         return self._section(number, step, step.formula, attributes, content)
 
     def _backward(self, number: int, step: BackwardStep) -> str:
@@ -77,9 +88,10 @@ class Panels:
             content.append(self._jacobians(title, step.terms))
         if len(step.terms) > 1:
             content.append(f'<p class="note">{_norms(step)}</p>')
+            content.append(self._terms(step))
         content += [
             f"<h3>Gradient <small>{_shape(step.gradient.shape)}</small></h3>",
-            self._value(step.name, step.gradient.reshape(step.value_shape), "gradient"),
+            self._value(step.name, step.in_shape(step.gradient), "gradient"),
         ]
         if step.jacobians:
             content.append(self._jacobians("Next, its own Jacobians", step.jacobians))
@@ -111,10 +123,22 @@ class Panels:
     def _math(self, formula: str) -> str:
         return typeset(formula, self._vectors)
 
+    def _terms(self, step: BackwardStep) -> str:
+        """Return each term of the chain rule: for W, that of the loss and that of the penalty."""
+        of_result = f"∂{self._explanation.result}/∂"
+        parts = "".join(
+            f"<div><h3>{self._math(f'{of_result}{term.child} {term.symbol}')}</h3>"
+            + self._value(step.name, step.in_shape(value), f"term from {term.child}")
+            + "</div>"
+            for term, value in zip(step.terms, step.term_values, strict=True)
+        )
+        return f'<div class="terms">{parts}</div>'
+
     def _jacobians(self, title: str, edges: Sequence[EdgeJacobian]) -> str:
         rows = [
             f'<tr><th scope="row">{self._math(edge.symbol)}</th>'
             f"<td>= {self._math(edge.formula)}</td><td>{_shape(edge.shape)}</td></tr>"
+            f'<tr class="numbers"><td colspan="3">{numbers_of(edge)}</td></tr>'
             for edge in edges
         ]
         return f'<h3>{title}</h3>\n<table class="jacobians">{"".join(rows)}</table>'
@@ -122,17 +146,18 @@ class Panels:
     def _value(self, name: str, values: Array, what: str) -> str:
         """Return the value or the gradient of a node, in the shape of the value."""
         if values.size == 1:
-            return f'<p class="number">{_number(float(values.item()))}</p>'
+            return f'<p class="number">{number_text(float(values.item()))}</p>'
+        if values.ndim == 2 and fits_table(values):
+            return table(values)
         if values.ndim == 2:
             return self._rows(name, values, what)
-        if name == "x":
+        if name == "x" and self._example is not None:
             return self._features(values, what)
         return self._bars(values)
 
     def _bars(self, values: Array) -> str:
         """Return one bar per class or, for another vector, per entry. Of many, the main ones."""
-        names = self._example.class_names
-        marks = {"true": self._example.label, "predicted": self._explanation.outcome.predicted}
+        names, marks = self._names, self._marks
         what = "classes: the true one, the predicted one, the largest"
         if len(values) != len(names):
             names, marks = tuple(f"entry {k}" for k in range(len(values))), {}
@@ -149,7 +174,7 @@ class Panels:
             tags = "".join(f" <em>{mark}</em>" for mark, marked in marks.items() if k == marked)
             rows.append(
                 f'<tr><th scope="row"><span>{escape(names[k])}</span>{tags}</th>'
-                f"<td>{_number(float(values[k]))}</td>"
+                f"<td>{number_text(float(values[k]))}</td>"
                 f'<td class="track">{_bar(float(values[k]), limit, has_negative)}</td></tr>'
             )
         note = (
@@ -162,7 +187,7 @@ class Panels:
     def _features(self, values: Array, what: str) -> str:
         """Return one number per feature, as a picture or a strip."""
         example = self._example
-        if what == "value" and example.image_shape is not None:
+        if what == "value" and example is not None and example.image_shape is not None:
             uri = pictures.photograph(example.features, example.image_shape)
             name = escape(example.class_names[example.label])
             return (
@@ -174,13 +199,13 @@ class Panels:
 
     def _rows(self, name: str, matrix: Array, what: str) -> str:
         """Return the rows of a matrix as strips, or as pictures if they have the size of one."""
-        image_shape, names = self._image_shape(matrix), self._example.class_names
+        image_shape, names = self._image_shape(matrix), self._names
         per_class = len(matrix) == len(names)
         shown = np.arange(len(matrix))
         if len(shown) > _MAX_PICTURES:
             norms = np.linalg.norm(matrix, axis=1)
             largest = np.argsort(-norms, kind="stable")[: _MAX_PICTURES - 1]
-            shown = np.unique([*largest, self._example.label] if per_class else largest)
+            shown = np.unique([*largest, self._marks["true"]] if per_class else largest)
         images = matrix[shown].reshape(len(shown), *(image_shape or (1, 1, -1))).mean(axis=1)
         limit = _common_limit(images)
         figures = []
@@ -195,21 +220,22 @@ class Panels:
         kind = "pictures" if image_shape else "strips"
         many = " many" if len(shown) > _MAX_LARGE_PICTURES else ""
         return (
-            f'<p class="legend"><span>{_number(-limit)}</span>'
+            f'<p class="legend"><span>{number_text(-limit)}</span>'
             f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
-            f"</span><span>{_number(limit)}</span></p>\n"
+            f"</span><span>{number_text(limit)}</span></p>\n"
             f'<div class="{kind}{many}">{"".join(figures)}</div>\n'
             f'<p class="note">{self._about_rows(matrix, len(shown))}</p>'
         )
 
     def _image_shape(self, matrix: Array) -> tuple[int, int, int] | None:
         """Return the shape of the image that each row is, or None if it is not one."""
-        has_features = matrix.shape[1] == self._example.features.size
-        return self._example.image_shape if has_features else None
+        if self._example is None or matrix.shape[1] != self._example.features.size:
+            return None
+        return self._example.image_shape
 
     def _about_rows(self, matrix: Array, n_shown: int) -> str:
         image_shape = self._image_shape(matrix)
-        per_class = len(matrix) == len(self._example.class_names)
+        per_class = len(matrix) == len(self._names)
         about = []
         if len(matrix) > 1:
             picture, row = "picture" if image_shape else "strip", "class" if per_class else "row"
@@ -230,7 +256,7 @@ def _edge_names(edges: Sequence[EdgeJacobian]) -> str:
 def _norms(step: BackwardStep) -> str:
     terms = zip(step.terms, step.term_norms, strict=True)
     return "Norms of the terms: " + ", ".join(
-        f"{_number(norm)} from {_sentence(term.child)}" for term, norm in terms
+        f"{number_text(norm)} from {_sentence(term.child)}" for term, norm in terms
     )
 
 
@@ -253,8 +279,8 @@ def _bar(value: float, limit: float, has_negative: bool) -> str:
 
 def _summary(values: Array) -> str:
     return (
-        f"norm {_number(float(np.linalg.norm(values)))}, "
-        f"from {_number(float(values.min()))} to {_number(float(values.max()))}."
+        f"norm {number_text(float(np.linalg.norm(values)))}, "
+        f"from {number_text(float(values.min()))} to {number_text(float(values.max()))}."
     )
 
 
@@ -264,7 +290,3 @@ def _sentence(text: str) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return f'<span class="nowrap">{shape_text(shape)}</span>'
-
-
-def _number(value: float) -> str:
-    return f"{value + 0.0:.4g}".replace("-", "−")  # + 0.0: no minus before 0

@@ -17,15 +17,21 @@ _START_NODES = {
 }
 
 
-def of_value(node: Node) -> str:
-    """Return a sentence about a node of the classifier's graph."""
+def of_value(node: Node, *, classifier: bool) -> str:
+    """Return a sentence about a node, of the classifier's graph or of another one."""
     if node.operation is None:
-        return _START_NODES[node.name]
-    return node.operation.description
+        if classifier:
+            return _START_NODES[node.name]
+        return "A start node: its value is given."
+    if classifier:
+        return node.operation.description
+    return f"Computed from {' and '.join(dict.fromkeys(p.name for p in node.parents))}."
 
 
 def of_gradient(node: Node, result: Node) -> str:
     """Return how the gradient of a node comes about, and whether training needs it."""
+    if node is result and result.size > 1:
+        return "The backward pass starts here, with the derivative of the result by itself: I."
     if node is result:
         return "The backward pass starts here, with the derivative of the result by itself: 1."
     names = [child.name for child in node.children]
