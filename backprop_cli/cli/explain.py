@@ -10,11 +10,12 @@ import click
 
 from backprop_cli.cli.messages import columns
 from backprop_cli.cli.options import a_page, json_option, packed, set_option
-from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
+from backprop_cli.cli.start import after_steps, config_or_run_option, prepared, run_argument
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.explain import Explanation
+    from backprop_cli.solvers.descent import Descent
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ExplainOptions:
     graph_file: str | None
     seed: int
     index: int
+    examples: int | None
     step: int | None
     as_json: bool
     as_dot: bool
@@ -70,6 +72,12 @@ class ExplainOptions:
     help="Index of the training example, from 0.",
 )
 @click.option(
+    "--examples",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="Explain N examples, from --example on, as a mini-batch: the matrices, and the loop.",
+)
+@click.option(
     "--step",
     metavar="K",
     type=click.IntRange(0),
@@ -103,6 +111,9 @@ def explain(options: ExplainOptions) -> None:
 
     if options.as_json + options.as_dot + (options.html_file is not None) > 1:
         raise click.UsageError("choose one of --json, --dot and --html")
+    if options.examples is not None:
+        _explain_batch(options, options.examples)
+        return
     explanation = _explanation(options)
     if options.as_json:
         click.echo(to_json(to_mapping(explanation)))
@@ -127,16 +138,38 @@ def _explanation(options: ExplainOptions) -> Explanation:
         return _of_function(options)
     from backprop_cli.reporting.explain import explain as describe
 
-    config, descent = prepared(options.run, options.config_file, options.overrides)
-    where = f"the weights of {options.run}"
-    if options.run is None:
-        where = f"initial weights: W random (seed {config.training.seed}), b zero"
-    if options.step is not None:
-        from backprop_cli.cli.start import after_steps
-
-        descent = after_steps(descent, options.step)
-        where = f"the weights after {options.step} update{'s' * (options.step != 1)}"
+    descent, where = _training(options)
     return describe(descent, options.index, where)
+
+
+def _explain_batch(options: ExplainOptions, n: int) -> None:
+    from backprop_cli.atomic import write_atomically
+    from backprop_cli.reporting.explain import batch_to_html, batch_to_text, explain_batch
+
+    if options.as_dot or options.expression is not None or options.graph_file is not None:
+        raise click.UsageError("--examples is for a config or a RUN, without --dot")
+    descent, where = _training(options)
+    batch = explain_batch(descent, options.index, n, where)
+    if options.as_json:
+        click.echo(to_json(batch.to_mapping()))
+        return
+    page = ""
+    if options.html_file is not None:
+        content = batch_to_html(batch).encode("utf-8", "replace")
+        write_atomically(pathlib.Path(options.html_file), content)
+        page = f"\n\npage  {options.html_file}"
+    click.echo(batch_to_text(batch, min(columns(), 100)) + page)
+
+
+def _training(options: ExplainOptions) -> tuple[Descent, str]:
+    """Return training at the weights that are asked for, and which these are, in words."""
+    config, descent = prepared(options.run, options.config_file, options.overrides)
+    if options.step is not None:
+        descent = after_steps(descent, options.step)
+        return descent, f"the weights after {options.step} update{'s' * (options.step != 1)}"
+    if options.run is not None:
+        return descent, f"the weights of {options.run}"
+    return descent, f"initial weights: W random (seed {config.training.seed}), b zero"
 
 
 def _of_function(options: ExplainOptions) -> Explanation:

@@ -7,12 +7,18 @@ from importlib import resources
 from string import Template
 
 from backprop_cli.reporting.explain import pictures
+from backprop_cli.reporting.explain.batch import BatchExplanation
+from backprop_cli.reporting.explain.batch_page import batch_sections
 from backprop_cli.reporting.explain.diagram import to_svg
 from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.notation import counted, plain
 from backprop_cli.reporting.explain.panels import Panels
 from backprop_cli.reporting.explain.sections import modes_section, recursion_section
 
+_SAME = (
+    "The loop takes n C d multiplications, and so does G Xᵀ: they are the same ones. As one matrix "
+    "product they run on all cores, from memory that is read once."
+)
 _LOCAL_VECTORS = frozenset("ag")  # vectors that formulas define on the spot
 
 
@@ -34,6 +40,25 @@ def to_html(explanation: Explanation) -> str:
         products=_products(explanation),
         modes="" if explanation.modes is None else modes_section(explanation, vectors),
         recursion=recursion_section(explanation),
+    )
+
+
+def batch_to_html(batch: BatchExplanation) -> str:
+    """Return the page of a mini-batch."""
+    matrices, steps, total = batch_sections(batch)
+    return Template(_resource("page.html")).substitute(
+        style=_resource("style.css"),
+        script=_resource("page.js"),
+        photograph="",
+        title=escape(batch.setting[0]),
+        setting=escape(batch.setting[1]),
+        meaning="The gradient of the mini-batch: a loop over its examples, and one matrix product.",
+        graph=matrices,
+        total=total,
+        steps=steps,
+        products=f"<p>{escape(_SAME)}</p>",
+        modes="",
+        recursion="",
     )
 
 

@@ -23,7 +23,7 @@
     const jacobians = new Set(past.flatMap((step) => words(step.dataset.jacobians)));
     const active = new Set(words(step.dataset.edges));
 
-    graph.dataset.phase = phase;
+    if (graph) graph.dataset.phase = phase;
     for (const g of nodes) {
       g.classList.toggle("current", g.dataset.node === node);
       g.classList.toggle("todo", !valued.has(g.dataset.node));
