@@ -75,7 +75,7 @@ class ExplainOptions:
     "--examples",
     metavar="N",
     type=click.IntRange(1, 64),
-    help="Explain N examples, from --example on, as a mini-batch: the matrices, and the loop.",
+    help="Explain N examples, from --example on, together: the matrices, and the loop.",
 )
 @click.option(
     "--step",

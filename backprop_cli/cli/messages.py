@@ -106,11 +106,35 @@ def candidate_table(candidates: Sequence[Candidate]) -> str:
                 "" if candidate.best_epoch is None else str(candidate.best_epoch),
             ]
         rows.append(row)
+    return (
+        _aligned(rows) or _aligned([[_last(cell) for cell in rows[0]], *rows[1:]]) or _folded(rows)
+    )
+
+
+def _last(key: str) -> str:
+    """Return a key without its section."""
+    return key.rpartition(".")[2]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of right-aligned columns, or "" if the terminal is too narrow."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) > columns():
+        return ""
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
         for row in rows
     )
+
+
+def _folded(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows of a table as text, each with the titles of its cells."""
+    title, *others = rows
+    lines = []
+    for number, row in enumerate(others, 1):
+        cells = [f"{key} {cell}" for key, cell in zip(title, row, strict=True) if cell]
+        lines.append(wrapped(f"{number}. {', '.join(cells)}", " "))
+    return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:

@@ -12,10 +12,16 @@ import click
 from tqdm import tqdm
 
 from backprop_cli.cli.interrupts import Interrupts
+from backprop_cli.cli.messages import columns
 from backprop_cli.solvers.observer import EpochRecord, Observer
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.tensorboard import TensorBoardLog
+
+
+_BAR = "{desc} {percentage:3.0f} % |{bar}| {remaining} left{postfix}"
+_OPEN_END = "{desc}, {elapsed}{postfix}"  # how long it takes is not known
+_ROOM_FOR_ACCURACY, _ROOM_FOR_RATE = 80, 110  # columns
 
 
 class ProgressBar(Observer):
@@ -30,6 +36,8 @@ class ProgressBar(Observer):
         self._log: TensorBoardLog | None = None
         self._log_folder: pathlib.Path | None = None
         self._of = ""
+        self._width = 80
+        self._accuracy: float | None = None
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -61,10 +69,12 @@ class ProgressBar(Observer):
         if sys.stderr is not None and sys.stderr.isatty():
             total = None if n_epochs is None else n_epochs * steps_per_epoch
             now = steps_made // steps_per_epoch + (n_epochs is None or steps_made != total)
-            epoch = f"epoch {now}{self._of}"
+            self._width = columns()
             self._bar = tqdm(
-                total=total, unit="step", desc=epoch, smoothing=0.1, initial=steps_made
-            )
+                total=total, unit="step", desc=f"epoch {now}{self._of}", smoothing=0.1,
+                initial=steps_made, ncols=self._width - 1,
+                bar_format=_OPEN_END if total is None else _BAR,
+            )  # fmt: skip
 
     def compiling(self) -> None:
         """Say why the bar does not move yet."""
@@ -75,7 +85,7 @@ class ProgressBar(Observer):
         self._interrupts.check()
         bar = self._bar
         if bar is not None and bar.update(number):
-            bar.set_postfix(loss=f"{loss:.3f}", rate=f"{learning_rate:.2g}", refresh=False)
+            self._show(loss, learning_rate)
 
     def epoch(self, records: Sequence[EpochRecord | None]) -> None:
         """Show the figures of an epoch."""
@@ -87,10 +97,17 @@ class ProgressBar(Observer):
             self._log.epoch(record.to_mapping())
         if self._bar is None:
             return
-        text = f"epoch {record.epoch}{self._of}"
-        if record.validation_accuracy is not None:
-            text += f" validation {100 * record.validation_accuracy:.2f} %"
-        self._bar.set_postfix(
-            loss=f"{record.train_loss:.3f}", rate=f"{record.learning_rate:.2g}", refresh=False
-        )
-        self._bar.set_description(text)
+        self._accuracy = record.validation_accuracy
+        self._show(record.train_loss, record.learning_rate)
+        self._bar.set_description_str(f"epoch {record.epoch}{self._of}")
+
+    def _show(self, loss: float, learning_rate: float) -> None:
+        """Show the loss and, where there is room, the accuracy and the learning rate."""
+        if self._bar is None:
+            return
+        text = f"loss {loss:.3f}"
+        if self._accuracy is not None and self._width >= _ROOM_FOR_ACCURACY:
+            text += f", validation {100 * self._accuracy:.1f} %"
+        if self._width >= _ROOM_FOR_RATE:
+            text += f", rate {learning_rate:.2g}"
+        self._bar.set_postfix_str(text, refresh=False)

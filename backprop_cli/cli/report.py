@@ -6,7 +6,7 @@ import pathlib
 
 import click
 
-from backprop_cli.cli.messages import print_notes
+from backprop_cli.cli.messages import columns, print_notes
 from backprop_cli.cli.options import a_page, data_set_option, split_option
 from backprop_cli.errors import OutputError
 
@@ -14,6 +14,11 @@ from backprop_cli.errors import OutputError
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
 @click.option("--text", "as_text", is_flag=True, help="Print to the terminal, in 80 columns.")
+@click.option(
+    "--templates",
+    is_flag=True,
+    help="With --text: draw the weights of each class, in half blocks and colours.",
+)
 @split_option
 @click.option(
     "--output",
@@ -24,7 +29,12 @@ from backprop_cli.errors import OutputError
 )
 @data_set_option
 def report(
-    runs: tuple[str, ...], as_text: bool, split: str, output: str | None, overrides: tuple[str, ...]
+    runs: tuple[str, ...],
+    as_text: bool,
+    templates: bool,
+    split: str,
+    output: str | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Show a run: pictures and a page, report.html, in its folder. Several: a page that compares.
 
@@ -34,6 +44,8 @@ def report(
     from backprop_cli.runs.opened import open_run
 
     one = len(runs) == 1
+    if templates and not as_text:
+        raise click.UsageError("--templates is for --text")
     if output is not None and (as_text or one):
         raise click.UsageError("--output is for the page of several runs")
     if output is None and not (as_text or one):
@@ -55,6 +67,11 @@ def report(
         from backprop_cli.reporting.report.text import to_text
 
         click.echo("\n\n".join(map(to_text, views)))
+        if templates:
+            from backprop_cli.reporting.report.templates import to_blocks
+
+            for view in views:
+                click.echo("\n" + to_blocks(view, columns()), color=True)
     elif output is None:
         click.echo(write_report(pathlib.Path(runs[0]), views[0]))
     else:

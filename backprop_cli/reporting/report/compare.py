@@ -58,7 +58,9 @@ def sweep_section(view: RunView) -> Section | None:
 
 def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
     figure = new_figure(9.6, 3.9 + 0.2 * len(views))
-    panels = figure.subplots(1, 2)
+    shown = [("validation_loss", "Validation loss", 1)] if one_kind_of_loss(views) else []
+    shown.append(("validation_accuracy", "Validation accuracy in %", 100))
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for k, view in enumerate(views):
         epochs = [line["epoch"] for line in view.history]
         style = {
@@ -66,11 +68,10 @@ def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
             "linestyle": _DASHES[k // len(_COLOURS) % len(_DASHES)],
             "marker": "o" if len(epochs) == 1 else "",
         }
-        for axes, key, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
-            name = f"validation_{key}"
-            values = [np.nan if line[name] is None else scale * line[name] for line in view.history]
-            axes.plot(epochs, values, label=view.name if key == "loss" else None, **style)
-    for axes, title in ((panels[0], "Validation loss"), (panels[1], "Validation accuracy in %")):
+        for axes, (key, _, scale) in zip(panels, shown, strict=True):
+            values = [np.nan if line[key] is None else scale * line[key] for line in view.history]
+            axes.plot(epochs, values, label=view.name if axes is panels[0] else None, **style)
+    for axes, (_, title, _) in zip(panels, shown, strict=True):
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.grid(visible=True)
@@ -86,36 +87,56 @@ def _settings(views: Sequence[RunView]) -> str:
         for key in dict.fromkeys(k for one in flat for k in one)
         if key.split(".")[0] not in _NOT_COMPARED
     ]
-    rows = []
-    for key in keys:
-        values = [json.dumps(one.get(key, None)).strip('"') for one in flat]
-        if len(set(values)) > 1:
-            rows.append([key, *values])
-    if not rows:
+    shown = {key: [json.dumps(one.get(key, None)).strip('"') for one in flat] for key in keys}
+    differing = {key: values for key, values in shown.items() if len(set(values)) > 1}
+    if not differing:
         return '<p class="note">None.</p>'
-    return table(["key", *(view.name for view in views)], rows)
+    return _by_run({"run": [view.name for view in views], **differing})
 
 
 def _results(views: Sequence[RunView]) -> str:
-    splits = list(dict.fromkeys(split for view in views for split in view.evaluations))
-    rows: list[list[str]] = []
-    best: set[tuple[int, int]] = set()
-    for split in splits:
+    """Return a table for each split, with one row per run; the best of each column is bold."""
+    names = [view.name for view in views]
+    parts = []
+    for split in dict.fromkeys(split for view in views for split in view.evaluations):
         there = [view.evaluations.get(split) for view in views]
+        columns: dict[str, list[str]] = {f"on {split}": names}
+        best: set[tuple[int, int]] = set()
         for name, measure in MEASURES.items():
             values = [math.nan if e is None else e.measures.get(name, math.nan) for e in there]
-            if all(map(math.isnan, values)):
-                continue
-            best.update((len(rows), k + 1) for k in _where(values, np.nanmax(values)))
-            rows.append([f"{split} {measure.title}", *map(_percent, values)])
+            if not all(map(math.isnan, values)):
+                best.update((row, len(columns)) for row in _where(values, np.nanmax(values)))
+                columns[measure.title] = [*map(_percent, values)]
         losses = [math.nan if e is None else e.loss for e in there]
-        best.update((len(rows), k + 1) for k in _where(losses, np.nanmin(losses)))
-        rows.append([f"{split} loss", *("-" if math.isnan(v) else f"{v:.4f}" for v in losses)])
-    rows.append(["epoch kept", *(str(view.kept_epoch) for view in views)])
-    rows.append(["epochs", *(str(len(view.history)) for view in views)])
+        if one_kind_of_loss(views):
+            best.update((row, len(columns)) for row in _where(losses, np.nanmin(losses)))
+        columns["loss"] = ["-" if math.isnan(v) else f"{v:.4f}" for v in losses]
+        parts.append(_by_run(columns, frozenset(best)))
+    if not one_kind_of_loss(views):
+        parts.append(
+            '<p class="note">The losses are of different kinds, so they are not compared.</p>'
+        )
     seconds = [sum(line["seconds"] for line in view.history) for view in views]
-    rows.append(["seconds", *(f"{value:.1f}" for value in seconds)])
-    return table(["", *(view.name for view in views)], rows, frozenset(best))
+    training = {
+        "training": names,
+        "epoch kept": [str(view.kept_epoch) for view in views],
+        "epochs": [str(len(view.history)) for view in views],
+        "seconds": [f"{value:.1f}" for value in seconds],
+    }
+    return "\n".join([*parts, _by_run(training)])
+
+
+def _by_run(
+    columns: Mapping[str, Sequence[str]], best: frozenset[tuple[int, int]] = frozenset()
+) -> str:
+    """Return a table of columns, each with a cell per run."""
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return table(list(columns), rows, best)
+
+
+def one_kind_of_loss(views: Sequence[RunView]) -> bool:
+    """Whether all runs minimize the same loss, so that its values can be compared."""
+    return len({view.config["loss"] for view in views}) == 1
 
 
 def _where(values: Sequence[float], best: float) -> list[int]:

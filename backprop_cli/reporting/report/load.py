@@ -7,7 +7,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backprop_cli.config import Config, config_text
+from backprop_cli.config.convert import descent_of
 from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.reporting.report.view import Predictions, RunView
@@ -59,7 +63,20 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         predictions=predictions,
         temperature=temperature,
         sweep=_sweep_table(run.path / SWEEP_TABLE),
+        rates=_rates(run.config, len(dataset.train), len(history)),
     )
+
+
+def _rates(config: Config, n_examples: int, n_epochs: int) -> NDArray[np.float64] | None:
+    """Return the learning rate of every step, epochs x steps, if it changes within an epoch."""
+    if config.training.solver != "sgd" or not n_epochs:
+        return None
+    solver = descent_of([config])
+    if solver.epochs is None or solver.rules[0].learning_rate is None:
+        return None  # no epoch has finished, so what they became is not in the config
+    steps = -(-n_examples // min(solver.batch_size, n_examples))
+    rates = np.stack([solver.rates(epoch, steps)[:, 0] for epoch in range(n_epochs)])
+    return rates if (rates != rates[:, :1]).any() else None
 
 
 def _training_text(summary: Mapping[str, Any]) -> str | None:

@@ -105,7 +105,12 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
     draw(loss, "validation_loss", "validation", theme.second)
     draw(accuracy, "train_accuracy", "training", theme.first, 100)
     draw(accuracy, "validation_accuracy", "validation", theme.second, 100)
-    draw(rate, "learning_rate", "at the epoch's end", theme.first)
+    if view.rates is None:
+        draw(rate, "learning_rate", "at the epoch's end", theme.first)
+    else:  # it changes within an epoch
+        by_step = view.rates.ravel()
+        per_epoch = view.rates.shape[1]
+        rate.plot(0.5 + np.arange(1, len(by_step) + 1) / per_epoch, by_step, color=theme.first)
     for axes, title in (
         (cost, "Cost J = L + λ Σ W²"),
         (loss, "Loss L"),

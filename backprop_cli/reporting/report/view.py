@@ -104,6 +104,9 @@ class RunView:
         What scores are divided by before SoftMax; None if the run was not calibrated.
     sweep
         The rows of sweep.json; None if the run is not of a sweep.
+    rates
+        The learning rate of every step of the epochs in the history, epochs x steps; None where
+        it does not change within an epoch.
     """
 
     name: str
@@ -119,6 +122,7 @@ class RunView:
     predictions: Predictions | None
     temperature: float | None
     sweep: Sequence[Mapping[str, Any]] | None
+    rates: NDArray[np.float64] | None = None
 
     @property
     def shown(self) -> Evaluation | None:

@@ -1,0 +1,65 @@
+"""What goes to a terminal of 60, 80 and 120 columns fits: nothing is cut."""
+
+import io
+import re
+
+import pytest
+
+from backprop_cli.cli.interrupts import Interrupts
+from backprop_cli.cli.progress import ProgressBar
+from backprop_cli.solvers.observer import EpochRecord
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("n_epochs", [40, None])
+def test_the_bar(monkeypatch, columns, n_epochs):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with ProgressBar(Interrupts()) as bar:
+        bar.begin(n_epochs, 500, 0)
+        bar._bar.mininterval = 0
+        bar._bar.miniters = 1
+        for step in range(1000):
+            bar.steps(1, 1234.5678, 0.00123)
+            if step % 500 == 499:
+                record = EpochRecord(
+                    epoch=1 + step // 500, seconds=1.0, learning_rate=0.00123, train_loss=1.5,
+                    train_cost=1.6, train_accuracy=0.4, validation_loss=1.7,
+                    validation_accuracy=0.4123,
+                )  # fmt: skip
+                bar.epoch([record])
+        bar._bar.refresh()
+    lines = [line for line in re.split(r"[\r\n]", terminal.getvalue()) if line.strip()]
+    assert max(map(len, lines)) < columns
+    last = lines[-1]
+    assert "loss 1.500" in last
+    if n_epochs:
+        assert last.startswith("epoch 2/40   5 % |")
+        assert re.search(r"\|[^|]{8,}\| [\d:]+ left", last)
+    assert ("validation 41.2 %" in last) == (columns >= 80)
+    assert ("rate 0.0012" in last) == (columns >= 110)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_sweeps_table(run, config, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path = config()
+    grids = (
+        "--grid", "training.learning_rate=0.001,0.01", "--grid", "l2=0,0.1",
+        "--grid", "training.momentum=0,0.9", "--grid", "training.schedule={kind: constant}",
+        "--grid", "label_smoothing=0.1", "--set", "training.select_by=macro_f1",
+    )  # fmt: skip
+    status, out, _ = run("sweep", "--config", path, *grids)
+    assert status == 0
+    table = out.split("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    words = " ".join(table.split())
+    for part in ("learning_rate", "momentum", "kind: constant", "validation", "epoch"):
+        assert part in words
+    assert words.count("kind: constant") == 8
