@@ -35,6 +35,7 @@ from backprop_cli.runs.calibration import load_temperature
 from backprop_cli.runs.opened import open_run
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run
+from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Source, check_features
 
@@ -142,7 +143,9 @@ def explain(
         Its index, from 0.
     """
     found = _config(config, settings)
-    return Explained(describe(load_dataset(found.data), settings_of([found]), example))
+    descent = _descent(found)
+    where = f"initial weights: W random (seed {found.training.seed}), b zero"
+    return Explained(describe(descent, example, where))
 
 
 def gradcheck(
@@ -164,18 +167,25 @@ def gradcheck(
         Take only the first of the mini-batch; None: all.
     """
     found = _config(config, settings)
-    seed = found.training.seed
-    descent = prepare(load_dataset(found.data), settings_of([found]), descent_of([found]))
+    seed, descent = found.training.seed, _descent(found)
     rows: list[Comparison] = []
     idle: list[str] = []
-    for part in filter(None, (descent, reference(descent))):
-        move_to_generic_point(part, seed)
+    move_to_generic_point(descent, seed)
+    other = reference(descent)
+    if other is not None:
+        other.state.W[...], other.state.b[...] = descent.state.W, descent.state.b
+    for part in filter(None, (descent, other)):
         results = compare(part, samples, seed, examples)
         own = [row for row in results if isinstance(row, Comparison)]
         if not any(row.checked for row in own):
             idle.append(f"{part.engine_name}, {part.settings.dtype}")
         rows += own
     return GradientCheck(tuple(rows), tuple(idle))
+
+
+def _descent(config: Config) -> Descent:
+    """Return training by mini-batches at its first step."""
+    return prepare(load_dataset(config.data), settings_of([config]), descent_of([config]))
 
 
 def _config(config: ConfigLike, settings: Mapping[str, Any] | None) -> Config:

@@ -17,7 +17,7 @@ from backprop_cli.evaluation.wording import measure_texts
 from backprop_cli.gradcheck import Comparison
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
-from backprop_cli.reporting.explain import Explanation, to_html, to_text
+from backprop_cli.reporting.explain import Explanation, to_html, to_mapping, to_text
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import load_history, load_run
 
@@ -185,7 +185,7 @@ class Explained:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the explanation as plain Python objects."""
-        return self.explanation.to_mapping()
+        return to_mapping(self.explanation)
 
     def _repr_html_(self) -> str:
         return html.frame(self.to_html())
