@@ -12,6 +12,8 @@ from backprop_cli.solvers.full_batch import FullBatch
 
 _MAX_KEPT = 8_000_000  # scores that are kept; more are computed again for every bias
 
+_HALVES = np.array([[-0.5, 0.5]])  # a single score s is the pair (-s/2, s/2)
+
 
 class FixedWeights:
     """W X of one model for all training examples, and what follows from it for any b.
@@ -27,26 +29,33 @@ class FixedWeights:
     def __init__(self, batch: FullBatch, m: int, W: Vector) -> None:
         self._batch, self._m, self._W = batch, m, W
         self._kept: list[tuple[Array, Vector, Vector]] | None = None
-        if len(batch.mean_targets(m)) * batch.n_local <= _MAX_KEPT:
+        self._C = len(batch.mean_targets(m))
+        if self._C * batch.n_local <= _MAX_KEPT:
             self._kept = [(WX.copy(), Y, v) for WX, Y, v in self._scores()]
 
-    def curvature(self, b: Vector) -> tuple[Vector, Vector]:
-        """Return dL/db and d2L/db2, O and O x O, in float64."""
+    def slope(self, b: Vector) -> Vector:
+        """Return dL/db, O numbers, in float64."""
+        loss = self._batch.loss(self._m)
+        slope = np.zeros(self._C)
+        for WX, Y, v in self._blocks():
+            _, G = loss.loss_gradient(class_scores((WX + b[:, None])[None]), Y[None])
+            slope += G[0] @ v
+        slope = self._batch.mean(slope)
+        return _HALVES @ slope if len(b) == 1 else slope
+
+    def curvature(self, b: Vector) -> Vector:
+        """Return d2L/db2, O x O, in float64."""
         loss = self._batch.loss(self._m)
         if loss.curvature is None:
             raise ValueError(f"{loss.name} has no curvature")
-        C = len(self._batch.mean_targets(self._m))
-        slope, curvature = np.zeros(C), np.zeros((C, C))
-        for WX, Y, v in self._scores() if self._kept is None else self._kept:
-            S = class_scores((WX + b[:, None])[None])
-            curvature += loss.curvature(S[0], v)
-            _, G = loss.loss_gradient(S, Y[None])
-            slope += G[0] @ v
-        slope, curvature = self._batch.mean(slope), self._batch.mean(curvature)
-        if len(b) == 1:  # a score s is the pair (-s/2, s/2)
-            half = np.array([[-0.5, 0.5]])
-            return half @ slope, half @ curvature @ half.T
-        return slope, curvature
+        curvature = np.zeros((self._C, self._C))
+        for WX, _, v in self._blocks():
+            curvature += loss.curvature(class_scores((WX + b[:, None])[None])[0], v)
+        curvature = self._batch.mean(curvature)
+        return _HALVES @ curvature @ _HALVES.T if len(b) == 1 else curvature
+
+    def _blocks(self) -> Iterable[tuple[Array, Vector, Vector]]:
+        return self._scores() if self._kept is None else self._kept
 
     def _scores(self) -> Iterable[tuple[Array, Vector, Vector]]:
         return self._batch.scores(self._m, self._W, np.zeros(len(self._W)))

@@ -62,8 +62,7 @@ class FullBatch:
         self._mean_targets: dict[int, Vector] = {}
         self._reach: float | None = None
         self._engine: tuple[tuple[object, ...], Engine] | None = None
-        K = len(settings.models) * dataset.n_classes
-        self._numbers = dataset.n_features + 2 * K  # per example
+        self._K = K = len(settings.models) * dataset.n_classes
         n, rank, size = len(dataset.train), communicator.rank, communicator.size
         self._first, self._last = rank * n // size, (rank + 1) * n // size
         task = self._task(range(len(settings.models)), settings.dtype)
@@ -275,8 +274,9 @@ class FullBatch:
 
     def _rows_at_once(self, engine: str) -> int:
         """Return how many examples a block has for an engine."""
-        rows = _BLOCK_NUMBERS[engine] // self._numbers
-        return max(_MIN_BLOCK, min(_MAX_BLOCK, rows))
+        rows = _BLOCK_NUMBERS[engine] // (self._dataset.n_features + 2 * self._K)
+        # No fewer than rows of W: to add a block's dW to the sum reads as much as the block.
+        return min(_MAX_BLOCK, max(_MIN_BLOCK, self._K, rows))
 
     def _blocks(self, rows: int) -> Iterator[Block]:
         for first in range(self._first, self._last, rows):

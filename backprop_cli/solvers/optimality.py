@@ -27,7 +27,8 @@ _LAST_STEP = 1e-7  # after a step as small as this, what is left is its square
 _MAX_NEWTON = 1.0  # the length up to which Newton's step is trusted
 _RIDGE = 1e-12  # against the mean curvature: a class may have none
 _NEVER = 1e300  # minus the score of a class that does not occur
-_STATIONARY = 1e-11  # dL/db, against the mean target of a class
+_FALLS = 0.1  # dL/db, from one step of the bias to the next: else the curvature is computed again
+_SMALL_PART = 0.01  # of the gap
 _MIN_PASSES = 3  # between two dual points: in few dimensions, steps soon seem to lead to the end
 _TRUTHFUL = 6.0  # a gap, against what the cost is seen to fall by, that is not too large
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
@@ -97,8 +98,9 @@ def certify(
         made, further = _sharpen(batch, m, search, fallen, max_passes - passes)
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
-        dual, _ = search.smallest_gradient()
-        gap = min(gap, max(point.cost - dual_value(batch, m, dual), rounding))
+        dual, squares = search.smallest_gradient()
+        bound = dual_value(batch, m, dual, squares / (4 * batch.l2(m)))
+        gap = min(gap, max(point.cost - bound, rounding))
         if gap <= good or search.stuck or passes >= max_passes:
             return Optimality(point.cost, gap, norm)
 
@@ -130,20 +132,35 @@ def _sharpen(
     return max_passes, further
 
 
-def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
+def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
     """Return the dual's value, a lower bound on J*, at the point that belongs to some theta.
 
     The dual point must have dL/db = 0. A few steps of the bias make it small; the rest is removed
     by mixing every p_i with one q, and the bound pays for it.
+
+    Parameters
+    ----------
+    batch, m
+        All training examples, and which of their models.
+    theta
+        [W | b], O x (d + 1).
+    gap
+        About how far the value is from J*; the bound may pay a small part of it.
     """
     W, b = theta[:, :-1], theta[:, -1].copy()
     shares = batch.mean_targets(m)
     _exclude(b, shares <= 0)
     fixed = FixedWeights(batch, m, W)
+    allowed = _allowed_share(batch, m, W, gap)
+    curvature, before = None, math.inf
     for _ in range(_MAX_STEPS):
-        slope, curvature = fixed.curvature(b)
-        if np.abs(slope).max() <= _STATIONARY * shares.max() / len(shares):
+        slope = fixed.slope(b)
+        if _mixed_share(slope, shares) <= allowed:
             break
+        size = float(np.abs(slope).max())
+        if curvature is None or size > _FALLS * before:
+            curvature = fixed.curvature(b)
+        before = size
         step = _bias_step(slope, curvature, shares)
         b += step
         if np.abs(step).max() < _LAST_STEP:
@@ -151,15 +168,32 @@ def dual_value(batch: FullBatch, m: int, theta: Vector) -> float:
     sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
     loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n
     value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate
-    over = np.maximum(_by_class(r), 0.0)
-    # With so much of q, dL/db = 0: the mean of v p is no larger than that of v y for any class.
-    share = float(np.divide(over, shares + over, out=np.zeros_like(over), where=over > 0).max())
+    share = _mixed_share(r, shares)
     value *= 1 - share
     norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach()
     # Between this point and p = y, which has the value 0 or more, D is concave. It is largest at:
     squares = norm**2 / (4 * batch.l2(m))
     along = 1.0 if value >= 2 * squares else max(value, 0.0) / (2 * squares)
     return float(along * value - along**2 * squares)
+
+
+def _mixed_share(slope: Vector, shares: Vector) -> float:
+    """Return how much of q makes dL/db = 0.
+
+    Then the mean of v p is no larger than that of v y for any class.
+    """
+    over = np.maximum(_by_class(slope), 0.0)
+    return float(np.divide(over, shares + over, out=np.zeros_like(over), where=over > 0).max())
+
+
+def _allowed_share(batch: FullBatch, m: int, W: Vector, gap: float) -> float:
+    """Return how much of q makes a gap larger by a small part only."""
+    shares = batch.mean_targets(m)
+    entropy = float(shares.sum()) * math.log(len(shares))  # at most
+    # Near the optimum W = -Theta / (2 lambda), and |Theta|^2 / (4 lambda) grows |W| times as much
+    # as |Theta| does.
+    paid = entropy + math.sqrt(2) * batch.reach() * float(np.linalg.norm(W))  # per share of 1
+    return _SMALL_PART * max(gap, _SMALL * entropy) / paid
 
 
 def _exclude(b: Vector, absent: NDArray[np.bool_]) -> None:

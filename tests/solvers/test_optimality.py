@@ -124,11 +124,11 @@ def test_where_the_bias_is_stationary_the_gap_is_that_of_the_gradient(single):
         theta[:, -1] -= np.linalg.lstsq(H, gradient, rcond=1e-12)[0]
     dW = cost.gradient(theta)[:, :-1]
     expected = (dW**2).sum() / (4 * l2)
-    value = dual_value(training.batch, 0, theta)
+    value = dual_value(training.batch, 0, theta, 0.0)
     assert cost(theta) - value == pytest.approx(expected, rel=1e-8)
     # Another bias is made stationary first: the bound is the same.
     theta[0, -1] += 0.7
-    assert dual_value(training.batch, 0, theta) == pytest.approx(value, rel=1e-9)
+    assert dual_value(training.batch, 0, theta, 0.0) == pytest.approx(value, rel=1e-9)
 
 
 def test_no_dual_value_is_above_the_optimum():
@@ -140,7 +140,7 @@ def test_no_dual_value_is_above_the_optimum():
     for scale in (0, 1e-3, 0.1, 1, 10, 1e3, 1e6):
         for _ in range(5):
             theta = scale * rng.standard_normal(cost.penalty.shape)
-            assert 0 <= dual_value(training.batch, 0, theta) <= best * (1 + 1e-12)
+            assert 0 <= dual_value(training.batch, 0, theta, 0.0) <= best * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("given", [{"l2": 0.0}, {"l2": 0.0, "loss": "multiclass_svm"}])
