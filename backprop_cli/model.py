@@ -12,7 +12,7 @@ from backprop_cli.engine import Targets, Task, decide, probabilities
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.errors import DataError
 from backprop_cli.losses import LOSSES, Array
-from backprop_cli.sources import ImageLayout, Source, Standardization, from_planes
+from backprop_cli.sources import ImageLayout, Source, Split, Standardization, from_planes
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,12 @@ class LinearModel:
         weights, bias = self.parameters(source.image)
         # So that differences of scores, and their sums over the classes, are finite too.
         largest = np.finfo(self.weights.dtype).max / (2 * self.n_classes)
-        for first in range(0, len(rows), engine.examples_at_once):
-            some = slice(first, min(first + engine.examples_at_once, len(rows)))
+        first = 0
+        for block in Split(source, rows).blocks(engine.examples_at_once):
+            some = slice(first, first + len(block.rows))
+            first = some.stop
             with np.errstate(over="ignore", invalid="ignore"):
-                scores = engine.scores(weights, bias, source.block(rows[some]))[0]
+                scores = engine.scores(weights, bias, block)[0]
             good = (np.abs(scores) <= largest).all(axis=0)  # NaN is not
             if not good.all():
                 row = int(rows[some][int(np.argmin(good))])

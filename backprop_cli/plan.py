@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.errors import ConfigError
 from backprop_cli.rng import Stream, generator
-from backprop_cli.sources import Block, Split
+from backprop_cli.sources import Block, Split, StoredFeatures
+from backprop_cli.sources.source import Wanted
+
+_BLOCKS = 256  # of a buffer, if they have
+_MIN_BLOCK, _MAX_BLOCK = 65_536, 8_000_000  # bytes; and never fewer than
+_MIN_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,78 @@ class Batches:
 
 
 @dataclass(frozen=True)
+class Shuffle:
+    """How far the order of an epoch is random.
+
+    An epoch takes the blocks in a random order, gathers them in buffers, and each buffer's examples
+    in a random order. Where all examples are in memory, they are one block and one buffer.
+
+    Attributes
+    ----------
+    n_examples
+        Of an epoch.
+    block
+        How many neighbouring examples stay together until they are in a buffer.
+    buffer
+        How many examples are shuffled together; whole mini-batches.
+    """
+
+    n_examples: int
+    block: int
+    buffer: int
+
+    @classmethod
+    def of(cls, split: Split, batch_size: int) -> Shuffle:
+        """Return the shuffle of a split: of two buffers, one is read while one is in use.
+
+        Raises
+        ------
+        ConfigError
+            A mini-batch is larger than a buffer.
+        """
+        n, features = len(split), split.features
+        if not isinstance(features, StoredFeatures):
+            return cls(n, n, n)
+        size = features.memory // 2
+        steps = size // (features.row_bytes * batch_size)
+        if not steps:
+            need = 2 * features.row_bytes * batch_size
+            raise ConfigError(
+                f"data.memory: expected {need} bytes or more, which is two mini-batches, found "
+                f"{features.memory}"
+            )
+        block = min(max(size // _BLOCKS, _MIN_BLOCK), _MAX_BLOCK, size // _MIN_BLOCKS)
+        block //= features.row_bytes
+        return cls(n, max(1, min(block, n)), min(steps * batch_size, n))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every order of the examples can occur."""
+        return self.buffer >= self.n_examples
+
+    def buffers(self, seed: int, epoch: int) -> Iterator[NDArray[np.intp]]:
+        """Yield the examples of each buffer of an epoch: numbers from 0, ascending."""
+        n, block = self.n_examples, self.block
+        if self.is_full:
+            yield np.arange(n)
+            return
+        order = generator(seed, Stream.BLOCKS, epoch).permutation(math.ceil(n / block))
+        starts = order * block
+        sizes = np.minimum(starts + block, n) - starts
+        ends = np.cumsum(sizes)
+        for first in range(0, n, self.buffer):
+            last = min(first + self.buffer, n)
+            a, b = np.searchsorted(ends, [first, last - 1], side="right")
+            # What belongs to the buffer of blocks a to b; the outer ones may be shared.
+            places = zip(starts[a : b + 1], ends[a : b + 1], sizes[a : b + 1], strict=True)
+            parts = [
+                np.arange(max(first - (end - size), 0), min(last - (end - size), size)) + start
+                for start, end, size in places
+            ]
+            yield np.sort(np.concatenate(parts))
+
+
+@dataclass(frozen=True)
 class Plan:
     """The order of the examples of a split, their mini-batches, and which images are mirrored.
 
@@ -68,27 +148,72 @@ class Plan:
     rank: int = 0
     size: int = 1
 
+    @functools.cached_property
+    def shuffle(self) -> Shuffle:
+        """How far the order is random."""
+        return Shuffle.of(self.split, self.batch_size)
+
     @property
     def steps_per_epoch(self) -> int:
         """How many mini-batches an epoch has."""
         return math.ceil(len(self.split) / self.batch_size)
 
     def epoch(self, epoch: int) -> Batches:
-        """Return this rank's share of an epoch; ``epoch`` counts from 0."""
-        order = generator(self.seed, Stream.ORDER, epoch).permutation(self.split.rows)
-        mirrored = None
-        if self.flips:
-            mirrored = generator(self.seed, Stream.FLIPS, epoch).random(len(order)) < 0.5
-        edges = np.minimum(np.arange(self.steps_per_epoch + 1) * self.batch_size, len(order))
-        batches = Batches(self.split.source.block(order, mirrored), edges)
-        return batches if self.size == 1 else self._share(batches)
+        """Return the first part of an epoch, all of it where the examples are in memory."""
+        return next(self.parts(epoch))[1]
 
-    def _share(self, batches: Batches) -> Batches:
-        sizes = np.diff(batches.starts)
-        first = batches.starts[:-1] + self.rank * sizes // self.size
-        last = batches.starts[:-1] + (self.rank + 1) * sizes // self.size
+    def parts(
+        self, epoch: int, first_step: int = 0, waiting: Callable[[], None] | None = None
+    ) -> Generator[tuple[int, Batches], None, None]:
+        """Yield this rank's share of an epoch, buffer by buffer.
+
+        Parameters
+        ----------
+        epoch
+            Counts from 0.
+        first_step
+            Of the epoch: where to begin, with the whole buffer that has this step.
+        waiting
+            Called now and then while nothing is done but reading; may raise KeyboardInterrupt.
+
+        Yields
+        ------
+        step
+            Of the epoch: the first of the buffer.
+        batches
+            Its mini-batches. They may be overwritten after the next buffer is asked for.
+        """
+        steps = self.shuffle.buffer // self.batch_size
+        first = 0 if self.shuffle.is_full else first_step // steps
+        buffers = range(first, math.ceil(len(self.split) / self.shuffle.buffer))
+        blocks = self.split.source.blocks(self._wanted(epoch, first), waiting)
+        for number, block in zip(buffers, blocks, strict=True):
+            _, starts = self._share(number)
+            yield number * steps, Batches(block, starts)
+
+    def _wanted(self, epoch: int, first: int) -> Iterator[Wanted]:
+        """Yield this rank's rows of every buffer of an epoch, from the buffer ``first`` on."""
+        size = self.shuffle.buffer
+        flips = None
+        if self.flips:
+            flips = generator(self.seed, Stream.FLIPS, epoch).random(len(self.split)) < 0.5
+        for number, own in enumerate(self.shuffle.buffers(self.seed, epoch)):
+            if number < first:
+                continue
+            stream = (epoch, number) if number else (epoch,)
+            order = generator(self.seed, Stream.ORDER, *stream).permutation(self.split.rows[own])
+            mirrored = None if flips is None else flips[number * size : number * size + len(order)]
+            share, _ = self._share(number)
+            yield order[share], None if mirrored is None else mirrored[share]
+
+    def _share(self, number: int) -> tuple[NDArray[np.intp] | slice, NDArray[np.intp]]:
+        """Return which examples of a buffer are this rank's, and where its mini-batches begin."""
+        n = min(self.shuffle.buffer, len(self.split) - number * self.shuffle.buffer)
+        edges = np.minimum(np.arange(math.ceil(n / self.batch_size) + 1) * self.batch_size, n)
+        if self.size == 1:
+            return slice(None), edges
+        sizes = np.diff(edges)
+        first = edges[:-1] + self.rank * sizes // self.size
+        last = edges[:-1] + (self.rank + 1) * sizes // self.size
         own = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
-        rows, mirrored = batches.block.rows[own], batches.block.mirrored
-        mirrored = None if mirrored is None else mirrored[own]
-        starts = np.concatenate([[0], np.cumsum(last - first)])
-        return Batches(self.split.source.block(rows, mirrored), starts)
+        return own, np.concatenate([[0], np.cumsum(last - first)])

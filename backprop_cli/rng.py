@@ -23,6 +23,7 @@ class Stream(IntEnum):
     SETTINGS = 6
     POINT = 7
     SECOND_MOMENT = 8
+    BLOCKS = 9
 
 
 def generator(seed: int, stream: Stream, *counters: int) -> np.random.Generator:

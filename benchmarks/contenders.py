@@ -208,7 +208,7 @@ class Jax(Contender):
         dataset, found = work.dataset(), work.standardization()
         train, single = dataset.train, np.float32
         examples = (
-            train.features[train.rows], train.own_labels(),
+            train.own_features(), train.own_labels(),
             found.mean.astype(single), (1 / found.std).astype(single),
         )  # fmt: skip
         self._examples = jax.device_put(examples)

@@ -88,7 +88,7 @@ def _arrays(dataset: Dataset, name: str) -> tuple[NDArray[np.float64], NDArray[n
     split = dataset.split(name)
     if split is None:
         raise ValueError(f"expected {name} examples, found none")
-    return split.source.features[split.rows].astype(np.float64), split.own_labels()
+    return split.own_features().astype(np.float64), split.own_labels()
 
 
 def _standing(model: Any, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[float, float]:

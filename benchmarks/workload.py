@@ -55,7 +55,7 @@ class Workload:
     def standardized(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the examples as float32, standardized as a peer would have them in memory."""
         dataset, found = self.dataset(), self.standardization()
-        x = dataset.train.features[dataset.train.rows].astype(np.float32)
+        x = dataset.train.own_features().astype(np.float32)
         x -= found.mean.astype(np.float32)
         x /= found.std.astype(np.float32)
         return x, dataset.train.own_labels()

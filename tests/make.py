@@ -8,7 +8,7 @@ from backprop_cli.settings import ModelSettings, Settings
 from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent, Rule
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Constant
-from backprop_cli.sources import Dataset, Source, Split
+from backprop_cli.sources import Dataset, Extent, Source, Split, StoredFeatures
 
 _MODEL = {
     "loss": "softmax_cross_entropy", "l2": 0.0, "label_smoothing": 0.0, "seed": 42,
@@ -78,3 +78,12 @@ def to_optimum(data, *models, tolerance=1e-8, communicator=None, observer=None, 
     training = prepare(data, settings, method, communicator)
     training.run(observer or Observer())
     return training
+
+
+def stored_source(folder, features, labels, memory, **more):
+    """Return a source whose features stay in a file."""
+    path = folder / "stored"
+    path.write_bytes(np.ascontiguousarray(features).tobytes())
+    extents = [Extent(path, 0, len(features))]
+    stored = StoredFeatures(extents, features.shape[1], features.dtype, memory=memory)
+    return Source(stored, np.asarray(labels, np.int64), "a file", **more)

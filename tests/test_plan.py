@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from backprop_cli.plan import Plan
-from tests.make import split
+from backprop_cli.plan import Plan, Shuffle
+from backprop_cli.sources import Split
+from tests.make import split, stored_source
 
 ROWS = np.array([3, 5, 8, 9, 20, 31, 44, 57])
 
@@ -125,3 +126,77 @@ def test_shares_can_be_cut_further_as_the_whole_can():
     parts = [plan(batch_size=3, flips=True, rank=r, size=2).epoch(0).some(1, 3) for r in range(2)]
     rows = [one + other for one, other in zip(*map(rows_of, parts), strict=True)]
     assert rows == rows_of(serial.some(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("n", "block", "buffer"), [(100, 7, 30), (64, 64, 16), (50, 1, 7), (9, 4, 9)]
+)
+def test_buffers_have_every_example_once_and_neighbours_together(n, block, buffer):
+    shuffle = Shuffle(n, block, buffer)
+    for seed, epoch in ((0, 0), (0, 1), (5, 3)):
+        found = list(shuffle.buffers(seed, epoch))
+        assert [len(own) for own in found[:-1]] == [buffer] * (len(found) - 1)
+        assert sorted(np.concatenate(found).tolist()) == list(range(n))
+        assert all((np.diff(own) > 0).all() for own in found)
+        for other, own in zip(found, shuffle.buffers(seed, epoch), strict=True):
+            np.testing.assert_array_equal(own, other)
+        if block < n:  # a block is in one buffer, or in two that follow each other
+            of_block: dict[int, list] = {}
+            for k, own in enumerate(found):
+                for number in set((own // block).tolist()):
+                    of_block.setdefault(number, []).append(k)
+            assert all(at == list(range(at[0], at[-1] + 1)) for at in of_block.values())
+    if buffer < n and block < n:
+        orders = {tuple(next(shuffle.buffers(0, epoch)).tolist()) for epoch in range(8)}
+        assert len(orders) > 4
+
+
+def stored_plan(folder, n=100, memory=60, **more):
+    """Return a plan on n rows of one byte."""
+    source = stored_source(folder, np.arange(n, dtype=np.uint8)[:, None], np.zeros(n), memory)
+    return Plan(Split(source, np.arange(n)), 7, 3, **more)
+
+
+def values_of(batches):
+    """Return the features of each mini-batch: they are the numbers of their rows."""
+    blocks = (batches.batch(k) for k in range(len(batches)))
+    return [block.features[block.rows, 0].tolist() for block in blocks]
+
+
+def test_parts_of_an_epoch_are_whole_mini_batches_of_features_that_are_read(tmp_path):
+    drawn = stored_plan(tmp_path, flips=True)
+    assert drawn.shuffle.buffer == 28
+    whole = [(first, values_of(part), part.block.mirrored) for first, part in drawn.parts(2)]
+    assert [first for first, _, _ in whole] == [0, 4, 8, 12]
+    batches = [rows for _, part, _ in whole for rows in part]
+    assert [len(rows) for rows in batches] == [7] * 14 + [2]
+    assert sorted(row for rows in batches for row in rows) == list(range(100))
+    for step in (0, 3, 4, 11, 14):
+        begun = [(first, values_of(part)) for first, part in drawn.parts(2, step)]
+        assert begun == [(first, part) for first, part, _ in whole[step // 4 :]]
+    flips = np.concatenate([mirrored for _, _, mirrored in whole])
+    sequence = np.random.SeedSequence(3, spawn_key=(2, 2))
+    np.testing.assert_array_equal(
+        flips, np.random.Generator(np.random.PCG64(sequence)).random(100) < 0.5
+    )
+
+
+def test_a_buffer_for_all_gives_the_order_of_examples_in_memory(tmp_path):
+    own = stored_plan(tmp_path, memory=210)
+    assert own.shuffle.is_full
+    expected = plan(np.arange(100), 7, 3).epoch(5).block.rows
+    [(_, part)] = own.parts(5)
+    assert [row for rows in values_of(part) for row in rows] == expected.tolist()
+
+
+def test_the_ranks_shares_of_a_buffer_are_together_the_serial_one(tmp_path):
+    serial = [values_of(part) for _, part in stored_plan(tmp_path).parts(1)]
+    shares = [
+        [values_of(part) for _, part in stored_plan(tmp_path, rank=rank, size=3).parts(1)]
+        for rank in range(3)
+    ]
+    together = [
+        [[row for part in parts for row in part] for parts in zip(*own, strict=True)]
+        for own in zip(*shares, strict=True)
+    ]
+    assert together == serial

@@ -67,9 +67,11 @@ def sweep(options: SweepOptions) -> None:
     from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.runs.session import Interrupted
-    from backprop_cli.runs.sweep import Sweep
+    from backprop_cli.runs.sweep import Sweep, with_memory_of_sweep
 
     settings, configs = _settings(options)
+    if options.resume:
+        configs = with_memory_of_sweep(configs)
     job = Sweep(configs, settings)
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:

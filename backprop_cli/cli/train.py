@@ -79,7 +79,7 @@ def _config(options: TrainOptions) -> Config:
     """Return the config to train with: of a file, or of the run that goes on."""
     from backprop_cli.config import load_config
     from backprop_cli.config.paths import with_absolute_paths
-    from backprop_cli.runs.identity import with_saved_compute
+    from backprop_cli.runs.identity import with_saved_compute, with_saved_memory
     from backprop_cli.runs.run_directory import run_config_file
 
     file = options.config_file
@@ -90,7 +90,7 @@ def _config(options: TrainOptions) -> Config:
     config = with_absolute_paths(load_config(file, options.overrides), options.output)
     if options.resume:
         saved = load_config(run_config_file(config.output))
-        config = with_saved_compute(config, saved.compute)
+        config = with_saved_memory(with_saved_compute(config, saved.compute), saved)
     return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backprop_cli.config.data import NpyData
 from backprop_cli.config.schema import (
     Config,
     ConstantSchedule,
@@ -80,6 +81,14 @@ def _schedule(config: Config) -> Schedule:
     if isinstance(section, CyclicalSchedule):
         return Cyclical(section.minimum, section.half_cycle)
     raise TypeError(f"no such schedule: {type(section).__name__}")
+
+
+def with_memory(config: Config, memory: int | None) -> Config:
+    """Return the config with the memory that `auto` became; None: all features are in memory."""
+    if not isinstance(config.data, NpyData) or config.data.memory != "auto":
+        return config
+    data = config.data.model_copy(update={"memory": "all" if memory is None else memory})
+    return config.model_copy(update={"data": data})
 
 
 def with_solver(config: Config, solver: Solver, m: int) -> Config:

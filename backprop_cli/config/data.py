@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from backprop_cli.cache import data_folder
 from backprop_cli.config.section import Section
-from backprop_cli.config.values import Classes, Count, FilePath, Part, Text, not_a_boolean
+from backprop_cli.config.values import Classes, Count, FilePath, Memory, Part, Text, not_a_boolean
 
 
 class DataSection(Section):
@@ -116,7 +116,10 @@ class IdxData(DataSection):
 
 
 class NpyData(DataSection):
-    """Arrays: an .npz with x and y, or an .npy of features and a file of labels.
+    """Arrays in .npy, .npz or .safetensors files, and labels in them or in files of their own.
+
+    `path` and the other files of features and labels may each be a pattern of several files, such
+    as `features/*.npy`: they follow each other in the order of their names.
 
     Labels are integers, whole floats or texts, one per example. Class names are the distinct labels
     of the training file, in order; the labels of other files are matched with them by name.
@@ -136,12 +139,13 @@ class NpyData(DataSection):
 
     format: Literal["npy"] = Field(description="The layout of the files.")
     path: FilePath = Field(
-        description="An .npz with x (n x d, or n x height x width x channels) and y (n labels), "
-        "or an .npy with the features."
+        description="An .npz or .safetensors with features (n x d, or n x height x width x "
+        "channels), and perhaps n labels; or an .npy with the features."
     )
     labels: FilePath | None = Field(
         None,
-        description="The labels that go with `path`: an .npy, a .txt with one per line, or a .csv.",
+        description="The labels that go with `path`: an .npy, a .txt with one per line, or a .csv. "
+        "null: they are in `path`.",
     )
     validation_labels: FilePath | None = Field(
         None, description="The labels that go with a `validation` file."
@@ -149,6 +153,21 @@ class NpyData(DataSection):
     test_labels: FilePath | None = Field(None, description="The labels that go with a `test` file.")
     labels_column: Text | None = Field(
         None, description="The column of a .csv that holds the labels."
+    )
+    features_name: Text | None = Field(
+        None,
+        description="The features' array in an .npz or .safetensors. null: x, X, features, or the "
+        "only one.",
+    )
+    labels_name: Text | None = Field(
+        None,
+        description="The labels' array in an .npz or .safetensors. null: y, Y or labels, if there "
+        "is one.",
+    )
+    memory: Memory = Field(
+        "auto",
+        description="How much memory features may take, as in 2 GB. If they are larger, they are "
+        "read in blocks and shuffled within a buffer. auto: half of what is free. all: no limit.",
     )
     classes: Classes | None = Field(
         None,

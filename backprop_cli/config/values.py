@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,6 +161,42 @@ Threads = Annotated[
     WithJsonSchema(
         {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_THREADS}]}
     ),
+]
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(B|[kKMGT]B|[KMGT]iB)")
+_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
+
+
+def memory_bytes(value: int | str) -> int:
+    """Return the bytes of a size such as 2000000 or "2 MB"; raises ValueError if it is none."""
+    if isinstance(value, int):
+        return value
+    found = _SIZE.fullmatch(value)
+    if found is None:
+        raise ValueError(f"expected a size, found {value!r}")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _check_memory(value: object) -> int | str:
+    if value in ("auto", "all"):
+        return str(value)
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            if 1 <= memory_bytes(value) < 2**60:
+                return value
+        except ValueError:
+            pass
+    raise PydanticCustomError(
+        "memory", "expected a size such as 2 GB or 500 MiB (or bytes), auto, or all"
+    )
+
+
+Memory = Annotated[
+    int | str,
+    PlainValidator(_check_memory),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backprop_cli.engine.contract import Engine, Task
 from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import LOSSES
-from backprop_cli.sources import Standardization
+from backprop_cli.sources import Source, Standardization
 
 _MAX_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast as the kernels
 _LARGE_BATCH, _MIN_FEATURES = 1024, 100  # with fewer features, NumPy is twice as fast at so many
@@ -65,7 +63,7 @@ def _compiled_obstacle(task: Task) -> str | None:
     if task.n_outputs == 1:
         return "needs model.outputs: per_class, found 1"
     for name, split in zip(("train", "validation"), task.splits, strict=False):
-        obstacle = _unreadable(split.features, task.standardization)
+        obstacle = _unreadable(split.source, task.standardization)
         if obstacle is not None:
             return f"{obstacle} (the {name} split)"
     if importlib.util.find_spec("numba") is None:
@@ -86,12 +84,12 @@ def _compiled_obstacle(task: Task) -> str | None:
     return None
 
 
-def _unreadable(features: NDArray[Any], standardization: Standardization) -> str | None:
+def _unreadable(source: Source, standardization: Standardization) -> str | None:
     """Return why the kernels cannot read some features, or None."""
-    dtype = features.dtype
+    dtype = source.features.dtype
     if dtype == np.float16:
         return "cannot read float16: take float32 features, or compute.backend: numpy"
-    if not dtype.isnative or not features.flags.c_contiguous:
+    if not dtype.isnative or not source.by_rows:
         return "needs features in this machine's byte order, row by row, found others"
     if not np.can_cast(dtype, np.float32):
         return f"needs features that float32 holds exactly, found {dtype}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ def evaluate(
     split: Split,
     targets: Targets,
     measure: Measure | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> Figures:
     """Return the figures of M models on all examples of a split.
 
@@ -56,15 +58,15 @@ def evaluate(
         What the loss is taken against, and the weights that are factors on the losses.
     measure
         Another figure that is wanted.
+    waiting
+        Called now and then while examples are read; may raise KeyboardInterrupt.
     """
     n, n_models = len(split), len(weights)
     at_once, parts = engine.examples_at_once, []
     if measure is not None and measure.takes != "decisions":
         at_once = max(1, min(at_once, _MAX_SCORES // bias.size))
     total, right = np.zeros(n_models), np.zeros(n_models)
-    for first in range(0, n, at_once):
-        last = min(first + at_once, n)
-        block = split.block(first, last)
+    for block in split.blocks(at_once, waiting=waiting):
         losses, decided = engine.outcomes(weights, bias, block, targets)
         labels = block.labels[block.rows]
         factors = targets.example_weights(block)

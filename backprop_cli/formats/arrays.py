@@ -7,7 +7,8 @@ import pathlib
 import tokenize
 import zipfile
 import zlib
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,10 @@ def read_npy(path: pathlib.Path) -> NDArray[Any]:
     return array
 
 
-def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
-    """Read the named arrays of an .npz file."""
+def read_npz(
+    path: pathlib.Path, choose: Callable[[Sequence[str]], Sequence[str]]
+) -> list[NDArray[Any]]:
+    """Read those arrays of an .npz file that ``choose`` returns of its names."""
     with reading(path):
         try:
             # Opened here, because np.load does not close a file that is not an archive.
@@ -56,10 +59,7 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> list[NDArray[Any]]:
                 archive = np.load(stream, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise DataError(f"{path}: expected an .npz, found a single array")
-                for name in names:
-                    if name not in archive:
-                        found = ", ".join(archive.files) or "none"
-                        raise DataError(f"{path}: expected an array {name!r}, found {found}")
+                names = choose(archive.files)
                 packed = zipfile.ZipFile(stream)
                 for member in packed.infolist():
                     if member.filename.removesuffix(".npy") in names:
@@ -106,6 +106,20 @@ def _first_bytes(path: pathlib.Path) -> bytes:
         return stream.read(len(_NPY))
 
 
-def described(array: NDArray[Any]) -> str:
+class Shaped(Protocol):
+    """What has a shape and a type."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its numbers."""
+        ...
+
+
+def described(array: Shaped) -> str:
     """Return the shape and the type of an array, for messages."""
     return f"{' x '.join(map(str, array.shape)) or 'a single value'} of {array.dtype}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,26 @@ def read_values(path: str, column: str | None = None, key: str | None = None) ->
         endings = ".npy, .txt or .csv" if key is not None else ".npy or .txt"
         raise DataError(f"{path}: expected a file whose name ends in {endings}")
     return read_npy(file)
+
+
+def joined(parts: Sequence[Values], file: str) -> Values:
+    """Return the values of several files as those of one.
+
+    Raises
+    ------
+    DataError
+        Some are arrays of another shape or kind.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if not arrays:
+        return [text for part in parts for text in part]
+    kinds = {("text" if a.dtype.kind in "US" else "numbers", a.shape[1:]) for a in arrays}
+    if len(arrays) < len(parts) or len(kinds) > 1:
+        raise DataError(f"{file}: expected labels of one kind and shape in all files")
+    whole: NDArray[Any] = np.concatenate(arrays)
+    return whole
 
 
 def _read_csv(file: pathlib.Path, column: str | None, key: str) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,7 +23,8 @@ def folder(path: str) -> pathlib.Path:
                 f"{path}: expected a folder with data files, found nothing there{_remedy(found)}"
             )
         if not found.is_dir():
-            raise DataError(f"{path}: expected a folder with data files, found a file")
+            packed = "; unpack it" if found.suffix.lower() in _ARCHIVES else ""
+            raise DataError(f"{path}: expected a folder with data files, found a file{packed}")
     return found
 
 
@@ -33,6 +36,74 @@ def _remedy(path: pathlib.Path) -> str:
     return f"; backprop data download {name} puts it there"
 
 
+def matching(path: str) -> list[pathlib.Path]:
+    """Return the files that a name or a pattern stands for, in the order of their names.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    single = pathlib.Path(path).expanduser()
+    with reading(path):
+        if not glob.has_magic(path) or single.exists():
+            return [single]
+        names = sorted(glob.glob(str(single)))  # noqa: PTH207 - Path.glob takes no absolute one
+        found = [p for p in map(pathlib.Path, names) if p.is_file()]
+    if not found:
+        raise DataError(f"{path}: no file has such a name")
+    return found
+
+
+def order_by_number(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Return files ordered as people count: part-2 before part-10."""
+    return sorted(
+        paths, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", str(p))]
+    )
+
+
+_ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+_PICKLES = {
+    ".pt": "torch.load('{}').numpy()",
+    ".pth": "torch.load('{}').numpy()",
+    ".pkl": "pickle.load(open('{}', 'rb'))",
+    ".pickle": "pickle.load(open('{}', 'rb'))",
+    ".joblib": "joblib.load('{}')",
+}
+
+
+def way_out(path: pathlib.Path) -> str:
+    """Return what is wrong with a file of features that has the wrong format, and what to do."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return f"expected a file, found a folder{_patterns(path)}"
+    if suffix in _ARCHIVES:
+        return "is packed; unpack it, and name what is in it"
+    if suffix in _PICKLES:
+        load = _PICKLES[suffix].format(path)
+        return (
+            "is a pickle, which could run code when it is read; if you trust it, convert it once: "
+            f"numpy.save('features.npy', {load})"
+        )
+    if suffix in (".csv", ".txt", ".tsv"):
+        comma = ", delimiter=','" if suffix == ".csv" else ""
+        return (
+            "is text, which is slow to read as features; convert it once: "
+            f"numpy.save('features.npy', numpy.loadtxt('{path}'{comma}, dtype='float32'))"
+        )
+    return "expected a name that ends in .npy, .npz or .safetensors"
+
+
+def _patterns(folder: pathlib.Path) -> str:
+    """Return the pattern that names the files of features in a folder or one below it."""
+    for suffix in (".npy", ".npz", ".safetensors", ".parquet"):
+        for pattern in (f"*{suffix}", f"*/*{suffix}"):
+            found = next(folder.glob(pattern), None)
+            if found is not None:
+                return f"; it has {found.name}: {found.parent}/*{suffix} names all such files"
+    return ""
+
+
 def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
     """Return the first of ``names`` that is a file in ``directory``."""
     for name in names:
@@ -40,6 +111,12 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
         with reading(candidate):
             if candidate.is_file():
                 return candidate
+    for below in sorted(p for p in directory.iterdir() if p.is_dir()):
+        if any((below / name).is_file() for name in names):
+            raise DataError(
+                f"{directory / names[0]}: no such file, but {below} has it: set data.path to that "
+                "folder"
+            )
     there = sorted(p.name for p in directory.iterdir() if p.is_file())
     near = sorted(difflib.get_close_matches(names[0], there, n=3, cutoff=0.5)) or there[:5]
     more = ", ..." if len(near) < len(there) else ""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.config.data import Cifar10Data, Cifar100Data, DataSection
+from backprop_cli.config.data import Cifar10Data, Cifar100Data, DataSection, NpyData
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.formats import cifar
-from backprop_cli.formats.arrays import read_npy, read_npz
+from backprop_cli.formats.feature_files import as_features, find_features, is_feature_file
 from backprop_cli.formats.files import reading
 from backprop_cli.formats.idx import read_idx
-from backprop_cli.formats.npy import as_features
+from backprop_cli.formats.memory import memory_limit
+from backprop_cli.formats.npy import array_names
 from backprop_cli.model import LinearModel
-from backprop_cli.sources import ImageLayout, Source, WatchedFile, check_features, to_planes
+from backprop_cli.sources import ImageLayout, Source, check_features, to_planes
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES = (".png", ".jpg", ".jpeg")
@@ -32,7 +33,7 @@ def read_inputs(
     Parameters
     ----------
     paths
-        One or more files: PNG or JPEG, .npy, .npz (its x), IDX, or CIFAR batches.
+        One or more files: PNG or JPEG, .npy, .npz, .safetensors, IDX, or CIFAR batches.
     data
         The data section of the model's run, for files whose name does not tell their format.
     model
@@ -62,41 +63,41 @@ def read_inputs(
         with reading(text):
             if not path.is_file():
                 raise DataError(f"{text}: expected a file, found none")
-        files = (WatchedFile.opened(path),) if path.suffix.lower() == ".npy" else ()
-        features, image = _read(path, data, model.image_shape)
-        if not len(features):
+        part = _read(text, data, model.image_shape)
+        if not len(part):
             raise DataError(f"{text}: expected examples, found none")
-        part = Source(features, np.empty(0, np.int64), text, image, files)
         model.check(part)
-        standardization = model.standardization_for(image)
+        standardization = model.standardization_for(part.image)
         check_features(part, standardization, model.weights.dtype)
         parts.append(part)
         names += [text] if len(part) == 1 else [f"{text}[{k}]" for k in range(len(part))]
     if len(parts) == 1:
         return names, parts[0]
-    planes = [to_planes(part.image, part.features) for part in parts]
+    planes = [to_planes(part.image, part.gather(np.arange(len(part)))) for part in parts]
     features = np.concatenate(planes)
     watched = tuple(file for part in parts for file in part.files)
     return names, Source(features, np.empty(0, np.int64), ", ".join(paths), files=watched)
 
 
-def _read(
-    path: pathlib.Path, data: DataSection, image_shape: ImageShape
-) -> tuple[NDArray[Any], ImageLayout | None]:
-    """Return n x d features, and how they are images."""
+def _read(text: str, data: DataSection, image_shape: ImageShape) -> Source:
+    """Return the examples of a file."""
+    path = pathlib.Path(text).expanduser()
     suffix = path.suffix.lower()
+    if is_feature_file(path):
+        limit = memory_limit(data.memory if isinstance(data, NpyData) else "auto")
+        found = find_features(text, array_names(data))
+        return found.source(None if limit is None or found.size <= limit else limit)
+    image: ImageLayout | None = None
     if suffix in _IMAGES:
-        return _image(path, image_shape), None
-    if suffix == ".npz":
-        return as_features(read_npz(path, ("x",))[0], str(path))
-    if suffix == ".npy":
-        return as_features(read_npy(path), str(path))
-    if isinstance(data, Cifar10Data | Cifar100Data):
-        return cifar.read_images(path, data), cifar.IMAGE
-    array = read_idx(path)
-    if array.ndim != 3:
-        raise DataError(f"{path}: expected images, found an array of {array.ndim} dimensions")
-    return as_features(array, str(path))
+        features: NDArray[Any] = _image(path, image_shape)
+    elif isinstance(data, Cifar10Data | Cifar100Data):
+        features, image = cifar.read_images(path, data), cifar.IMAGE
+    else:
+        array = read_idx(path)
+        if array.ndim != 3:
+            raise DataError(f"{path}: expected images, found an array of {array.ndim} dimensions")
+        features, image = as_features(array, str(path))
+    return Source(features, np.empty(0, np.int64), text, image)
 
 
 def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:

@@ -17,8 +17,10 @@ from backprop_cli.formats.columns import (
     as_column,
     as_integers,
     as_number,
+    joined,
     read_values,
 )
+from backprop_cli.formats.files import matching
 
 _LOOKED_AT = 1000  # rows, to tell one-hot labels
 _SHOWN = 10  # class names in a message
@@ -99,15 +101,16 @@ def read_labels(path: str, column: str | None) -> Labels:
     DataError
         If it does not hold one label per example; the message names the file.
     """
-    values = read_values(path, column, "labels_column")
+    parts = [read_values(str(file), column, "labels_column") for file in matching(path)]
+    values = joined(parts, path)
     way = f"y = np.load({path!r}); np.save('classes.npy', y.argmax(axis=1))"
     return as_labels(values, path, way)
 
 
-def labels_in_archive(array: NDArray[Any], path: str) -> Labels:
-    """Return the labels of an .npz; raises what `read_labels` does."""
+def labels_in_archive(values: Values, path: str) -> Labels:
+    """Return the labels of an .npz or .safetensors; raises what `read_labels` does."""
     way = f"a = np.load({path!r}); np.savez('classes.npz', x=a['x'], y=a['y'].argmax(axis=1))"
-    return as_labels(array, path, way)
+    return as_labels(values, path, way)
 
 
 def numbered_labels(array: NDArray[Any], file: str) -> Labels:

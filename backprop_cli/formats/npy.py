@@ -1,51 +1,62 @@
-"""Arrays: an .npz with x and y, or an .npy of features beside a file of labels."""
+"""Arrays: an .npz with x and y, or an .npy of features beside a file of labels, or shards."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import pathlib
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from backprop_cli.config.data import NpyData
+from backprop_cli.config.data import DataSection, NpyData
 from backprop_cli.errors import DataError
-from backprop_cli.formats.arrays import described, read_npy, read_npz
+from backprop_cli.formats.array_names import ArrayNames
+from backprop_cli.formats.arrays import described
 from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.columns import Column, as_column, read_values
 from backprop_cli.formats.example_weights import read_example_weights
-from backprop_cli.formats.files import FileIdentity, file_identity
-from backprop_cli.formats.labels import labels_in_archive, read_labels
+from backprop_cli.formats.feature_files import FeatureFiles, find_features
+from backprop_cli.formats.files import FileIdentity, file_identity, matching, order_by_number
+from backprop_cli.formats.labels import Labels, labels_in_archive, read_labels
+from backprop_cli.formats.memory import memory_limit
 from backprop_cli.formats.parts import Part, Parts
-from backprop_cli.sources import ImageLayout, Source, WatchedFile
+from backprop_cli.sources import Source
 
 
 def read(data: NpyData) -> Parts:
     """Read the files that a config names."""
     _refuse_same_files(data)
     _check_columns(data)
-    train = _read_part(data.path, data.labels, "labels", data.labels_column)
-    if isinstance(data.classes, int) and train.labels.numbers is None:
+    limit = memory_limit(data.memory)  # before anything is read
+    keys = {"train": ("path", "labels")}
+    for key in ("validation", "test"):
+        if isinstance(getattr(data, key), str):
+            keys[key] = key, f"{key}_labels"
+    found = {
+        part: _find_part(data, getattr(data, path_key), labels_key)
+        for part, (path_key, labels_key) in keys.items()
+    }
+    labels = found["train"][1]
+    if isinstance(data.classes, int) and labels.numbers is None:
         raise DataError(
-            f"data.classes: the labels in {train.labels.file} are text, so expected a list of "
+            f"data.classes: the labels in {labels.file} are text, so expected a list of "
             f"their names, or null; found {data.classes}"
         )
-    held: dict[str, Part | None] = {"validation": None, "test": None}
-    for key in held:
-        path = getattr(data, key)
-        if isinstance(path, str):
-            labels_key = f"{key}_labels"
-            part = _read_part(path, getattr(data, labels_key), labels_key, data.labels_column)
-            _same_shape(part.source, train.source)
-            held[key] = part
+    if limit is not None and sum(files.size for files, _ in found.values()) <= limit:
+        limit = None
+    parts = {name: Part(files.source(limit), own) for name, (files, own) in found.items()}
+    train = parts["train"]
+    for name in ("validation", "test"):
+        if name in parts:
+            _same_shape(parts[name].source, train.source)
     groups = None if data.groups is None else _read_groups(data, len(train.labels))
     if data.weights is not None:
         weights = read_example_weights(data.weights, len(train.labels))
         train = Part(dataclasses.replace(train.source, example_weights=weights), train.labels)
     return Parts(
-        train, held["validation"], held["test"], configured_names(data.classes), groups=groups
+        train,
+        parts.get("validation"),
+        parts.get("test"),
+        configured_names(data.classes),
+        groups=groups,
     )
 
 
@@ -55,13 +66,13 @@ def _refuse_same_files(data: NpyData) -> None:
     for key in ("path", "validation", "test"):
         name = getattr(data, key)
         if isinstance(name, str):
-            found = file_identity(pathlib.Path(name).expanduser())
-            if found in seen:
-                raise DataError(
-                    f"{name}: training, validation and test need files of their own; data.{key} "
-                    f"is the same file as data.{seen[found]}"
-                )
-            seen[found] = key
+            for found in {file_identity(path) for path in matching(name)}:
+                if found in seen:
+                    raise DataError(
+                        f"{name}: training, validation and test need files of their own; "
+                        f"data.{key} is the same file as data.{seen[found]}"
+                    )
+                seen[found] = key
 
 
 def _check_columns(data: NpyData) -> None:
@@ -99,51 +110,55 @@ def _shape_text(source: Source) -> str:
     return f"{source.features.shape[1]} features"
 
 
-def _read_part(path: str, labels_path: str | None, key: str, column: str | None) -> Part:
-    files: tuple[WatchedFile, ...] = ()
-    if path.endswith(".npz"):
-        if labels_path is not None:
-            raise DataError(f"data.{key}: {path} already holds the labels, as y")
-        x, y = read_npz(pathlib.Path(path).expanduser(), ("x", "y"))
-        features, image = as_features(x, path)
-        labels = labels_in_archive(y, path)
+def _find_part(data: NpyData, path: str, labels_key: str) -> tuple[FeatureFiles, Labels]:
+    """Find the features of a part, and read its labels."""
+    found = find_features(path, array_names(data))
+    own, labels_path = found.labels(), getattr(data, labels_key)
+    if own is not None and labels_path is not None:
+        raise DataError(f"data.{labels_key}: {path} already holds the labels")
+    if own is not None:
+        labels = labels_in_archive(own, path)
     elif labels_path is None:
-        raise DataError(f"data.{key}: expected the file of labels that goes with {path}")
+        raise DataError(
+            f"data.{labels_key}: expected the file of labels that goes with {path}, which has none"
+        )
     else:
-        file = WatchedFile.opened(pathlib.Path(path).expanduser())
-        files = (file,)
-        features, image = as_features(read_npy(file.path), path)
-        labels = read_labels(labels_path, column)
-    if len(features) != len(labels):
+        labels = read_labels(labels_path, data.labels_column)
+        _check_order(found, labels_path)
+    if found.n_examples != len(labels):
+        transposed = ""
+        if found.n_features == len(labels):
+            transposed = (
+                f": are examples its columns? It is {described(found.files[0])}; transpose it, "
+                "numpy.save('transposed.npy', x.T)"
+            )
         raise DataError(
-            f"{labels.file}: {len(labels)} labels for the {len(features)} examples of {path}"
+            f"{labels.file}: {len(labels)} labels for the {found.n_examples} examples of "
+            f"{path}{transposed}"
         )
-    return Part(Source(features, np.empty(0, np.int64), path, image, files), labels)
+    return found, labels
 
 
-def as_features(x: NDArray[Any], name: str) -> tuple[NDArray[Any], ImageLayout | None]:
-    """Return n x d features in the machine's byte order, and how they are images.
-
-    An array in this machine's byte order, row by row, is returned as a view.
-
-    Raises
-    ------
-    DataError
-        If the array does not hold real numbers or has another number of dimensions. The message
-        begins with ``name``.
-    """
-    if x.dtype.kind not in "iubf" or x.dtype.itemsize > 8:
-        raise DataError(f"{name}: features: expected real numbers, found {described(x)}")
-    if x.ndim not in (2, 3, 4):
+def _check_order(found: FeatureFiles, labels_path: str) -> None:
+    """Refuse files whose numbers are out of order, where a single file of labels depends on it."""
+    paths = [file.path for file in found.files]
+    if len(matching(labels_path)) == 1 and paths != order_by_number(paths):
         raise DataError(
-            f"{name}: features: expected n x d, or n x height x width (x channels), "
-            f"found {described(x)}"
+            f"{found.name}: files follow each other in the order of their names, in which "
+            f"{_first_out_of_order(paths)}; pad their numbers with zeros, or give each file of "
+            "features a file of labels"
         )
-    image = None
-    if x.ndim > 2:
-        height, width, channels = (int(size) for size in (*x.shape[1:], 1)[:3])
-        image = ImageLayout(channels, height, width, interleaved=channels > 1)
-    if x.dtype.kind == "b":
-        x = np.ascontiguousarray(x).view(np.uint8)
-    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
-    return rows.astype(x.dtype.newbyteorder("="), copy=False), image
+
+
+def _first_out_of_order(paths: Sequence[pathlib.Path]) -> str:
+    for name, counted in zip(paths, order_by_number(paths), strict=True):
+        if name != counted:
+            return f"{name.name} comes before {counted.name}"
+    return "they are"
+
+
+def array_names(data: DataSection) -> ArrayNames:
+    """Return the names of arrays in files of several, as a config has them."""
+    if not isinstance(data, NpyData):
+        return ArrayNames()
+    return ArrayNames(data.features_name, data.labels_name)

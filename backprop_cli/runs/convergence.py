@@ -138,7 +138,7 @@ def _mean_weight(training: Training) -> float:
     """Return the mean weight of the training examples, by which the loss is scaled."""
     train = training.dataset.train
     v = training_targets(training.settings, training.dataset).example_weights(
-        train.block(0, len(train))
+        train.without_features()
     )
     return 1.0 if v is None else float(v.mean(dtype=np.float64))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli import __version__
+from backprop_cli.config.data import NpyData
 from backprop_cli.config.schema import Compute, Config, Recorded
 from backprop_cli.engine import ENGINES
 from backprop_cli.errors import ConfigError
@@ -20,6 +21,15 @@ def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
     """Return what a run is made with, here and now."""
     versions = {name: version(name) for name in ENGINES[compute.backend].versions}
     return Recorded(backprop=__version__, numpy=np.__version__, data=data_fingerprint, **versions)
+
+
+def with_saved_memory(config: Config, saved: Config) -> Config:
+    """Return the config with the memory of a saved run, where it leaves that open."""
+    data, before = config.data, saved.data
+    if not isinstance(data, NpyData) or data.memory != "auto" or not isinstance(before, NpyData):
+        return config
+    update = {"data": data.model_copy(update={"memory": before.memory})}
+    return config.model_copy(update=update)
 
 
 def with_saved_compute(config: Config, saved: Compute) -> Config:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backprop_cli.config import Config
+from backprop_cli.config.data import NpyData
 from backprop_cli.errors import ConfigError, DataError, ModelFileError
 from backprop_cli.formats import load_dataset
 from backprop_cli.model import LinearModel
@@ -135,6 +136,8 @@ def _check_overrides(overrides: Sequence[str], config: Config) -> None:
     """Refuse overrides without effect, and those that change which examples are held out."""
     data = config.data
     keys = [f"data.{key}" for key in data.file_keys() if key not in data.row_keys]
+    if isinstance(data, NpyData):
+        keys.append("data.memory")  # which changes no example
     no_files = [f"data.{k}" for k in data.part_keys if not isinstance(getattr(data, k), str)]
     for override in overrides:
         key = override.partition("=")[0].strip()

@@ -7,7 +7,7 @@ import pathlib
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config, load_config
-from backprop_cli.config.convert import settings_of, solver_of, with_solver
+from backprop_cli.config.convert import settings_of, solver_of, with_memory, with_solver
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
@@ -68,7 +68,8 @@ class Run:
         self.training = prepare(self.dataset, settings, solver, communicator, found.standardization)
         compute = Compute(backend=self.training.engine_name, threads=self.training.threads)
         update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}
-        self.config = with_solver(config.model_copy(update=update), self.training.solver, 0)
+        config = with_memory(config.model_copy(update=update), self.dataset.memory)
+        self.config = with_solver(config, self.training.solver, 0)
         self.path = pathlib.Path(config.output)
         self._directory = RunDirectory(self.path, self.config, writes=self._writes)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config
-from backprop_cli.config.convert import settings_of, solver_of, with_solver
+from backprop_cli.config.convert import settings_of, solver_of, with_memory, with_solver
 from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
@@ -22,7 +22,12 @@ from backprop_cli.runs import checkpoint
 from backprop_cli.runs.candidate import Candidate, write_tables
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.runs.convergence import Ending, edge_remarks
-from backprop_cli.runs.identity import recorded, refuse_differences, with_saved_compute
+from backprop_cli.runs.identity import (
+    recorded,
+    refuse_differences,
+    with_saved_compute,
+    with_saved_memory,
+)
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
     RunDirectory,
@@ -49,6 +54,16 @@ class _Winner:
     certificate: Optimality | None
 
 
+def with_memory_of_sweep(configs: Sequence[Config]) -> list[Config]:
+    """Return configs with the memory of the sweep that they are to go on with, if there is one."""
+    file = pathlib.Path(configs[0].output) / checkpoint.FILE_NAME
+    try:
+        saved = Config.model_validate(Checkpoint(file).about["sweep"][0])
+    except (ModelFileError, TypeError, ValueError, KeyError, IndexError):  # told when it goes on
+        return list(configs)
+    return [with_saved_memory(config, saved) for config in configs]
+
+
 class Sweep:
     """Trains a model for each config; those of one seed in one pass.
 
@@ -73,9 +88,10 @@ class Sweep:
     ) -> None:
         self._communicator = communicator or Serial()
         self._writes = self._communicator.rank == 0
-        self._configs, self._settings = list(configs), settings
+        self._settings = settings
         first = configs[0]
         self.dataset = dataset or load_dataset(first.data)
+        self._configs = [with_memory(config, self.dataset.memory) for config in configs]
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
         self._survey = survey(self.dataset, first.data.standardize, first.model.dtype)

@@ -36,9 +36,7 @@ def resolved(
     if all(rule.learning_rate is not None for rule in solver.rules):
         return dataclasses.replace(solver, epochs=epochs)
     moment = SecondMoment(dataset.train, standardization, solver.seed, max_rank=1)
-    v = training_targets(settings, dataset).example_weights(
-        dataset.train.block(0, len(dataset.train))
-    )
+    v = training_targets(settings, dataset).example_weights(dataset.train.without_features())
     mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v.astype(np.float64))
     B = min(solver.batch_size, len(dataset.train))
     # + 1: the bias is a feature that is 1.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -56,6 +58,8 @@ class Descent(Training):
         What makes the steps: the engine's own, or one after the other.
     targets, objective, plan
         What is minimized, and over which mini-batches.
+    shuffle
+        How far the order of the examples is random.
     step, seconds
         Of the epoch that is not finished: steps and seconds.
     max_work_at_once, max_steps_at_once
@@ -83,6 +87,7 @@ class Descent(Training):
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
             solver.horizontal_flips, communicator.rank, communicator.size,
         )  # fmt: skip
+        self.shuffle = self.plan.shuffle
         task = make_task(
             settings, dataset, standardization,
             batch_size=self.plan.batch_size, threads=self.threads,
@@ -153,9 +158,8 @@ class Descent(Training):
                 start = time.perf_counter() - self.seconds
                 epoch = self.epochs_finished
                 rates = self._rates(epoch)
-                batches = self.plan.epoch(epoch)
-                self._run_epoch(batches, rates, start, observer)
-                records = self._finish_epoch(batches, rates[-1], start)
+                last = self._run_epoch(rates, start, observer)
+                records = self._finish_epoch(last, rates[-1], start, observer)
                 self.dataset.check_unchanged()
                 for own, record in zip(self.history, records, strict=True):
                     own += [record] if record is not None else []
@@ -225,44 +229,58 @@ class Descent(Training):
         rates[:, [selection.stopped for selection in self.selections]] = 0
         return rates
 
-    def _run_epoch(
-        self, batches: Batches, rates: NDArray[np.float64], start: float, observer: Observer
+    def _run_epoch(self, rates: NDArray[np.float64], start: float, observer: Observer) -> Batches:
+        """Make the steps that are left of an epoch; return its last mini-batch."""
+        total = len(rates)
+        parts = self.plan.parts(
+            self.epochs_finished, min(self.step, total - 1), lambda: _look_outside(observer)
+        )
+        with contextlib.closing(parts):
+            for first, batches in parts:
+                end = first + len(batches)
+                self._make_steps(batches, rates[first:end], first, start, observer)
+            return batches.some(len(batches) - 1, len(batches))
+
+    def _make_steps(
+        self,
+        batches: Batches,
+        rates: NDArray[np.float64],
+        first: int,
+        start: float,
+        observer: Observer,
     ) -> None:
-        while self.step < len(batches):
-            step = self.step
+        """Make the steps that are left of some mini-batches; ``first`` is the epoch's first."""
+        step = max(self.step - first, 0)
+        while step < len(batches):
             end = min(step + self._steps_at_once, len(batches))
             own = rates[step:end].astype(self.state.W.dtype)
-            made, losses = self.steps(self.state, batches.some(step, end), own, self._max_losses)
+            some = batches.some(step, end)
+            made, losses = self.steps(self.state, some, own, self._max_losses)
             step += made
             if step < end:
-                place = f"step {step + 1} of epoch {self.epochs_finished + 1}"
-                self._drop_diverged(losses[made], place, rates[step:], batches, step)
-            self.step, self.seconds = step, time.perf_counter() - start
+                place = f"step {first + step + 1} of epoch {self.epochs_finished + 1}"
+                self._drop_diverged(losses[made], place, rates[step:], some.some(made, made + 1))
+            self.step, self.seconds = first + step, time.perf_counter() - start
             if made:
                 observer.steps(made, float(losses[made - 1, 0]), float(rates[step - 1, 0]))
 
     def _drop_diverged(
-        self,
-        losses: NDArray[np.float64],
-        place: str,
-        rates: NDArray[np.float64],
-        batches: Batches,
-        k: int,
+        self, losses: NDArray[np.float64], place: str, rates: NDArray[np.float64], batch: Batches
     ) -> None:
         """Set the models whose loss ran away to zero, where they stay; ``rates`` too.
 
-        The message gives the gradient on mini-batch k.
+        The message gives the gradient on ``batch``, a single mini-batch.
         """
         self.dataset.check_unchanged()  # not the learning rate, if a file was written over
         state = self.state
-        sums = self.separate_steps.sums(state, batches, k)
+        sums = self.separate_steps.sums(state, batch, 0)
         dW, _ = self.objective.gradient(sums, state.W)
-        squares = self._mean_square(batches.batch(k))
+        squares = self._mean_square(batch.batch(0))
         for m in np.flatnonzero(~(losses <= self._max_losses)):
             told = describe_divergence(
                 state.W[m], dW[m], squares, l2=float(state.l2[m]),
                 learning_rate=float(rates[0, m]),
-                steps_made=self.epochs_finished * len(batches) + k,
+                steps_made=self.epochs_finished * self.steps_per_epoch + self.step,
             )  # fmt: skip
             self.diverged[m] = f"training diverged: the loss is {losses[m]:.4g} at {place}, {told}"
             self.selections[m].stopped = True
@@ -280,20 +298,25 @@ class Descent(Training):
         return float(squares / n)
 
     def _finish_epoch(
-        self, batches: Batches, rates: NDArray[np.float64], start: float
+        self, last: Batches, rates: NDArray[np.float64], start: float, observer: Observer
     ) -> list[EpochRecord | None]:
         """Evaluate, keep the best weights, return the history's lines."""
         epoch, state = self.epochs_finished + 1, self.state
-        train = evaluate(self.engine, state.W, state.b, self.dataset.train, self.targets)
-        validation = self.validation_figures(self.engine, state.W, state.b)
+        place = f"the end of epoch {epoch}"
+
+        def waiting() -> None:
+            _look_outside(observer)
+
+        train = evaluate(
+            self.engine, state.W, state.b, self.dataset.train, self.targets, waiting=waiting
+        )
+        validation = self.validation_figures(self.engine, state.W, state.b, waiting)
         costs = train.loss + self.objective.penalty(state.W)
         if not (costs <= self._max_losses).all():
-            place, last = f"the end of epoch {epoch}", len(batches) - 1
-            self._drop_diverged(costs, place, rates[None].copy(), batches, last)
+            self._drop_diverged(costs, place, rates[None].copy(), last)
         if validation is not None and not (validation.loss <= self._max_losses).all():
-            place, last = f"the end of epoch {epoch}", len(batches) - 1
             self._check_validation(validation, place)
-            self._drop_diverged(validation.loss, place, rates[None].copy(), batches, last)
+            self._drop_diverged(validation.loss, place, rates[None].copy(), last)
         seconds = time.perf_counter() - start
         records: list[EpochRecord | None] = []
         for m, selection in enumerate(self.selections):
@@ -332,6 +355,11 @@ class Descent(Training):
             f"above the training loss: example {row} is far from the training split (mean square "
             f"of its standardized features: {square:.4g}); remove it, or scale the features"
         )
+
+
+def _look_outside(observer: Observer) -> None:
+    """Let an observer raise KeyboardInterrupt; no step was made."""
+    observer.steps(0, math.nan, 0.0)
 
 
 def _arrays(state: DescentState) -> dict[str, Array]:

@@ -58,9 +58,12 @@ def describe_divergence(
 def farthest_example(split: Split, standardization: Standardization) -> tuple[int, float]:
     """Return the row of the example that is farthest from the mean, and its mean square."""
     row, largest = int(split.rows[0]), -math.inf
-    for start in range(0, len(split), _AT_ONCE):
-        rows = split.rows[start : start + _AT_ONCE]
-        x = (split.features[rows].astype(np.float64) - standardization.mean) / standardization.std
+    start = 0
+    for block in split.blocks(_AT_ONCE):
+        rows = split.rows[start : start + len(block.rows)]
+        start += len(rows)
+        x = block.features[block.rows].astype(np.float64)
+        x = (x - standardization.mean) / standardization.std
         squares = np.einsum("ij,ij->i", x, x) / x.shape[1]
         k = int(np.argmax(squares))
         if squares[k] > largest:

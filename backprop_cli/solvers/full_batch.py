@@ -215,7 +215,9 @@ class FullBatch:
         if m in self._mean_targets:
             return self._mean_targets[m]
         total, targets = np.zeros(self._dataset.n_classes), self._targets(m)
-        for block in self._blocks(_MAX_BLOCK):
+        own = self._dataset.train.without_features()
+        for first in range(self._first, self._last, _MAX_BLOCK):
+            block = own.part(first, min(first + _MAX_BLOCK, self._last))
             Y, v = _weighted(targets, block)
             total += Y[0] @ v
         self._mean_targets[m] = self.mean(total)
@@ -279,8 +281,7 @@ class FullBatch:
         return min(_MAX_BLOCK, max(_MIN_BLOCK, self._K, rows))
 
     def _blocks(self, rows: int) -> Iterator[Block]:
-        for first in range(self._first, self._last, rows):
-            yield self._dataset.train.block(first, min(first + rows, self._last))
+        yield from self._dataset.train.blocks(rows, self._first, self._last, self.tell)
 
     def _task(self, models: Sequence[int], dtype: str) -> Task:
         settings = dataclasses.replace(self._settings_of(models), dtype=cast("DType", dtype))

@@ -50,7 +50,7 @@ class SecondMoment:
         d = split.features.shape[1]
         n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
         rows = np.sort(rng.choice(split.rows, n, replace=False))
-        x, scale = _standardized(split.features[rows], standardization)
+        x, scale = _standardized(split.source.gather(rows), standardization)
         mean = x.mean(axis=0, dtype=np.float64)
         x -= mean.astype(np.float32)
         self.mean: Vector = scale * mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -182,13 +182,18 @@ class Training(abc.ABC):
             self.settings.models[m].loss.name,
         )
 
-    def validation_figures(self, engine: Engine, W: Array, b: Array) -> Figures | None:
-        """Return the figures of some models on the validation split; None if there is none."""
+    def validation_figures(
+        self, engine: Engine, W: Array, b: Array, waiting: Callable[[], None] | None = None
+    ) -> Figures | None:
+        """Return the figures of some models on the validation split; None if there is none.
+
+        ``waiting`` is as for `evaluate`.
+        """
         split = self.dataset.validation
         if split is None:
             return None
         plain = Targets.plain(self.dataset.n_classes, W.dtype)
-        return evaluate(engine, W, b, split, plain, self._measure)
+        return evaluate(engine, W, b, split, plain, self._measure, waiting)
 
     def validation_part(self, figures: Figures | None, k: int) -> dict[str, Any]:
         """Return what an epoch's record says of model k's validation figures."""

@@ -3,6 +3,7 @@
 from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
 from backprop_cli.sources.source import Block, Dataset, Source, Split
 from backprop_cli.sources.statistics import MIN_STD, Standardization
+from backprop_cli.sources.stored import Extent, StoredFeatures
 from backprop_cli.sources.survey import Survey, check_features, survey
 from backprop_cli.sources.watched import WatchedFile
 
@@ -10,10 +11,12 @@ __all__ = [
     "MIN_STD",
     "Block",
     "Dataset",
+    "Extent",
     "ImageLayout",
     "Source",
     "Split",
     "Standardization",
+    "StoredFeatures",
     "Survey",
     "WatchedFile",
     "check_features",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.sources.image import ImageLayout
+from backprop_cli.sources.stored import StoredFeatures
 from backprop_cli.sources.watched import WatchedFile
+
+Features: TypeAlias = NDArray[Any] | StoredFeatures
+Wanted: TypeAlias = tuple[NDArray[np.intp], NDArray[np.bool_] | None]
+"""Rows, and which of them are mirrored."""
 
 
 class Block(NamedTuple):
@@ -45,7 +52,8 @@ class Block(NamedTuple):
 class Source:
     """Examples that belong together: those of a file, or of several files of one format.
 
-    A source hands out its rows in blocks. Arrays in memory and mapped files are a single block.
+    A source hands out its rows in blocks. An array, in memory or mapped, is a single block. Of
+    features that stay in their files, a block has the rows that are asked for, and no others.
 
     Attributes
     ----------
@@ -63,7 +71,7 @@ class Source:
         N factors >= 0 on the losses of examples that are trained on, float64; None: 1.
     """
 
-    features: NDArray[Any]
+    features: Features
     labels: NDArray[np.int64]
     name: str
     image: ImageLayout | None = None
@@ -78,9 +86,76 @@ class Source:
         for file in self.files:
             file.check()
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether the numbers of an example stand together in a block."""
+        return isinstance(self.features, StoredFeatures) or self.features.flags.c_contiguous
+
     def block(self, rows: NDArray[np.intp], mirrored: NDArray[np.bool_] | None = None) -> Block:
         """Return some rows of the source, in this order."""
+        if isinstance(self.features, StoredFeatures):
+            own = np.unique(rows)
+            return self._stored_block(self.features.gather(own), own, rows, mirrored)
         return Block(self.features, self.labels, rows, mirrored, self.example_weights)
+
+    def blocks(
+        self, wanted: Iterable[Wanted], waiting: Callable[[], None] | None = None
+    ) -> Iterator[Block]:
+        """Yield a block for each request; it may be overwritten after the next is asked for.
+
+        Parameters
+        ----------
+        wanted
+            Rows, and which of them are mirrored.
+        waiting
+            Called now and then while nothing is done but reading; may raise KeyboardInterrupt.
+        """
+        if not isinstance(self.features, StoredFeatures):
+            for rows, mirrored in wanted:
+                yield self.block(rows, mirrored)
+            return
+        asked: collections.deque[tuple[NDArray[np.intp], *Wanted]] = collections.deque()
+
+        def ascending() -> Iterator[NDArray[np.intp]]:
+            for rows, mirrored in wanted:
+                asked.append((np.unique(rows), rows, mirrored))
+                yield asked[-1][0]
+
+        for features in self.features.read_ahead(ascending(), waiting):
+            yield self._stored_block(features, *asked.popleft())
+
+    def _stored_block(
+        self,
+        features: NDArray[Any],
+        own: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        mirrored: NDArray[np.bool_] | None,
+    ) -> Block:
+        """Return the block of rows that were read: ``own``, ascending."""
+        labels, weights = self.labels, self.example_weights
+        return Block(
+            features,
+            labels[own] if len(labels) else labels,
+            np.searchsorted(own, rows),
+            mirrored,
+            None if weights is None else weights[own],
+        )
+
+    def gather(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the features of some rows, n x d, in this order."""
+        block = self.block(rows)
+        found: NDArray[Any] = block.features[block.rows]
+        return found
+
+    def chunks(self, chunk_bytes: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield all features, about ``chunk_bytes`` at once: the first row's number, and rows."""
+        n, d = self.features.shape
+        step = max(1, chunk_bytes // max(1, d * self.features.dtype.itemsize))
+        start = 0
+        for block in Split(self, np.arange(n)).blocks(step):
+            rows = block.rows
+            yield start, block.features[rows[0] : rows[-1] + 1]
+            start += len(rows)
 
 
 @dataclass(frozen=True)
@@ -102,7 +177,7 @@ class Split:
         return len(self.rows)
 
     @property
-    def features(self) -> NDArray[Any]:
+    def features(self) -> Features:
         """The source's features, N x d."""
         return self.source.features
 
@@ -110,9 +185,41 @@ class Split:
         """Return the labels of the split's examples, n."""
         return self.source.labels[self.rows]
 
+    def own_features(self) -> NDArray[Any]:
+        """Return the features of the split's examples, n x d, all of them in memory."""
+        return self.source.gather(self.rows)
+
     def block(self, start: int, end: int) -> Block:
         """Return examples start to end of the split, in ascending order."""
         return self.source.block(self.rows[start:end])
+
+    def blocks(
+        self,
+        at_once: int,
+        start: int = 0,
+        end: int | None = None,
+        waiting: Callable[[], None] | None = None,
+    ) -> Iterator[Block]:
+        """Yield examples start to end, in ascending order, at most ``at_once`` in a block.
+
+        A block may be overwritten after the next is asked for; ``waiting`` is as for
+        `Source.blocks`.
+        """
+        end, together = len(self) if end is None else end, at_once
+        if isinstance(self.features, StoredFeatures):
+            at_once, together = self.features.portions(at_once)
+        wanted = (
+            (self.rows[k : min(k + together, end)], None) for k in range(start, end, together)
+        )
+        for block in self.source.blocks(wanted, waiting):
+            for k in range(0, len(block.rows), at_once):
+                yield block.part(k, min(k + at_once, len(block.rows)))
+
+    def without_features(self) -> Block:
+        """Return all examples without their features, which are not read: N x 0."""
+        nothing = np.empty((len(self.source), 0), self.features.dtype)
+        own = self.source
+        return Block(nothing, own.labels, self.rows, None, own.example_weights)
 
 
 @dataclass(frozen=True)
@@ -156,6 +263,12 @@ class Dataset:
         """Refuse to go on if a file was changed while it was used; a DataError names it."""
         for source in self.sources():
             source.check_unchanged()
+
+    @property
+    def memory(self) -> int | None:
+        """The bytes that features may have in memory; None where all of them are there."""
+        stored = (s.features for s in self.sources() if isinstance(s.features, StoredFeatures))
+        return next((features.memory for features in stored), None)
 
     def sources(self) -> list[Source]:
         """Return the sources of all splits, each once."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from backprop_cli.errors import DataError
-from backprop_cli.sources.source import Dataset, Source
+from backprop_cli.sources.source import Dataset, Features, Source
 from backprop_cli.sources.statistics import Moments, Standardization, standardization
 
 CHUNK_BYTES = 2_000_000
@@ -137,15 +136,13 @@ class _Reading:
         Hashing takes about as long as the rest, and has a core of its own where there is one.
         """
         digest = _begun(self._source.features)
-        pending: Future[None] | None = None
-        for start, chunk in _chunks(self._source.features):
-            self.range.add(chunk, start)
-            if pending is not None:
-                pending.result()
+        for start, chunk in self._source.chunks(CHUNK_BYTES):
             pending = hashing.submit(_update, digest, chunk)
-            self._add_moments(chunk, start)
-        if pending is not None:
-            pending.result()
+            try:
+                self.range.add(chunk, start)
+                self._add_moments(chunk, start)
+            finally:
+                pending.result()
         whole: bytes = digest.digest()
         return whole
 
@@ -167,7 +164,7 @@ def _check_reach(
     limit = float(np.sqrt(np.finfo(dtype).max))
     if (np.maximum(mean - found.low, found.high - mean) <= limit * std).all():
         return
-    for start, chunk in _chunks(source.features):
+    for start, chunk in source.chunks(CHUNK_BYTES):
         good = np.abs(chunk.astype(np.float64) - mean) <= limit * std
         if not good.all():
             row, column = np.argwhere(~good)[0]
@@ -187,15 +184,9 @@ def check_features(source: Source, standardization: Standardization, dtype: DTyp
         Names the feature.
     """
     found = Range(np.dtype(dtype), source.name)
-    for start, chunk in _chunks(source.features):
+    for start, chunk in source.chunks(CHUNK_BYTES):
         found.add(chunk, start)
     _check_reach(source, found, standardization, np.dtype(dtype))
-
-
-def _chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), step):
-        yield start, array[start : start + step]
 
 
 def _fingerprint(dataset: Dataset, digests: dict[int, bytes]) -> str:
@@ -215,7 +206,7 @@ def _fingerprint(dataset: Dataset, digests: dict[int, bytes]) -> str:
     return total.hexdigest()
 
 
-def _begun(array: NDArray[Any]) -> Any:
+def _begun(array: Features) -> Any:
     native = array.dtype.newbyteorder("<")
     return hashlib.sha256(repr((array.shape, native.str)).encode())
 

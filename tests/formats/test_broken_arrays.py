@@ -138,14 +138,16 @@ def test_npy_headers_that_lie(arrays, content):
 
 
 def test_archives_without_what_is_needed(arrays):
-    np.savez(arrays / "d.npz", features=X, labels=Y)
-    refused(archive(arrays), "expected an array 'x'", "features, labels")
+    np.savez(arrays / "d.npz", embeddings=X, species=Y)
+    refused(archive(arrays), "an array x, X or features, found embeddings, species")
+    refused(archive(arrays, more=", features_name: f"), "data.features_name", "found 'f'")
     np.savez(arrays / "d.npz", x=X)
-    refused(archive(arrays), "expected an array 'y'", "found x")
+    refused(archive(arrays), "data.labels: expected the file of labels", "d.npz, which has none")
     (arrays / "d.npz").write_bytes(saved(X))
     refused(archive(arrays), "expected an .npz")
     refused(f"format: npy, path: '{arrays}/x.npy'", "data.labels", "x.npy")
-    refused(archive(arrays, more=f", labels: '{arrays}/y.npy'"), "data.labels")
+    np.savez(arrays / "d.npz", x=X, y=Y)
+    refused(archive(arrays, more=f", labels: '{arrays}/y.npy'"), "data.labels: ", "already holds")
     refused(archive(arrays, "none.npz"), "none.npz")
     refused(f"format: npy, path: '{arrays}', labels: '{arrays}/y.npy'", str(arrays))
 

@@ -51,7 +51,7 @@ class CompiledEngine:
         threads = task.threads
         if 4 * task.batch_size * K * d < _MIN_SHARED:
             threads = 1
-        width = min(_WIDTH, _WIDTH_BYTES // features.itemsize)
+        width = min(_WIDTH, _WIDTH_BYTES // features.dtype.itemsize)
         blocks = threads * math.ceil(d / (width * threads))
         # Whole lines of images, so that a block can be mirrored by itself.
         self._width = math.ceil(d / blocks / line) * line

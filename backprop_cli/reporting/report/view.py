@@ -45,7 +45,7 @@ class Predictions:
     def features(self, i: int) -> NDArray[Any]:
         """Return the raw features of example i, d; those of an image as channel planes."""
         source = self.examples.source
-        return to_planes(source.image, source.features[self.examples.rows[i]])
+        return to_planes(source.image, source.gather(self.examples.rows[i : i + 1])[0])
 
     def truth(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the true class of each example, n."""

@@ -1,0 +1,62 @@
+"""Which arrays of a file with several are the features and the labels."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backprop_cli.errors import DataError
+
+_FEATURES = ("x", "X", "features")
+_LABELS = ("y", "Y", "labels")
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ArrayNames:
+    """The names of arrays, as a config has them; None: those that are usual.
+
+    Attributes
+    ----------
+    features, labels
+        Of the features and of the labels.
+    """
+
+    features: str | None = None
+    labels: str | None = None
+
+    def choose(self, found: Sequence[str], path: pathlib.Path) -> list[str]:
+        """Return the name of the features and, if there are labels, theirs.
+
+        Parameters
+        ----------
+        found
+            The names of the arrays that a file has.
+        path
+            The file.
+
+        Raises
+        ------
+        DataError
+            The file does not have a name of the config, or no name that is usual.
+        """
+        for key, name in (("features_name", self.features), ("labels_name", self.labels)):
+            if name is not None and name not in found:
+                raise DataError(f"data.{key}: expected an array of {path}, which has "
+                                f"{_shown(found)}; found {name!r}")  # fmt: skip
+        features = self.features or next((name for name in _FEATURES if name in found), None)
+        if features is None and len(found) == 1:
+            features = found[0]
+        if features is None:
+            raise DataError(
+                f"{path}: expected features as an array {', '.join(_FEATURES[:-1])} or "
+                f"{_FEATURES[-1]}, found {_shown(found)}; data.features_name names another"
+            )
+        labels = self.labels or next((name for name in _LABELS if name in found), None)
+        return [features] if labels is None or labels == features else [features, labels]
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) + more) or "none"

@@ -1,0 +1,104 @@
+"""Training on features that stay in their files: the same bits, or a shuffle within a buffer."""
+
+import numpy as np
+import pytest
+
+from backprop_cli.errors import ConfigError
+from backprop_cli.solvers.observer import Observer
+from backprop_cli.sources import Dataset, Source, Split
+from tests.make import descent, stored_source, to_optimum, trained
+
+N, D, C = 900, 6, 3
+RNG = np.random.default_rng(3)
+Y = np.arange(N) % C
+X = (RNG.normal(0, 1, (N, D)) + 1.5 * np.eye(C, D)[Y]).astype(np.float32)
+ROWS = RNG.permutation(N)
+TRAIN, VALIDATION = np.sort(ROWS[:750]), np.sort(ROWS[750:])
+ROW_BYTES = 4 * D
+
+
+def parts(source):
+    return Dataset(Split(source, TRAIN), Split(source, VALIDATION), None, tuple("abc"))
+
+
+def in_memory():
+    return parts(Source(X, Y, "memory"))
+
+
+def in_file(folder, rows_in_memory):
+    return parts(stored_source(folder, X, Y, memory=rows_in_memory * ROW_BYTES))
+
+
+class Stop(Observer):
+    """Interrupts after some steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def steps(self, number, loss, learning_rate):
+        self.left -= number
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def state_of(training):
+    return {**training.arrays(), "history": [r.train_loss for r in training.history[0]]}
+
+
+def assert_same(one, other):
+    for name, array in state_of(one).items():
+        np.testing.assert_array_equal(array, state_of(other)[name], err_msg=name)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_a_buffer_for_all_gives_the_bits_of_training_in_memory(tmp_path, engine):
+    job = {"batch_size": 40, "epochs": 4, "momentum": 0.9, "engine": engine}
+    assert_same(trained(in_memory(), **job), trained(in_file(tmp_path, 10**6), **job))
+
+
+def test_lbfgs_gives_the_bits_of_training_in_memory(tmp_path):
+    one, other = (
+        to_optimum(data, l2=0.01, class_weights="balanced")
+        for data in (in_memory(), in_file(tmp_path, 10**6))
+    )
+    np.testing.assert_array_equal(one.kept(0).W, other.kept(0).W)
+    assert one.certificate(0) == other.certificate(0)
+    assert one.certificate(0).relative_gap < 1e-8
+
+
+def test_lbfgs_finds_the_optimum_with_little_memory(tmp_path):
+    one = to_optimum(in_memory(), l2=0.01, dtype="float64", engine="numpy")
+    other = to_optimum(in_file(tmp_path, 120), l2=0.01, dtype="float64", engine="numpy")
+    np.testing.assert_allclose(one.kept(0).W, other.kept(0).W, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("stop", [1, 5, 6, 7, 19, 30, 38, 50])
+def test_training_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch, engine, stop):
+    """19 steps per epoch, 6 in a buffer."""
+    job = {"batch_size": 40, "epochs": 3, "momentum": 0.9, "engine": engine}
+    data = in_file(tmp_path, 500)
+    monkeypatch.setattr("backprop_cli.solvers.descent.Descent.max_steps_at_once", 1)
+    whole = trained(data, **job)
+    assert whole.plan.shuffle.buffer == 240
+    first = descent(data, **job)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(Stop(stop))
+    second = descent(data, **job)
+    second.restore(first.arrays(), first.progress())
+    second.run(Observer())
+    assert_same(whole, second)
+
+
+def test_the_shuffle_in_a_buffer_trains_as_well(tmp_path):
+    job = {"batch_size": 20, "epochs": 15, "learning_rate": 0.05, "keep": "last"}
+    one, other = trained(in_memory(), **job), trained(in_file(tmp_path, 200), **job)
+    figures = [t.history[0][-1] for t in (one, other)]
+    assert figures[1].train_loss == pytest.approx(figures[0].train_loss, rel=0.02)
+    assert not np.array_equal(one.state.W, other.state.W)
+
+
+def test_memory_for_less_than_two_mini_batches_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.memory: expected 1920 bytes or more"):
+        descent(in_file(tmp_path, 79), batch_size=40)
+    assert descent(in_file(tmp_path, 80), batch_size=40).plan.shuffle.buffer == 40
