@@ -98,6 +98,18 @@ class Shuffle:
         """Whether every order of the examples can occur."""
         return self.buffer >= self.n_examples
 
+    def to_mapping(self) -> dict[str, int]:
+        """Return the sizes as plain Python objects."""
+        return {"block": self.block, "buffer": self.buffer, "examples": self.n_examples}
+
+    def line(self) -> str:
+        """Return the shuffle in words."""
+        blocks, buffers = (-(-self.n_examples // size) for size in (self.block, self.buffer))
+        return (
+            f"{blocks} blocks of {self.block} examples, in {buffers} buffers of {self.buffer} "
+            "(data.memory)"
+        )
+
     def buffers(self, seed: int, epoch: int) -> Iterator[NDArray[np.intp]]:
         """Yield the examples of each buffer of an epoch: numbers from 0, ascending."""
         n, block = self.n_examples, self.block

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     POINT = 7
     SECOND_MOMENT = 8
     BLOCKS = 9
+    FILES = 10
 
 
 def generator(seed: int, stream: Stream, *counters: int) -> np.random.Generator:

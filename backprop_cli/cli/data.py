@@ -6,6 +6,7 @@ import click
 
 from backprop_cli.cli.data_download import download, list_data
 from backprop_cli.cli.data_info import info
+from backprop_cli.cli.data_shuffle import shuffle
 
 
 @click.group()
@@ -13,5 +14,5 @@ def data() -> None:
     """Prepare files of data."""
 
 
-for command in (list_data, download, info):
+for command in (list_data, download, info, shuffle):
     data.add_command(command)

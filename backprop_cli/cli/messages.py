@@ -65,6 +65,8 @@ def summary_text(result: Result) -> str:
     ending = result.ending
     lines.append(f"{'training':<12}{ending.line()}")
     lines.append(f"{'epoch':<12}{ending.kept_epoch} kept of {ending.epochs}")
+    if ending.shuffle is not None:
+        lines.append(f"{'shuffle':<12}{ending.shuffle.line()}")
     lines.append(f"{'run':<12}{shown_path(result.path)}")
     lines += [f"{'note':<12}{remark}" for remark in ending.remarks]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import print_how_to_resume, shown_path, summary_text
+from backprop_cli.cli.messages import print_how_to_resume, print_notes, shown_path, summary_text
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.jsontext import to_json
 
@@ -60,6 +60,7 @@ def train(options: TrainOptions) -> None:
     if options.dry_run:
         click.echo(_description(run, options.as_json))
         return
+    print_notes(config.output, run.training.warnings)
     try:
         with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
             if options.tensorboard:
@@ -137,10 +138,12 @@ def _description(run: Run, as_json: bool) -> str:
         "bias": bias,
         "batch_size": training.batch_size,
         "steps_per_epoch": training.steps_per_epoch,
+        "shuffle": None if training.shuffle is None else training.shuffle.to_mapping(),
         "output": run.config.output,
     }
     if as_json:
         return to_json({"config": run.config.to_mapping(), "shapes": shapes})
+    shuffle = training.shuffle
     image = " x ".join(map(str, data.image_shape)) if data.image_shape else "no image"
     return "\n".join(
         [
@@ -151,6 +154,7 @@ def _description(run: Run, as_json: bool) -> str:
             f"weights     {' x '.join(map(str, weights))}, bias {bias[0]}",
             f"steps       {training.steps_per_epoch} per epoch, "
             f"{training.batch_size} examples each",
+            *([] if shuffle is None else [f"shuffle     {shuffle.line()}"]),
         ]
     )
 

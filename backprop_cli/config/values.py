@@ -164,19 +164,19 @@ Threads = Annotated[
 ]
 
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(B|[kKMGT]B|[KMGT]iB)")
-_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+_MAX_MEMORY = 2**60
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(B|[kKMGT]B|[KMGT]iB|)")
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
 
 
 def memory_bytes(value: int | str) -> int:
     """Return the bytes of a size such as 2000000 or "2 MB"; raises ValueError if it is none."""
-    if isinstance(value, int):
-        return value
-    found = _SIZE.fullmatch(value)
-    if found is None:
+    found = _SIZE.fullmatch(str(value))
+    size = 0 if found is None else int(float(found[1]) * _UNITS[found[2]])
+    if not 1 <= size < _MAX_MEMORY:
         raise ValueError(f"expected a size, found {value!r}")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return size
 
 
 def _check_memory(value: object) -> int | str:
@@ -184,10 +184,11 @@ def _check_memory(value: object) -> int | str:
         return str(value)
     if isinstance(value, int | str) and not isinstance(value, bool):
         try:
-            if 1 <= memory_bytes(value) < 2**60:
-                return value
+            memory_bytes(value)
         except ValueError:
             pass
+        else:
+            return value
     raise PydanticCustomError(
         "memory", "expected a size such as 2 GB or 500 MiB (or bytes), auto, or all"
     )

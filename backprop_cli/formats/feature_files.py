@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +117,7 @@ class FeatureFiles:
             return as_features(first.array, self.name)[0], tuple(mapped)
         watched = tuple(WatchedFile.opened(file.path) for file in self.files)
         with reading(self.name):
-            out = np.empty((self.n_examples, self.n_features), self._dtype)
+            out = np.empty((self.n_examples, self.n_features), self.dtype)
         start = 0
         for file in self.files:
             part = out[start : start + file.shape[0]]
@@ -148,8 +148,21 @@ class FeatureFiles:
         watched = tuple(WatchedFile.opened(file.path) for file in self.files)
         return _stored(self.files, self.n_features, memory), watched
 
+    def chunks(self, memory: int) -> Iterator[NDArray[Any]]:
+        """Yield all features, n x d, in the order of the files, within a quarter of ``memory``.
+
+        What can only be read whole is read whole. A chunk may be overwritten by the next.
+        """
+        for file in self.files:
+            own = FeatureFiles(self.name, (file,))
+            source = own.source(memory if file.offset is not None else None)
+            for _, chunk in source.chunks(memory // 4):
+                yield chunk
+            source.check_unchanged()
+
     @property
-    def _dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:
+        """The type of features in memory."""
         return _stored(self.files[:1], self.n_features, 0).dtype
 
 

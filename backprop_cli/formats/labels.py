@@ -101,10 +101,15 @@ def read_labels(path: str, column: str | None) -> Labels:
     DataError
         If it does not hold one label per example; the message names the file.
     """
-    parts = [read_values(str(file), column, "labels_column") for file in matching(path)]
-    values = joined(parts, path)
+    values = read_label_values(path, column)
     way = f"y = np.load({path!r}); np.save('classes.npy', y.argmax(axis=1))"
     return as_labels(values, path, way)
+
+
+def read_label_values(path: str, column: str | None) -> Values:
+    """Read the values of a file of labels, or of all files that a pattern stands for."""
+    parts = [read_values(str(file), column, "labels_column") for file in matching(path)]
+    return joined(parts, path)
 
 
 def labels_in_archive(values: Values, path: str) -> Labels:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop_cli.plan import Shuffle
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.start import training_targets
@@ -31,20 +32,24 @@ class Ending:
         How far from the optimum the model is, at most.
     remarks
         What its user should know, a line each.
+    shuffle
+        How far the order of examples was random, where that was not all the way; else None.
     """
 
     epochs: int
     kept_epoch: int
     optimality: Optimality
     remarks: tuple[str, ...]
+    shuffle: Shuffle | None = None
 
     @classmethod
     def of(
         cls, training: Training, m: int, optimality: Optimality, more: Sequence[str] = ()
     ) -> Ending:
         """Return the ending of model m of a training that is over."""
-        remarks = [*_remarks(training, m, optimality), *more]
-        return cls(len(training.history[m]), training.kept(m).epoch, optimality, tuple(remarks))
+        remarks = [*training.warnings, *_remarks(training, m, optimality), *more]
+        epochs, kept = len(training.history[m]), training.kept(m).epoch
+        return cls(epochs, kept, optimality, tuple(remarks), training.shuffle)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the ending as plain Python objects."""
@@ -58,6 +63,7 @@ class Ending:
                 "relative_gap": found.relative_gap,
                 "gradient_norm": found.gradient_norm,
             },
+            "shuffle": None if self.shuffle is None else self.shuffle.to_mapping(),
             "remarks": list(self.remarks),
         }
 

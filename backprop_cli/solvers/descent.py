@@ -58,8 +58,6 @@ class Descent(Training):
         What makes the steps: the engine's own, or one after the other.
     targets, objective, plan
         What is minimized, and over which mini-batches.
-    shuffle
-        How far the order of the examples is random.
     step, seconds
         Of the epoch that is not finished: steps and seconds.
     max_work_at_once, max_steps_at_once
@@ -87,7 +85,7 @@ class Descent(Training):
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
             solver.horizontal_flips, communicator.rank, communicator.size,
         )  # fmt: skip
-        self.shuffle = self.plan.shuffle
+        self.shuffle = None if self.plan.shuffle.is_full else self.plan.shuffle
         task = make_task(
             settings, dataset, standardization,
             batch_size=self.plan.batch_size, threads=self.threads,

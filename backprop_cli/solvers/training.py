@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from backprop_cli.evaluation.evaluate import Figures, evaluate
 from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, refuse_unsuited
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
+from backprop_cli.plan import Shuffle
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.methods import Solver
@@ -24,7 +26,7 @@ from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality, certify
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.start import initial_parameters
-from backprop_cli.sources import Dataset, Standardization, to_planes
+from backprop_cli.sources import Dataset, Standardization, is_sorted, to_planes
 
 _MAX_PASSES = 15  # of L-BFGS over the data, in the search for a dual point
 
@@ -61,6 +63,8 @@ class Training(abc.ABC):
         The records of each model's epochs.
     epochs_finished
         Where it stands.
+    shuffle
+        How far the order of examples is random, where that is not all the way; else None.
     """
 
     engine_name: str
@@ -84,6 +88,7 @@ class Training(abc.ABC):
         self.threads = resolved_threads(settings.threads)
         self.diverged: list[str | None] = [None] * len(settings.models)
         self.epochs_finished = 0
+        self.shuffle: Shuffle | None = None
         self.history: list[list[EpochRecord]] = [[] for _ in settings.models]
 
     @abc.abstractmethod
@@ -120,6 +125,18 @@ class Training(abc.ABC):
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, blas_threads(self.threads):
             return certify(batch, 0, theta, _MAX_PASSES)
+
+    @functools.cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What its user should know before training begins, a line each."""
+        shuffle = self.shuffle
+        if shuffle is None or not is_sorted(self.dataset.train.own_labels(), shuffle.block):
+            return ()
+        return (
+            f"the training examples are sorted by class, and only {shuffle.buffer} of "
+            f"{shuffle.n_examples} are shuffled at once, so mini-batches are uneven; shuffle the "
+            "files (backprop data shuffle), or raise data.memory",
+        )
 
     def certificate(self, m: int) -> Optimality | None:
         """Return what training has found on its way of `optimality`; None if it does not look."""

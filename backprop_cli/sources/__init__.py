@@ -1,6 +1,7 @@
 """Where examples come from: sources and their splits, and what one pass over them finds."""
 
 from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
+from backprop_cli.sources.sorting import class_correlation, is_sorted
 from backprop_cli.sources.source import Block, Dataset, Source, Split
 from backprop_cli.sources.statistics import MIN_STD, Standardization
 from backprop_cli.sources.stored import Extent, StoredFeatures
@@ -20,7 +21,9 @@ __all__ = [
     "Survey",
     "WatchedFile",
     "check_features",
+    "class_correlation",
     "from_planes",
+    "is_sorted",
     "survey",
     "to_planes",
 ]
