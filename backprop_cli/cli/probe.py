@@ -73,7 +73,7 @@ def probe(options: ProbeOptions) -> None:
     """Train a linear probe on features and labels, without a config.
 
     FEATURES is an .npy with a row per example, and LABELS an .npy, .txt or .csv with its label;
-    or FEATURES is an .npz with both, as x and y.
+    or FEATURES is an .npz, .safetensors or .parquet with both.
 
     Features are standardized. A fifth of the examples is for test, a fifth for validation, each
     with the same shares of the classes. l2 is chosen on validation, from a grid that L-BFGS walks
@@ -109,9 +109,9 @@ def _files(options: ProbeOptions) -> dict[str, str | None]:
         if features is None:
             if labels is not None:
                 raise click.UsageError(f"{names[1]} goes with {names[0]}, which is not given")
-        elif labels is None and not features.endswith(".npz"):
+        elif labels is None and features.endswith(".npy"):
             raise click.UsageError(
-                f"expected {names[1]}, the labels that go with {features}; only an .npz has its own"
+                f"expected {names[1]}, the labels that go with {features}; an .npy has none"
             )
     return {
         "path": options.features,

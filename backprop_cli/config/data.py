@@ -116,7 +116,7 @@ class IdxData(DataSection):
 
 
 class NpyData(DataSection):
-    """Arrays in .npy, .npz or .safetensors files, and labels in them or in files of their own.
+    """Arrays in .npy, .npz, .safetensors or .parquet files; labels in them, or in others.
 
     `path` and the other files of features and labels may each be a pattern of several files, such
     as `features/*.npy`: they follow each other in the order of their names.
@@ -139,8 +139,8 @@ class NpyData(DataSection):
 
     format: Literal["npy"] = Field(description="The layout of the files.")
     path: FilePath = Field(
-        description="An .npz or .safetensors with features (n x d, or n x height x width x "
-        "channels), and perhaps n labels; or an .npy with the features."
+        description="An .npz, .safetensors or .parquet with features (n x d, or n x height x width "
+        "x channels), and perhaps n labels; or an .npy with the features."
     )
     labels: FilePath | None = Field(
         None,
@@ -156,13 +156,13 @@ class NpyData(DataSection):
     )
     features_name: Text | None = Field(
         None,
-        description="The features' array in an .npz or .safetensors. null: x, X, features, or the "
-        "only one.",
+        description="The features' array in an .npz or .safetensors, or their column in a "
+        ".parquet. null: x, X, features, or the only one.",
     )
     labels_name: Text | None = Field(
         None,
-        description="The labels' array in an .npz or .safetensors. null: y, Y or labels, if there "
-        "is one.",
+        description="The labels' array or column in such a file. null: y, Y, labels or label, if "
+        "there is one.",
     )
     memory: Memory = Field(
         "auto",

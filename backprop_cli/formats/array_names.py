@@ -1,4 +1,4 @@
-"""Which arrays of a file with several are the features and the labels."""
+"""Which arrays, or columns, of a file are the features and the labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from backprop_cli.errors import DataError
 
 _FEATURES = ("x", "X", "features")
-_LABELS = ("y", "Y", "labels")
+_LABELS = ("y", "Y", "labels", "label")
 _SHOWN = 10
 
 
@@ -26,25 +26,34 @@ class ArrayNames:
     features: str | None = None
     labels: str | None = None
 
-    def choose(self, found: Sequence[str], path: pathlib.Path) -> list[str]:
+    def choose(
+        self, found: Sequence[str], path: pathlib.Path, others: Sequence[str] | None = None
+    ) -> list[str]:
         """Return the name of the features and, if there are labels, theirs.
 
         Parameters
         ----------
         found
-            The names of the arrays that a file has.
+            The names of what may be the features.
         path
             The file.
+        others
+            The names of what may be the labels; None: the same.
 
         Raises
         ------
         DataError
             The file does not have a name of the config, or no name that is usual.
         """
-        for key, name in (("features_name", self.features), ("labels_name", self.labels)):
-            if name is not None and name not in found:
-                raise DataError(f"data.{key}: expected an array of {path}, which has "
-                                f"{_shown(found)}; found {name!r}")  # fmt: skip
+        others = found if others is None else others
+        for key, name, there in (
+            ("features_name", self.features, found),
+            ("labels_name", self.labels, others),
+        ):
+            if name is not None and name not in there:
+                raise DataError(
+                    f"data.{key}: expected one of {path}, which has {_shown(there)}; found {name!r}"
+                )
         features = self.features or next((name for name in _FEATURES if name in found), None)
         if features is None and len(found) == 1:
             features = found[0]
@@ -53,7 +62,7 @@ class ArrayNames:
                 f"{path}: expected features as an array {', '.join(_FEATURES[:-1])} or "
                 f"{_FEATURES[-1]}, found {_shown(found)}; data.features_name names another"
             )
-        labels = self.labels or next((name for name in _LABELS if name in found), None)
+        labels = self.labels or next((name for name in _LABELS if name in others), None)
         return [features] if labels is None or labels == features else [features, labels]
 
 

@@ -16,6 +16,7 @@ from backprop_cli.formats.array_names import ArrayNames
 from backprop_cli.formats.arrays import described, read_npy, read_npz
 from backprop_cli.formats.columns import Values, joined
 from backprop_cli.formats.files import matching, reading, way_out
+from backprop_cli.formats.parquet import read_table
 from backprop_cli.formats.safetensors import Tensor, read_tensors
 from backprop_cli.sources import Extent, ImageLayout, Source, StoredFeatures, WatchedFile
 
@@ -36,6 +37,9 @@ class FeatureFile:
         Whether the 16 bits of ``dtype`` are the first half of a float32.
     array
         The features, mapped or read; None if they have to be read.
+    batches
+        Reads the features, some rows at a time, from the first to the last; None if there is
+        another way.
     labels
         What the file has as labels; None if it has none.
     """
@@ -46,6 +50,7 @@ class FeatureFile:
     offset: int | None = None
     bfloat16: bool = False
     array: NDArray[Any] | None = None
+    batches: Callable[[], Iterator[NDArray[Any]]] | None = None
     labels: Values | None = None
 
 
@@ -126,6 +131,11 @@ class FeatureFiles:
                 _stored((file,), self.n_features, 0).read(np.arange(len(part)), part)
             elif file.array is not None:
                 part[...] = as_features(file.array, str(file.path))[0]
+            elif file.batches is not None:
+                n = 0
+                for batch in file.batches():
+                    part[n : n + len(batch)] = batch
+                    n += len(batch)
         for known in watched:
             known.check()
         return out, ()
@@ -140,10 +150,12 @@ class FeatureFiles:
         """
         for file in self.files:
             if file.offset is None:
+                how = "save them row by row as .npy or .safetensors"
+                if file.batches is not None:
+                    how = "backprop data shuffle makes an .npy of them"
                 raise DataError(
                     f"{file.path}: its features do not fit in data.memory, {memory} bytes, and "
-                    "this file cannot be read in blocks; save them row by row as .npy or "
-                    ".safetensors, or set data.memory: all"
+                    f"this file cannot be read in blocks; {how}, or set data.memory: all"
                 )
         watched = tuple(WatchedFile.opened(file.path) for file in self.files)
         return _stored(self.files, self.n_features, memory), watched
@@ -154,6 +166,9 @@ class FeatureFiles:
         What can only be read whole is read whole. A chunk may be overwritten by the next.
         """
         for file in self.files:
+            if file.batches is not None:
+                yield from file.batches()
+                continue
             own = FeatureFiles(self.name, (file,))
             source = own.source(memory if file.offset is not None else None)
             for _, chunk in source.chunks(memory // 4):
@@ -237,10 +252,16 @@ def _safetensors(path: pathlib.Path, names: ArrayNames) -> FeatureFile:
     )
 
 
+def _parquet(path: pathlib.Path, names: ArrayNames) -> FeatureFile:
+    table = read_table(path, names)
+    return FeatureFile(path, table.shape, table.dtype, batches=table.batches, labels=table.labels)
+
+
 _READERS: dict[str, Callable[[pathlib.Path, ArrayNames], FeatureFile]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
+    ".parquet": _parquet,
 }
 
 

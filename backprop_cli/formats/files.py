@@ -91,7 +91,7 @@ def way_out(path: pathlib.Path) -> str:
             "is text, which is slow to read as features; convert it once: "
             f"numpy.save('features.npy', numpy.loadtxt('{path}'{comma}, dtype='float32'))"
         )
-    return "expected a name that ends in .npy, .npz or .safetensors"
+    return "expected a name that ends in .npy, .npz, .safetensors or .parquet"
 
 
 def _patterns(folder: pathlib.Path) -> str:

@@ -176,7 +176,7 @@ def test_other_names_of_arrays_are_given(tmp_path):
         ("x.csv", "numpy.loadtxt("),
         ("x.tar.gz", "is packed; unpack it"),
         ("x.zip", "is packed; unpack it"),
-        ("x.bin", "expected a name that ends in .npy, .npz or .safetensors"),
+        ("x.bin", "expected a name that ends in .npy, .npz, .safetensors or .parquet"),
         ("sub", "expected a file, found a folder; it has"),
         ("none.npy", "none.npy"),
     ],
