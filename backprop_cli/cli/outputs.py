@@ -21,10 +21,12 @@ def refuse_suffix(output: str, suffixes: Sequence[str]) -> None:
 
 def refuse_data(output: str, data: DataSection, inputs: Sequence[str] = ()) -> None:
     """Refuse to overwrite the data of a run, and files that the command reads."""
+    from backprop_cli.formats.files import matching
+
     own = [getattr(data, key) for key in data.file_keys()]
     for text in [*inputs, *(value for value in own if isinstance(value, str))]:
         same = False
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # no such file
-            same = pathlib.Path(output).samefile(pathlib.Path(text).expanduser())
+            same = any(map(pathlib.Path(output).samefile, matching(text)))
         if same:
             raise OutputError(f"{output}: holds data ({text}); choose another name")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.config import Config, check_config
-from backprop_cli.config.convert import settings_of, solver_of
+from backprop_cli.config.convert import settings_of, solver_of, with_memory
 from backprop_cli.config.data import NpyData
 from backprop_cli.config.paths import with_absolute_paths
 from backprop_cli.config.source import dump
@@ -138,6 +138,7 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
             "drawn from FEATURES; leave data.validation a fraction or a count"
         )
     dataset = load_dataset(config.data)
+    config = with_memory(config, dataset.memory)  # so that every split has its features there
     if protocol.seeds > 1 and dataset.test is None:
         raise DataError("--seeds: compares test accuracies, and data.test is 0")
     path = pathlib.Path(config.output)

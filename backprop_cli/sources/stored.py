@@ -90,7 +90,7 @@ class StoredFeatures:
     @property
     def row_bytes(self) -> int:
         """The size of a row in memory."""
-        return self.shape[1] * self.dtype.itemsize
+        return max(1, self.shape[1] * self.dtype.itemsize)
 
     def portions(self, at_once: int) -> tuple[int, int]:
         """Return how many rows to hand out at once, and how many to read together.
@@ -124,7 +124,7 @@ class StoredFeatures:
         DataError
             A file cannot be read, or has become shorter.
         """
-        stored_bytes = self.shape[1] * self._stored.itemsize
+        stored_bytes = max(1, self.shape[1] * self._stored.itemsize)
         most, gap = max(1, PIECE_BYTES // stored_bytes), max(1, _GAP_BYTES // stored_bytes)
         i = 0
         while i < len(rows) and not stopped():

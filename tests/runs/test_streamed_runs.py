@@ -172,3 +172,37 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(run, files, number):
         )
         assert done.returncode == 0, done.stderr
     assert bytes_of(files / "run") == bytes_of(files / "whole")
+
+
+_PEAK = """
+import pathlib, sys
+from backprop_cli.cli.main import main
+sys.argv = ["backprop", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as stop:
+    assert stop.code == 0
+# ru_maxrss would count the process that started this one.
+lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+print("peak", next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+"""
+
+
+def peak(folder, n, memory, output):
+    """Return the peak resident size of a training on n examples of 2 kB, in bytes."""
+    features = np.random.default_rng(0).normal(0, 1, (n, 1000)).astype(np.float16)
+    np.save(folder / "x.npy", features)
+    np.save(folder / "y.npy", np.arange(n) % 2)
+    path = config(folder, memory, output, "x.npy")
+    words = [sys.executable, "-c", _PEAK, "train", "--config", path, "--set", "training.epochs=1",
+             "--set", "training.learning_rate=0.001"]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return 1024 * int(done.stdout.split()[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_memory_stays_below_the_limit(tmp_path):
+    """80 MB of features; without them, the program takes as much as for 4 MB."""
+    least = peak(tmp_path, 2000, "all", "least")
+    assert peak(tmp_path, 40_000, "8 MB", "streamed") - least < 24_000_000
+    assert peak(tmp_path, 40_000, "all", "whole") - least > 60_000_000
