@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,30 @@ _IMAGES = (".png", ".jpg", ".jpeg")
 ImageShape = tuple[int, int, int] | None
 
 
+class Numbered(Sequence[str]):
+    """The names of the examples of a file, FILE[0], FILE[1] and so on; made when they are used."""
+
+    def __init__(self, file: str, n: int) -> None:
+        self._file, self._range = file, range(n)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, int):
+            return f"{self._file}[{self._range[at]}]"
+        return [f"{self._file}[{k}]" for k in self._range[at]]
+
+
 def read_inputs(
     paths: Sequence[str], data: DataSection, model: LinearModel
-) -> tuple[list[str], Source]:
+) -> tuple[Sequence[str], Source]:
     """Read files to classify.
 
     Parameters
@@ -53,7 +74,7 @@ def read_inputs(
     ConfigError
         If Pillow is needed and not installed.
     """
-    names: list[str] = []
+    names: list[Sequence[str]] = []
     parts = []
     for text in paths:
         try:
@@ -70,13 +91,14 @@ def read_inputs(
         standardization = model.standardization_for(part.image)
         check_features(part, standardization, model.weights.dtype)
         parts.append(part)
-        names += [text] if len(part) == 1 else [f"{text}[{k}]" for k in range(len(part))]
+        names.append([text] if len(part) == 1 else Numbered(text, len(part)))
     if len(parts) == 1:
-        return names, parts[0]
+        return names[0], parts[0]
     planes = [to_planes(part.image, part.gather(np.arange(len(part)))) for part in parts]
     features = np.concatenate(planes)
     watched = tuple(file for part in parts for file in part.files)
-    return names, Source(features, np.empty(0, np.int64), ", ".join(paths), files=watched)
+    every = [name for own in names for name in own]
+    return every, Source(features, np.empty(0, np.int64), ", ".join(paths), files=watched)
 
 
 def _read(text: str, data: DataSection, image_shape: ImageShape) -> Source:
