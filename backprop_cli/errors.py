@@ -5,6 +5,10 @@ without importing this module. The command line prints their message as one line
 ``exit_status``; anything else that reaches it is a bug.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class BackpropError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -61,6 +65,12 @@ class DivergedError(BackpropError, ArithmeticError):
 def first_line(error: BaseException) -> str:
     """Return the first line of another library's message, or the error's name if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return the first of some names for a message, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(text: str) -> str:

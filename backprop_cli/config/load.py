@@ -13,6 +13,7 @@ from backprop_cli.config.problems import describe
 from backprop_cli.config.schema import Config
 from backprop_cli.config.source import MAX_BYTES, Path, dump, parse
 from backprop_cli.errors import ConfigError, printable
+from backprop_cli.regular import read_regular
 
 
 def load_config(file: str | pathlib.Path, overrides: Sequence[str] = ()) -> Config:
@@ -42,8 +43,7 @@ def read_config(file: str | pathlib.Path) -> bytes:
         If the file cannot be read.
     """
     try:
-        with pathlib.Path(file).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        return read_regular(file, MAX_BYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(printable(f"{file}: cannot read the config: {why}")) from error

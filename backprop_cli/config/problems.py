@@ -60,6 +60,20 @@ def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> l
     return lines
 
 
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of what a program has written: key, expected, found."""
+    details = error.errors(include_url=False)[0]
+    path = details["loc"]
+    if details["type"] == "json_invalid":
+        return f"expected JSON: {details['ctx']['error']}"
+    if details["type"] == "extra_forbidden":
+        return f"{'.'.join(map(str, path))}: unknown key"
+    if details["type"] == "combinations":
+        key, message = next(iter(details["ctx"]["mistakes"].items()))
+        return f"{'.'.join(map(str, (*path, key)))}: {message}"
+    return _message(details, path, None)
+
+
 def _path(details: ErrorDetails, raw: Any) -> Path:
     """Return the path of an error in the file.
 
@@ -113,7 +127,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
         return f"{key}: unknown key; {_nearest(path, raw)}"
     if kind == "missing":
         return f"{key}: expected this key, found none"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
+    if kind in ("union_tag_invalid", "union_tag_not_found") and raw is not None:
         section = ".".join(map(str, path[:-1]))
         if path[-1] != TAGS[section]:
             return f"{key}: unknown key; did you mean {TAGS[section]!r}?"
@@ -133,7 +147,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
     if kind in _EXPECTED:
         where = f"{key}: " if key else ""
         return f"{where}expected {_EXPECTED[kind]}, found {found}"
-    return f"{key}: {details['msg']}"
+    return f"{key}: {details['msg']}" if key else details["msg"]
 
 
 def _shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 from backprop_cli.formats.files import reading, refuse_bomb
+from backprop_cli.regular import open_regular
 
 # What NumPy's readers raise on broken or hostile files, besides OSError and EOFError.
 _BROKEN = (
@@ -31,6 +32,12 @@ _BROKEN = (
     zlib.error,
 )
 _NPY, _ZIP = b"\x93NUMPY", b"PK"  # how the files begin
+# Those that NumPy writes. The readers of others unpack all that a few bytes hold at once.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_PACKED_OTHERWISE = (
+    "expected arrays that are stored or deflated, found another compression; write the file again "
+    "with numpy.savez"
+)
 _OBJECTS = (
     "it holds Python objects, which could run code when they are read; save numbers or text: "
     'array.astype("float32") for features, array.astype(str) for labels'
@@ -41,7 +48,8 @@ def read_npy(path: pathlib.Path) -> NDArray[Any]:
     """Memory-map one .npy file: data is read when it is used; a header that is too large fails."""
     with reading(path):
         try:
-            with np.errstate(over="raise"):  # sizes whose product overflows
+            # Sizes whose product overflows are an error.
+            with np.errstate(over="raise"), open_regular(path):
                 array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         except _BROKEN as error:
             raise DataError(f"{path}: {_wrong_with_npy(path, error)}") from error
@@ -55,7 +63,7 @@ def read_npz(
     with reading(path):
         try:
             # Opened here, because np.load does not close a file that is not an archive.
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
                 archive = np.load(stream, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise DataError(f"{path}: expected an .npz, found a single array")
@@ -63,6 +71,8 @@ def read_npz(
                 packed = zipfile.ZipFile(stream)
                 for member in packed.infolist():
                     if member.filename.removesuffix(".npy") in names:
+                        if member.compress_type not in _COMPRESSIONS:
+                            raise DataError(f"{path}: {_PACKED_OTHERWISE}")
                         refuse_bomb(path, member.file_size, member.compress_size)
                 arrays = [archive[name] for name in names]
         except DataError:
@@ -102,7 +112,7 @@ def _wrong_with_npz(path: pathlib.Path, error: BaseException) -> str:
 
 
 def _first_bytes(path: pathlib.Path) -> bytes:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream.read(len(_NPY))
 
 

@@ -7,6 +7,7 @@ Binary layout: one record per image, which is a label byte (CIFAR-100: two, coar
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from backprop_cli.formats.classes import numbered
 from backprop_cli.formats.files import existing, folder, reading, training_files
 from backprop_cli.formats.labels import numbered_labels
 from backprop_cli.formats.parts import Part, Parts
+from backprop_cli.regular import open_regular, read_regular
 from backprop_cli.sources import ImageLayout, Source
 
 N_PIXELS = 3072
+_MAX_NAMES = 10_000  # bytes
 _RECORDS = 1000  # of the binary layout, read at once
 IMAGE = ImageLayout(channels=3, height=32, width=32)
 
@@ -99,7 +102,7 @@ def read(data: Cifar10Data | Cifar100Data) -> Parts:
 def read_images(path: pathlib.Path, data: Cifar10Data | Cifar100Data) -> NDArray[np.uint8]:
     """Read the images of one batch file, n x 3072."""
     with reading(path):
-        room = np.empty(path.stat().st_size, np.uint8)
+        room = np.empty(_size(path), np.uint8)
     return _read_file(path, _kind(data), room)[0]
 
 
@@ -115,8 +118,8 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> P
     Touching fresh memory takes longer than reading a cached file, so no file gets its own buffer.
     """
     paths = [existing(directory, name, f"{name}.bin") for name in names]
+    most = sum(map(_size, paths)) // N_PIXELS
     with reading(directory):
-        most = sum(path.stat().st_size for path in paths) // N_PIXELS
         features = np.empty((most, N_PIXELS), np.uint8)  # a page is allocated when it is written
         labels = np.empty(most, np.int64)
     n = 0
@@ -132,6 +135,11 @@ def _read_files(directory: pathlib.Path, names: Sequence[str], kind: _Kind) -> P
     name = str(paths[0]) if len(paths) == 1 else f"{directory} ({', '.join(names)})"
     source = Source(features[:n], np.empty(0, np.int64), name, IMAGE)
     return Part(source, numbered_labels(labels[:n], name))
+
+
+def _size(path: pathlib.Path) -> int:
+    with reading(path), open_regular(path) as file:
+        return os.fstat(file.fileno()).st_size
 
 
 def _address(array: NDArray[np.uint8]) -> int:
@@ -182,7 +190,7 @@ def _read_binary(
     path: pathlib.Path, kind: _Kind, room: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     record = kind.label_bytes + N_PIXELS
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         size = path.stat().st_size
         if size % record:
             raise DataError(
@@ -206,14 +214,14 @@ def _read_binary(
 def _class_names(directory: pathlib.Path, kind: _Kind) -> tuple[str, ...]:
     """Return the class names found in the folder, or numbers if there are none."""
     text, meta = directory / kind.meta_text, directory / kind.meta
-    if meta.is_file():
+    if meta.exists():
         names = python2_pickle.names(python2_pickle.load(meta).get(kind.meta_key), meta)
-    elif text.is_file():
+    elif text.exists():
         with reading(text):
-            names = tuple(text.read_text("utf-8", "replace").split())
+            names = tuple(read_regular(text, _MAX_NAMES).decode("utf-8", "replace").split())
     else:
         return numbered(kind.n_classes)
     if len(set(names)) != kind.n_classes:
-        found = meta if meta.is_file() else text
+        found = meta if meta.exists() else text
         raise DataError(f"{found}: expected {kind.n_classes} distinct names, found {len(names)}")
     return names

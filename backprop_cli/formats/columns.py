@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from backprop_cli.errors import DataError
 from backprop_cli.formats.arrays import described, read_npy
 from backprop_cli.formats.files import reading
+from backprop_cli.regular import open_regular
 
 Values = NDArray[Any] | list[str]
 _MAX_WHOLE = 2**53  # beyond, a float is not told from its neighbours
@@ -72,7 +74,8 @@ def read_values(path: str, column: str | None = None, key: str | None = None) ->
     if suffix == ".txt":
         with reading(path):
             try:
-                text = file.read_text("utf-8-sig").rstrip()
+                with open_regular(file) as stream:
+                    text = stream.read().decode("utf-8-sig").rstrip()
             except UnicodeDecodeError as error:
                 raise DataError(f"{path}: expected UTF-8 text: {error.reason}") from error
         lines = [line.strip() for line in text.split("\n")] if text else []
@@ -109,7 +112,7 @@ def _read_csv(file: pathlib.Path, column: str | None, key: str) -> list[str]:
     """Return the texts of one column; lines without anything are no rows."""
     with reading(file):
         try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
+            with io.TextIOWrapper(open_regular(file), "utf-8-sig", newline="") as stream:
                 reader = csv.reader(stream, strict=True)
                 header = [name.strip() for name in next(reader, [])]
                 index = _column_index(header, column, key, file)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from backprop_cli.cache import data_folder
 from backprop_cli.config.data import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
+from backprop_cli.regular import expands_too_far
 
 
 def folder(path: str) -> pathlib.Path:
@@ -184,18 +185,15 @@ def file_identity(path: pathlib.Path) -> FileIdentity:
     return status.st_dev, status.st_ino
 
 
-_MAX_EXPANSION, _MAX_EXPANDED = 200, 2**28
-
-
 def refuse_bomb(path: pathlib.Path, unpacked: int, packed: int) -> None:
     """Refuse a file that is small on disk and would be huge in memory.
 
     Raises
     ------
     DataError
-        If it unpacks to more than 256 MiB and to more than 200 times its size.
+        See `expands_too_far`.
     """
-    if unpacked > _MAX_EXPANDED and unpacked > _MAX_EXPANSION * packed:
+    if expands_too_far(unpacked, packed):
         raise DataError(
             f"{path}: {packed} bytes would unpack to {unpacked}; if this is intended, "
             "unpack the file first"

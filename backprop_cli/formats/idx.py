@@ -23,6 +23,7 @@ from backprop_cli.formats.classes import configured_names
 from backprop_cli.formats.files import existing, folder, reading, refuse_bomb, training_files
 from backprop_cli.formats.labels import numbered_labels
 from backprop_cli.formats.parts import Part, Parts
+from backprop_cli.regular import open_regular
 from backprop_cli.sources import ImageLayout, Source
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -96,9 +97,9 @@ def read_idx(path: pathlib.Path) -> NDArray[Any]:
         size = path.stat().st_size
         try:
             if path.suffix == ".gz":
-                with gzip.open(path, "rb") as stream:
+                with open_regular(path) as packed, gzip.open(packed, "rb") as stream:
                     return _read_stream(cast("IO[bytes]", stream), path, size * _MAX_DEFLATE_RATIO)
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
                 return _read_stream(stream, path, size)
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path}: not a whole gzip file: {error}") from error

@@ -18,9 +18,11 @@ from backprop_cli.formats.idx import read_idx
 from backprop_cli.formats.memory import memory_limit
 from backprop_cli.formats.npy import array_names
 from backprop_cli.model import LinearModel
+from backprop_cli.regular import open_regular
 from backprop_cli.sources import ImageLayout, Source, check_features, to_planes
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+_FORMATS = ("PNG", "JPEG")
 _IMAGES = (".png", ".jpg", ".jpeg")
 ImageShape = tuple[int, int, int] | None
 
@@ -134,7 +136,7 @@ def _image(path: pathlib.Path, image_shape: ImageShape) -> NDArray[np.uint8]:
     channels, height, width = image_shape
     with reading(path):
         try:
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
+            with open_regular(path) as stream, Image.open(stream, formats=_FORMATS) as image:
                 if image.mode not in _MODES:
                     raise DataError(f"{path}: expected 8 bits per channel, found mode {image.mode}")
                 if image.size != (width, height):

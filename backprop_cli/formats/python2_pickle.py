@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 from backprop_cli.formats.files import reading
+from backprop_cli.regular import open_regular
 
 
 class _Dtype:
@@ -163,7 +164,7 @@ def load(path: pathlib.Path, room: NDArray[np.uint8] | None = None) -> dict[str,
     DataError
         If the file is cut short, is not a pickle, or does not hold such a dictionary.
     """
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         room = np.empty(0, np.uint8) if room is None else room
         # A large piece is a memoryview, which the type stubs of pickle do not allow.
         source: Any = _Content(file, os.fstat(file.fileno()).st_size, room)

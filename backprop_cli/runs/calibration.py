@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
@@ -22,9 +22,18 @@ from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.opened import OpenedRun
 from backprop_cli.runs.run_directory import model_digest
+from backprop_cli.runs.stored import Stored, read_stored
 from backprop_cli.sources import Split
 
 FILE_NAME = "calibration.json"
+_MAX_BYTES = 100_000
+
+
+class _Fitted(Stored):
+    """What the file is read for."""
+
+    temperature: Annotated[float, Field(ge=MIN_TEMPERATURE / 2, le=2 * MAX_TEMPERATURE)]
+    model_sha256: str
 
 
 @dataclass(frozen=True)
@@ -111,18 +120,12 @@ def load_temperature(path: pathlib.Path) -> float | None:
         If the file is broken, or belongs to another model than the run has now.
     """
     file = path / FILE_NAME
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        value, model = content["temperature"], content["model_sha256"]
-        if isinstance(value, bool) or not MIN_TEMPERATURE / 2 <= value <= 2 * MAX_TEMPERATURE:
-            raise ValueError(f"temperature {value}")
-    except FileNotFoundError:
+    found = read_stored(file, _Fitted, "a calibration", _MAX_BYTES)
+    if found is None:
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelFileError(f"{file}: expected a temperature: {error}") from error
-    if model != model_digest(path):
+    if found.model_sha256 != model_digest(path):
         raise ModelFileError(
             f"{file}: fitted to another model than the run has now; run backprop calibrate again, "
             "or remove the file"
         )
-    return float(value)
+    return found.temperature

@@ -10,19 +10,25 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ValidationError
 from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
+from backprop_cli.config.problems import first_problem
 from backprop_cli.errors import ModelFileError
 from backprop_cli.losses import Array
+from backprop_cli.runs.state import FORMAT, Content
+from backprop_cli.runs.state_check import check_state
+from backprop_cli.runs.tensors import read_tensors
 from backprop_cli.solvers.training import Training
 
+T = TypeVar("T", bound=BaseModel)
+
 FILE_NAME = "checkpoint.safetensors"
-_KEY, _DIGEST, _FORMAT = "backprop-checkpoint", "sha256", 3
+_KEY, _DIGEST = "backprop-checkpoint", "sha256"
 
 
 def save_checkpoint(
@@ -44,7 +50,7 @@ def save_checkpoint(
     """
     tensors = {**training.arrays(), **(more or {})}
     progress = training.progress()
-    text = json.dumps({"format": _FORMAT, "training": progress, "about": about})
+    text = json.dumps({"format": FORMAT, "training": progress, "about": about})
     write_atomically(path, save(tensors, {_KEY: text, _DIGEST: _digest(text, tensors)}))
 
 
@@ -68,25 +74,18 @@ class Checkpoint:
             It is broken, or no checkpoint.
         """
         self._path = path
-        self.arrays: dict[str, Array]
+        metadata, self.arrays = read_tensors(path, "checkpoint")
+        if _KEY not in metadata:
+            raise ModelFileError(f"{path}: not a checkpoint of a run or a sweep")
+        text = metadata[_KEY]
+        if metadata.get(_DIGEST) != _digest(text, self.arrays):
+            raise ModelFileError(f"{path}: damaged: it is not as it was written")
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                self.arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-            if _KEY not in metadata:
-                raise ModelFileError(f"{path}: not a checkpoint of a run or a sweep")
-            text = metadata[_KEY]
-            content = json.loads(text)
-            if content["format"] != _FORMAT:
-                raise self._broken(f"format {_FORMAT}, found {content['format']}")
-            if metadata.get(_DIGEST) != _digest(text, self.arrays):
-                raise ModelFileError(f"{path}: damaged: it is not as it was written")
-            self.about: dict[str, Any] = content["about"]
-            self._progress: dict[str, Any] = content["training"]
-        except ModelFileError:
-            raise
-        except (SafetensorError, OSError, TypeError, ValueError, KeyError, RecursionError) as error:
-            raise ModelFileError(f"{path}: not a whole checkpoint: {error}") from error
+            content = Content.model_validate_json(text)
+        except ValueError as error:
+            raise self._broken(error) from error
+        self.about: dict[str, Any] = content.about
+        self._progress = content.training
 
     def restore(self, training: Training) -> None:
         """Bring training that has not begun to the state that was saved.
@@ -97,12 +96,34 @@ class Checkpoint:
             The checkpoint is of another model.
         """
         try:
-            training.restore(self.arrays, self._progress)
-        except (TypeError, ValueError, KeyError) as error:
-            raise self._broken(f"the state of training: {error}") from error
+            check_state(training, self.arrays, self._progress)
+            with np.errstate(all="ignore"):  # as in training
+                training.restore(self.arrays, self._progress)
+        except ValueError as error:
+            raise self._broken(error) from error
 
-    def _broken(self, expected: str) -> ModelFileError:
+    def checked(self, schema: type[T]) -> T:
+        """Return `about` as a schema says it must be; raises as `restore` does."""
+        try:
+            return schema.model_validate(self.about)
+        except ValueError as error:
+            raise self._broken(error) from error
+
+    def array(self, name: str, like: Array) -> Array:
+        """Return an array of the shape and the type of another one; raises as `restore` does."""
+        found = self.arrays.get(name)
+        if found is None or found.shape != like.shape or found.dtype != like.dtype:
+            raise self.refusal(f"{name} of {' x '.join(map(str, like.shape))} {like.dtype}")
+        return found
+
+    def refusal(self, expected: str) -> ModelFileError:
+        """Return the error about a state that this training cannot be in."""
         return ModelFileError(f"{self._path}: not a checkpoint of this run: expected {expected}")
+
+    def _broken(self, error: ValueError) -> ModelFileError:
+        if isinstance(error, ValidationError):
+            return ModelFileError(f"{self._path}: not a whole checkpoint: {first_problem(error)}")
+        return self.refusal(str(error))
 
 
 def _digest(text: str, tensors: Mapping[str, Array]) -> str:

@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 import math
 import pathlib
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from pydantic import Field, ValidationError
 from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
+from backprop_cli.config.problems import first_problem
+from backprop_cli.config.values import MAX_CLASSES, LossName
 from backprop_cli.errors import ModelFileError
-from backprop_cli.losses import LOSSES
 from backprop_cli.model import LinearModel
+from backprop_cli.runs.stored import Number, Stored
+from backprop_cli.runs.tensors import read_tensors
 from backprop_cli.sources import MIN_STD, Standardization
 
 FILE_NAME = "model.safetensors"
 _KEY = "backprop"  # one key: safetensors does not promise an order to several
 _TENSORS = ("weights", "bias", "feature_mean", "feature_std")
+
+
+class _About(Stored):
+    """What the metadata says of a model."""
+
+    classes: Annotated[list[str], Field(min_length=2, max_length=MAX_CLASSES)]
+    image_shape: tuple[Number, Number, Number] | None
+    loss: LossName
 
 
 def save_model(path: pathlib.Path, model: LinearModel, config: Config) -> None:
@@ -62,49 +73,29 @@ def load_model(path: pathlib.Path) -> LinearModel:
         The file is missing, broken, or not one of ours.
     """
     try:
-        path.open("rb").close()  # safetensors calls a file that may not be read missing
-        with safe_open(path, framework="numpy") as file:
-            about = _about((file.metadata() or {}).get(_KEY), path)
-            missing = sorted(set(_TENSORS) - set(file.keys()))
-            if missing:
-                raise ModelFileError(f"{path}: expected a tensor {missing[0]!r}, found none")
-            tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        metadata, tensors = read_tensors(path, "model file")
     except FileNotFoundError as error:
         raise ModelFileError(f"{path}: no such file; is it a run's folder?") from error
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot read: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(f"{path}: not a whole model file: {error}") from error
+    try:
+        about = _About.model_validate_json(metadata.get(_KEY, ""))
+    except ValidationError as error:
+        raise ModelFileError(
+            f"{path}: expected a model trained by backprop, found another file: "
+            f"{first_problem(error)}"
+        ) from error
+    missing = sorted(set(_TENSORS) - set(tensors))
+    if missing:
+        raise ModelFileError(f"{path}: expected a tensor {missing[0]!r}, found none")
     model = LinearModel(
         tensors["weights"],
         tensors["bias"],
         Standardization(tensors["feature_mean"], tensors["feature_std"]),
-        tuple(about["classes"]),
-        tuple(about["image_shape"]) if about["image_shape"] else None,
-        about["loss"],
+        tuple(about.classes),
+        about.image_shape,
+        about.loss,
     )
     _check(model, path)
     return model
-
-
-def _about(text: str | None, path: pathlib.Path) -> dict[str, Any]:
-    """Return what the file's metadata says, checked."""
-    try:
-        about = json.loads(text or "")
-        classes, shape = about["classes"], about["image_shape"]
-        good = (
-            all(isinstance(name, str) for name in classes)
-            and len(classes) >= 2
-            and (shape is None or (len(shape) == 3 and all(type(s) is int for s in shape)))
-            and about["loss"] in LOSSES
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        good = False
-    if not good:
-        raise ModelFileError(f"{path}: expected a model trained by backprop, found another file")
-    return dict(about)
 
 
 def _check(model: LinearModel, path: pathlib.Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from backprop_cli.config import Config
 from backprop_cli.config.data import NpyData
 from backprop_cli.errors import ConfigError, DataError, ModelFileError
 from backprop_cli.formats import load_dataset
 from backprop_cli.model import LinearModel
-from backprop_cli.runs.run_directory import load_run, load_summary, model_digest
+from backprop_cli.runs.run_directory import Summary, load_run, load_summary, model_digest
 from backprop_cli.sources import Dataset, Split, survey
 
 
@@ -41,7 +40,7 @@ class OpenedRun:
     path: pathlib.Path
     config: Config
     model: LinearModel
-    summary: dict[str, Any] | None
+    summary: Summary | None
     dataset: Dataset
     has_own_data: bool
     fingerprint: str
@@ -83,12 +82,14 @@ class OpenedRun:
         ModelFileError
             If the run has not finished, so that nothing is recorded to compare with.
         """
-        found = (self.summary or {}).get("model_sha256")
-        if found is None or self.config.recorded is None:
+        if self.summary is None or self.config.recorded is None:
             raise ModelFileError(
                 f"{self.path}: the run has not finished; there is nothing to compare it with"
             )
-        return {"model": model_digest(self.path) == found, "data": self.data_is_unchanged}
+        return {
+            "model": model_digest(self.path) == self.summary.model_sha256,
+            "data": self.data_is_unchanged,
+        }
 
 
 def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
@@ -127,7 +128,7 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
     )
 
 
-def unfinished_notes(summary: dict[str, Any] | None) -> list[str]:
+def unfinished_notes(summary: Summary | None) -> list[str]:
     """Return a note if a run was interrupted, diverged, or is still being trained."""
     return ["the run has not finished"] if summary is None else []
 

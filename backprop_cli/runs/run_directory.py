@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from backprop_cli.atomic import remove_leftovers, write_atomically
 from backprop_cli.config import Config, config_text, load_config
+from backprop_cli.config.source import MAX_BYTES
 from backprop_cli.errors import ModelFileError, OutputError
 from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
-from backprop_cli.runs import checkpoint
+from backprop_cli.regular import open_regular, read_regular
+from backprop_cli.runs import checkpoint, history
 from backprop_cli.runs.model_file import FILE_NAME, load_model, save_model
-from backprop_cli.solvers.observer import EpochRecord
+from backprop_cli.runs.stored import Number, Stored, read_stored
 
-_ALWAYS = ("epoch", "seconds", "learning_rate")  # numbers, of every epoch
-CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
+CONFIG, SUMMARY = "config.yaml", "summary.json"
+_MAX_SUMMARY = 1_000_000  # bytes
 SWEEP_TABLE, SWEEP_HISTORY = "sweep.json", "sweep.jsonl"
-_FILES = (FILE_NAME, METRICS, SUMMARY, checkpoint.FILE_NAME, SWEEP_TABLE, SWEEP_HISTORY, CONFIG)
+_FILES = (
+    FILE_NAME,
+    history.FILE_NAME,
+    SUMMARY,
+    checkpoint.FILE_NAME,
+    SWEEP_TABLE,
+    SWEEP_HISTORY,
+    CONFIG,
+)
 
 
 class RunDirectory:
@@ -46,7 +57,7 @@ class RunDirectory:
         if not self._writes:
             return
         text = "".join(to_json(line) + "\n" for line in lines)
-        write_atomically(self.path / METRICS, text.encode())
+        write_atomically(self.path / history.FILE_NAME, text.encode())
         save_model(self.path / FILE_NAME, model, self._config)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -67,7 +78,8 @@ def model_digest(path: pathlib.Path) -> str:
         It cannot be read.
     """
     try:
-        return hashlib.sha256((path / FILE_NAME).read_bytes()).hexdigest()
+        with open_regular(path / FILE_NAME) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ModelFileError(f"{path / FILE_NAME}: cannot read: {error.strerror}") from error
 
@@ -129,15 +141,16 @@ def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
     OutputError
         Says how to go on with it.
     """
+    file = path / CONFIG
     try:
         there = [name for name in _FILES if name != CONFIG and (path / name).exists()]
         # A config alone is a run that was stopped before its first step: nothing to lose, unless
         # it is another one, perhaps written by hand.
         own = None if config is None else config_text(config).encode()
-        if (path / CONFIG).exists() and (path / CONFIG).read_bytes() != own:
+        if file.exists() and read_regular(file, MAX_BYTES) != own:
             there.append(CONFIG)
     except OSError as error:
-        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
+        raise OutputError(f"{file}: cannot use this folder: {error.strerror}") from error
     if there:
         raise OutputError(
             f"{path}: holds a run already ({there[0]}); go on with it by --resume, or choose "
@@ -187,36 +200,26 @@ def load_run(path: str, overrides: tuple[str, ...] = ()) -> tuple[Config, Linear
     return config, load_model(model_file)
 
 
-def load_history(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's history; none if no epoch has finished.
-
-    Raises
-    ------
-    ModelFileError
-        It is broken.
-    """
-    file = path / METRICS
-    try:
-        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{file}: not a whole history: {error}") from error
-    for number, line in enumerate(lines, 1):
-        good = isinstance(line, dict)
-        try:
-            EpochRecord.from_mapping(line if good else {})
-        except TypeError:
-            good = False
-        numbers = (
-            all(type(v) in (int, float) for k, v in line.items() if k in _ALWAYS) if good else False
-        )
-        if not numbers or any(isinstance(v, bool | str | list | dict) for v in line.values()):
-            raise ModelFileError(f"{file}:{number}: expected the figures of an epoch")
-    return lines
+_Positive = Annotated[float, Field(ge=0)]
 
 
-def load_summary(path: pathlib.Path) -> dict[str, Any] | None:
+class TrainedState(Stored):
+    """How near the optimum a training ended, as its summary has it."""
+
+    cost: _Positive | None
+    gap: _Positive | None
+    gradient_norm: _Positive | None
+
+
+class Summary(Stored):
+    """What a run's summary is read for. The figures in it are for people and their scripts."""
+
+    kept_epoch: Number
+    train: TrainedState
+    model_sha256: str
+
+
+def load_summary(path: pathlib.Path) -> Summary | None:
     """Return a run's summary, or None if it has not finished.
 
     Raises
@@ -224,13 +227,4 @@ def load_summary(path: pathlib.Path) -> dict[str, Any] | None:
     ModelFileError
         It is broken.
     """
-    file = path / SUMMARY
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{file}: not a whole summary: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelFileError(f"{file}: expected an object, found {type(content).__name__}")
-    return content
+    return read_stored(path / SUMMARY, Summary, "a whole summary", _MAX_SUMMARY)

@@ -19,7 +19,7 @@ from backprop_cli.formats import load_dataset
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
-from backprop_cli.runs.candidate import Candidate, write_tables
+from backprop_cli.runs.candidate import Candidate, best_candidate, write_tables
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.runs.convergence import Ending, edge_remarks
 from backprop_cli.runs.identity import (
@@ -36,7 +36,8 @@ from backprop_cli.runs.run_directory import (
 )
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
-from backprop_cli.solvers.observer import EpochRecord, Observer
+from backprop_cli.runs.state import SweepState
+from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.selection import Kept
 from backprop_cli.solvers.start import initial_parameters
@@ -170,10 +171,11 @@ class Sweep:
 
     def _begin_pass(self, saved: Checkpoint | None) -> None:
         """Prepare the pass that is next, or goes on; its configs become complete."""
-        before = []
+        before: list[Config] = []
+        state = None
         if saved is not None:
-            before = self._configs_of(saved)
-            self._pass = int(saved.about["pass"])
+            state = saved.checked(SweepState)
+            before, self._pass = state.sweep, state.pass_
         indices = self._passes[self._pass]
         for index, config in enumerate(before):  # what `auto` meant, it goes on to mean
             compute = config.compute
@@ -195,8 +197,8 @@ class Sweep:
             self._configs[k] = with_solver(
                 self._configs[k].model_copy(update=update), self._training.solver, m
             )
-        if saved is not None:
-            self._restore(saved, before)
+        if saved is not None and state is not None:
+            self._restore(saved, state)
 
     def _end_pass(self) -> None:
         """Take note of what the models of a pass have become."""
@@ -264,10 +266,7 @@ class Sweep:
             "pass": self._pass,
             "winner": None if best is None else best.candidate.index,
             "certificate": vars(best.certificate) if best and best.certificate else None,
-            "finished": [
-                {**c.__dict__, "history": [r.to_mapping() for r in c.history]}
-                for c in self._finished
-            ],
+            "finished": [candidate.state() for candidate in self._finished],
         }
         more = {} if best is None else {"winner_W": best.W, "winner_b": best.b}
         save_checkpoint(self.path / checkpoint.FILE_NAME, self._training, about, more)
@@ -286,20 +285,15 @@ class Sweep:
         about = saved.about
         if "sweep" not in about:
             raise ModelFileError(f"{self.path}: not a sweep; backprop train --resume goes on")
-        if len(about["sweep"]) != len(self._configs) or about["pass"] >= len(self._passes):
+        state = saved.checked(SweepState)
+        if len(state.sweep) != len(self._configs) or state.pass_ >= len(self._passes):
             raise ConfigError(
-                f"{self.path}: the sweep has {len(about['sweep'])} settings, now there are "
+                f"{self.path}: the sweep has {len(state.sweep)} settings, now there are "
                 f"{len(self._configs)}, or other ones"
             )
         return saved
 
-    def _configs_of(self, saved: Checkpoint) -> list[Config]:
-        try:
-            return [Config.model_validate(mapping) for mapping in saved.about["sweep"]]
-        except (TypeError, ValueError) as error:
-            raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
-
-    def _restore(self, saved: Checkpoint, before: list[Config]) -> None:
+    def _restore(self, saved: Checkpoint, state: SweepState) -> None:
         """Take up what was saved.
 
         Raises
@@ -309,20 +303,7 @@ class Sweep:
         ModelFileError
             It is broken.
         """
-        about = saved.about
-        try:
-            finished = [
-                Candidate(
-                    **{**c, "history": [EpochRecord.from_mapping(line) for line in c["history"]]}
-                )
-                for c in about["finished"]
-            ]
-            best = [c for c in finished if c.index == about["winner"]]
-            found = about["certificate"]
-            certificate = None if found is None else Optimality(**found)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ModelFileError(f"{self.path}: a broken checkpoint: {error}") from error
-        for index, saved_config in enumerate(before):
+        for index, saved_config in enumerate(state.sweep):
             own = self._configs[index]
             if index not in self._passes[self._pass]:
                 known = {"compute": saved_config.compute, "recorded": saved_config.recorded}
@@ -330,9 +311,25 @@ class Sweep:
                 if saved_config.recorded is not None:  # its pass is over
                     self._configs[index] = own
             refuse_differences(saved_config, own, f"{self.path}: model {index}")
+        expected = {k for own in self._passes[: self._pass] for k in own}
+        if sorted(c.index for c in state.finished) != sorted(expected):
+            raise saved.refusal(f"the models of {self._pass} passes as finished")
+        try:
+            self._finished = [
+                Candidate.restored(own, self._settings[own.index], self._training.select_by)
+                for own in state.finished
+            ]
+        except ValueError as error:
+            raise saved.refusal(str(error)) from error
+        best = best_candidate(self._finished)
+        if state.winner != (None if best is None else best.index):
+            raise saved.refusal("the best of the finished models as the winner")
         saved.restore(self._training)
-        self._finished = finished
-        if best:
+        if best is not None:
+            like, certificate = self._training.kept(0), state.certificate
             self._winner = _Winner(
-                best[0], saved.arrays["winner_W"], saved.arrays["winner_b"], certificate
+                best,
+                saved.array("winner_W", like.W),
+                saved.array("winner_b", like.b),
+                None if certificate is None else Optimality(**certificate.model_dump()),
             )

@@ -12,27 +12,22 @@ import argparse
 import contextlib
 import gzip
 import io
-import multiprocessing
 import os
 import pathlib
 import pickle
 import random
 import resource
-import signal
 import struct
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 import numpy as np
 
-SECONDS, MEGABYTES = 5, 1000
-STATUSES = {0, 1, 2, 3}
+from tests.reliability.attempts import attempt, campaign
+
 Files = dict[str, bytes]
 
 
@@ -272,48 +267,6 @@ def _mutate_bytes(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-class _TooLong(BaseException):
-    pass
-
-
-def _ring(signum: int, frame: FrameType | None) -> None:
-    raise _TooLong
-
-
-def attempt(command: tuple[str, ...]) -> str | None:
-    """Run the command line here; return what is wrong with how it ended, or None."""
-    from backprop_cli.cli.main import main
-
-    out, err = io.StringIO(), io.StringIO()
-    sys.argv = ["backprop", *command]
-    signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    status: object = None
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as stop:
-        status = stop.code
-    except _TooLong:
-        return f"longer than {SECONDS} s"
-    except BaseException:
-        return traceback.format_exc()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    said = err.getvalue()
-    if status not in STATUSES:
-        return f"exit status {status}: {said}"
-    lines = said.splitlines()
-    wrong = [line for line in lines if not line.startswith("Error: ")]
-    if status in (2, 3) and (not lines or wrong or (len(lines) > 1 and "config" not in said)):
-        return f"exit {status}, not a line an error: {said!r}"
-    if status == 0 and said:
-        return f"exit 0, but stderr says {said!r}"
-    return None
-
-
 def work(task: tuple[int, int]) -> tuple[Counter[str], list[str], float]:
     """Try some inputs in this process; return how many a format, what failed, peak memory in MB."""
     seed, inputs = task
@@ -340,12 +293,12 @@ def work(task: tuple[int, int]) -> tuple[Counter[str], list[str], float]:
             if wrong is not None:
                 problems.append(f"seed {seed}, input {k}, {kind}: {wrong}")
             os.chdir(folder)
-            _remove(here)
+            remove(here)
         os.chdir("/")
     return tried, problems, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def _remove(folder: pathlib.Path) -> None:
+def remove(folder: pathlib.Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
@@ -356,27 +309,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    start, share = time.perf_counter(), 1000
-    tasks = [
-        (options.seed + k, min(share, options.inputs - k * share))
-        for k in range(-(-options.inputs // share))
-    ]
-    tried: Counter[str] = Counter()
-    problems, peak = [], 0.0
-    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=4) as pool:
-        for some, wrong, megabytes in pool.imap_unordered(work, tasks):
-            tried += some
-            problems += wrong
-            peak = max(peak, megabytes)
-    if peak > MEGABYTES:
-        problems.append(f"{peak:.0f} MB")
-    print(f"{sum(tried.values())} inputs, {len(problems)} problems, ", end="")
-    print(f"{peak:.0f} MB at most, {time.perf_counter() - start:.0f} s")
-    for kind, number in sorted(tried.items()):
-        print(f"  {number:6d}  {kind}")
-    for problem in problems[:40]:
-        print(problem)
-    sys.exit(bool(problems))
+    sys.exit(bool(campaign(work, options.seed, options.inputs)))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def test_the_page_of_several_runs_is_written_where_it_is_asked_for(
 @pytest.mark.parametrize(
     ("name", "content", "status"),
     [
-        ("summary.json", '{"kept_epoch": "x"}', 0),
+        ("summary.json", '{"kept_epoch": "x"}', 2),
         ("summary.json", "[]", 2),
         ("metrics.jsonl", '{"epoch": 1}', 2),
         ("sweep.json", '[{"settings": [1], "validation_accuracy": 1.0, "diverged": null}]', 2),

@@ -7,8 +7,9 @@ import pytest
 
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError, DivergedError
+from backprop_cli.runs.history import load_history
 from backprop_cli.runs.run import Run
-from backprop_cli.runs.run_directory import load_history, load_run
+from backprop_cli.runs.run_directory import load_run
 from backprop_cli.solvers.observer import Observer
 
 DATA = "data: {format: synthetic, examples: 330, size: 6, classes: 4, validation: 50, test: 50}\n"

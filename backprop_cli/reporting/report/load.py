@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +10,13 @@ from numpy.typing import NDArray
 
 from backprop_cli.config import Config, config_text
 from backprop_cli.config.convert import descent_of
-from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.reporting.report.view import Predictions, RunView
 from backprop_cli.runs.calibration import load_temperature
+from backprop_cli.runs.candidate import load_table
 from backprop_cli.runs.convergence import optimality_text
+from backprop_cli.runs.history import load_history
 from backprop_cli.runs.opened import OpenedRun
-from backprop_cli.runs.run_directory import SWEEP_TABLE, load_history
 from backprop_cli.solvers.observer import EpochRecord
 
 
@@ -54,15 +52,15 @@ def run_view(run: OpenedRun, split: str) -> RunView:
         config=run.config.to_mapping(),
         config_text=config_text(run.config),
         history=history,
-        training=_training_text(run.summary or {}),
-        kept_epoch=_kept_epoch(run.summary or {}, history, run.config),
+        training=_training_text(run),
+        kept_epoch=_kept_epoch(run, history),
         evaluations={n: evaluate_model(model, part) for n, part in present.items()},
         class_names=model.class_names,
         image_shape=model.image_shape,
         weights=model.weights,
         predictions=predictions,
         temperature=temperature,
-        sweep=_sweep_table(run.path / SWEEP_TABLE),
+        sweep=load_table(run.path),
         rates=_rates(run.config, len(dataset.train), len(history)),
     )
 
@@ -79,22 +77,19 @@ def _rates(config: Config, n_examples: int, n_epochs: int) -> NDArray[np.float64
     return rates if (rates != rates[:, :1]).any() else None
 
 
-def _training_text(summary: Mapping[str, Any]) -> str | None:
+def _training_text(run: OpenedRun) -> str | None:
     """Return how near the optimum the training ended; None where the summary does not say."""
-    try:
-        return optimality_text(summary["train"])
-    except (KeyError, TypeError, ValueError):
+    found = None if run.summary is None else run.summary.train
+    if found is None or found.cost is None or found.gradient_norm is None:
         return None
+    return optimality_text(found.model_dump())
 
 
-def _kept_epoch(
-    summary: Mapping[str, Any], history: Sequence[Mapping[str, Any]], config: Config
-) -> int:
+def _kept_epoch(run: OpenedRun, history: Sequence[Mapping[str, Any]]) -> int:
     """Return the epoch whose weights are the model."""
-    found = summary.get("kept_epoch")
-    if type(found) is int and 0 <= found <= len(history):
-        return found
-    return _best_epoch(history, config)
+    if run.summary is not None and run.summary.kept_epoch <= len(history):
+        return run.summary.kept_epoch
+    return _best_epoch(history, run.config)
 
 
 def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
@@ -106,22 +101,3 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
     if config.training.keep == "last" or len(standings) < len(history):
         return records[-1].epoch
     return records[standings.index(max(standings))].epoch
-
-
-def _sweep_table(path: pathlib.Path) -> list[dict[str, Any]] | None:
-    """Return the rows of the table of a sweep, checked; None if the run is not of a sweep."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        rows = [
-            {key: row[key] for key in ("settings", "validation_accuracy", "diverged")}
-            for row in content
-        ]
-        if any(dict(row["settings"]).keys() != rows[0]["settings"].keys() for row in rows):
-            raise ValueError("models of different keys")
-        if not all(type(row["validation_accuracy"]) in (float, type(None)) for row in rows):
-            raise ValueError("an accuracy that is not a number")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: not the table of a sweep: {error}") from error
-    return rows

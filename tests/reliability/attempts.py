@@ -1,0 +1,107 @@
+"""A command in this process: what is wrong with how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+
+SECONDS, MEGABYTES = 5, 1000  # of computing: the machine may be busy with other work
+MAX_WALL = 60  # seconds; beyond, something waits
+STATUSES = {0, 1, 2, 3}
+MAX_LINES, MAX_BYTES = 30, 20_000  # of stderr
+
+_TIMERS = (
+    (signal.SIGPROF, signal.ITIMER_PROF, SECONDS),
+    (signal.SIGALRM, signal.ITIMER_REAL, MAX_WALL),
+)
+Task = tuple[int, int]
+Work = Callable[[Task], tuple[Counter[str], list[str], float]]
+
+
+class _TooLong(BaseException):
+    pass
+
+
+def _ring(signum: int, frame: FrameType | None) -> None:
+    raise _TooLong
+
+
+def attempt(command: tuple[str, ...]) -> str | None:
+    """Run the command line here; return what is wrong with how it ended, or None."""
+    from backprop_cli.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["backprop", *command]
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, timer, seconds in _TIMERS:
+        signal.signal(number, _ring)
+        signal.setitimer(timer, seconds)
+    status: object = None
+    try:
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("error")
+            main()
+    except SystemExit as stop:
+        status = stop.code
+    except _TooLong:
+        return f"longer than {SECONDS} s, or a wait"
+    except BaseException:
+        return traceback.format_exc()
+    finally:
+        for _, timer, _ in _TIMERS:
+            signal.setitimer(timer, 0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return wrong_with(status, out.getvalue(), err.getvalue())
+
+
+def wrong_with(status: object, out: str, err: str) -> str | None:
+    """Return what is wrong with what a command has said, or None."""
+    if status not in STATUSES:
+        return f"exit status {status}: {err}"
+    lines = err.split("\n")[:-1]
+    told = [line for line in lines if not line.startswith("Note: ")]
+    if any(not line.startswith("Error: ") for line in told):
+        return f"exit {status}, not a line an error: {err!r}"
+    if (status in (2, 3)) != bool(told):
+        return f"exit {status}, but stderr says {err!r}"
+    if len(lines) > MAX_LINES or len(err) > MAX_BYTES:
+        return f"{len(lines)} lines and {len(err)} characters on stderr: {err[:500]!r}"
+    strange = {sign for sign in out + err if sign != "\n" and not sign.isprintable()}
+    return f"control characters {sorted(strange)}: {(out + err)[:500]!r}" if strange else None
+
+
+def campaign(work: Work, seed: int, inputs: int, share: int = 1000) -> int:
+    """Let processes try inputs, print what became of them, and return the number of problems."""
+    start = time.perf_counter()
+    tasks = [(seed + k, min(share, inputs - k * share)) for k in range(-(-inputs // share))]
+    tried: Counter[str] = Counter()
+    problems: list[str] = []
+    peak = 0.0
+    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=4) as pool:
+        for some, wrong, megabytes in pool.imap_unordered(work, tasks):
+            tried += some
+            problems += wrong
+            peak = max(peak, megabytes)
+            for problem in wrong:
+                print(problem, flush=True)
+    if peak > MEGABYTES:
+        problems.append(f"{peak:.0f} MB")
+    print(f"{sum(tried.values())} inputs, {len(problems)} problems, ", end="")
+    print(f"{peak:.0f} MB at most, {time.perf_counter() - start:.0f} s")
+    for kind, number in sorted(tried.items()):
+        print(f"  {number:6d}  {kind}")
+    return len(problems)

@@ -1,0 +1,318 @@
+"""Run directories whose values are changed and whose digests are made anew, through every command.
+
+``python -m tests.reliability.structured --inputs 50000``
+
+Unlike the files of ``tests.reliability.fuzz``, these are whole: what stands in them is not what a
+run would write. The demands are the same; warnings and control characters are problems too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import pathlib
+import random
+import resource
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors.numpy import load, save
+
+from tests.reliability.attempts import attempt, campaign
+from tests.reliability.fuzz import Files, remove
+
+_DATA = "data: {format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}\n"
+_TAIL = "compute: {backend: numpy, threads: 1}\noutput: '%s'\n"
+_SGD = _DATA + "training: {epochs: 3, momentum: 0.9, keep: best}\n" + _TAIL
+_STOPPED = _DATA + "training: {epochs: 3, select_by: macro_f1, keep: last}\nl2: 0.1\n" + _TAIL
+_LBFGS = _DATA + "training: {solver: lbfgs}\nl2: 0.01\n" + _TAIL
+_GRID = ("--grid", "l2=0.1,0.01", "--grid", "training.seed=1,2", "--set", "training.epochs=2")
+_PATH = ("--grid", "l2=0.1,0.01,0.001")
+_MODEL, _CHECKPOINT = "run/model.safetensors", "run/checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of a run, and the commands that read them."""
+
+    files: Files
+    commands: tuple[tuple[str, ...], ...]
+
+
+def cases(folder: pathlib.Path) -> dict[str, Case]:
+    """Make runs in a folder: finished ones, and some that were interrupted."""
+    finished = _made(folder, "train", _SGD, 9)
+    (folder / "in.npy").write_bytes(b"")
+    np.save(folder / "in.npy", np.random.default_rng(0).uniform(0, 255, (5, 48)))
+    finished["in.npy"] = (folder / "in.npy").read_bytes()
+    reads = (
+        ("eval", "run"), ("eval", "run", "--json"), ("eval", "run", "--verify"),
+        ("eval", "run", "--output", "s.csv"), ("predict", "run", "--input", "in.npy"),
+        ("predict", "run", "--input", "in.npy", "--json"),
+        ("predict", "run", "--input", "in.npy", "--output", "p.csv"),
+        ("report", "run", "--text"), ("report", "run", "run", "--text"), ("calibrate", "run"),
+        ("train", "--config", "run/config.yaml", "--output", "new", "--dry-run"),
+        ("gradcheck", "--config", "run/config.yaml"),
+    )  # fmt: skip
+    sweep = _made(folder, "sweep", _SGD, 9, _GRID)
+    resume = (
+        ("train", "--resume", "--output", "run"),
+        ("eval", "run"),
+        ("report", "run", "--text"),
+    )
+    pages = (("report", "run"), ("report", "run", "run", "--output", "page.html"))
+    resumed_sweep = (("sweep", "--config", "c.yaml", "--output", "run", "--resume"),)
+    return {
+        "run": Case(finished, reads),
+        "run, pages": Case(finished, pages),
+        "sweep": Case(sweep, (("report", "run", "--text"), ("report", "run"))),
+        "descent": Case(_made(folder, "train", _SGD, 1), resume),
+        "descent, measure": Case(_made(folder, "train", _STOPPED, 2), resume),
+        "L-BFGS": Case(_made(folder, "train", _LBFGS, 4), resume),
+        "sweep, descent": Case(
+            _made(folder, "sweep", _SGD, 3, _GRID), tuple((*c, *_GRID) for c in resumed_sweep)
+        ),
+        "sweep, L-BFGS": Case(
+            _made(folder, "sweep", _LBFGS, 6, _PATH), tuple((*c, *_PATH) for c in resumed_sweep)
+        ),
+    }
+
+
+def _made(
+    folder: pathlib.Path, command: str, text: str, epochs: int, grid: tuple[str, ...] = ()
+) -> Files:
+    """Return the files of a run that is interrupted after some epochs, if it takes so many."""
+    from backprop_cli.cli.progress import ProgressBar
+    from tests.command import call
+
+    here = folder / "made"
+    here.mkdir()
+    os.chdir(here)
+    pathlib.Path("c.yaml").write_text(text % "run")
+    before, heard = ProgressBar.epoch, 0
+
+    def epoch(self: ProgressBar, records: Any) -> None:
+        nonlocal heard
+        before(self, records)
+        heard += 1
+        if heard == epochs:
+            raise KeyboardInterrupt
+
+    ProgressBar.epoch = epoch  # type: ignore[method-assign]
+    try:
+        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+            call(command, "--config", "c.yaml", "--output", "run", *grid)
+    finally:
+        ProgressBar.epoch = before  # type: ignore[method-assign]
+    files = {str(p.relative_to(here)): p.read_bytes() for p in here.rglob("*") if p.is_file()}
+    os.chdir(folder)
+    remove(here)
+    return files
+
+
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, 2, 3, 7, 10, -1, -(2**63), 2**63, 2**64, 10**21, 10**400, 0.0, -0.0,
+    0.5, 1.5, -0.5, 1e-320, 1e-30, 1e30, 1e38, 1e200, 1e308, float("nan"), float("inf"),
+    -float("inf"), "", "x", "0", "auto", "none", "1e400", "\x1b[31mred\x1b[0m", "a\nError: forged",
+    "\u202e\u2028\x85\x07", "=1+1", "@x", "a" * 5000, "\ud800", "../..", "/dev/zero", "float64",
+    "lbfgs", "multiclass_svm", [], {}, [[]], [1], [1, 2], {"a": 1}, [None] * 3, ["a"] * 300,
+    [0.1] * 300, [[1, 2]] * 50,
+)  # fmt: skip
+
+
+def mutated(files: Files, rng: random.Random) -> Files:
+    """Return the files with one to three values changed, and digests that fit."""
+    files = dict(files)
+    names = [n for n in files if n.startswith("run/") and "png" not in n and "html" not in n]
+    if _CHECKPOINT in names and rng.random() < 0.7:
+        names = [_CHECKPOINT]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        name = rng.choice(sorted(names))
+        files[name] = _changed(name, files[name], rng)
+    if rng.random() < 0.7:
+        _make_digests_anew(files)
+    return files
+
+
+def _changed(name: str, content: bytes, rng: random.Random) -> bytes:
+    if name.endswith(".safetensors"):
+        return _changed_tensors(content, rng)
+    if name.endswith(".yaml"):
+        tree = yaml.safe_load(content)
+        _change(tree, rng, most=500)
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")
+    if name.endswith(".jsonl"):
+        lines = [json.loads(line) for line in content.decode().splitlines()]
+        _change(lines, rng)
+        return "".join(_json(line) + "\n" for line in lines).encode("utf-8", "replace")
+    if not name.endswith(".json"):
+        return content
+    tree = json.loads(content)
+    if rng.random() < 0.05:
+        return _json(rng.choice(_VALUES)).encode("utf-8", "replace")
+    _change(tree, rng)
+    return _json(tree).encode("utf-8", "replace")
+
+
+def _json(tree: Any) -> str:
+    return json.dumps(tree, ensure_ascii=False)
+
+
+def _places(tree: Any) -> list[tuple[Any, Any]]:
+    """Return every container with every key of it."""
+    found, left = [], [tree]
+    while left:
+        node = left.pop()
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in items:
+            found.append((node, key))
+            if isinstance(value, dict | list):
+                left.append(value)
+    return found
+
+
+def _change(tree: Any, rng: random.Random, most: float = 1e400) -> None:
+    """Change a value of a tree in place: another one, a little more, gone, twice, or moved."""
+    places = _places(tree)
+    if not places:
+        return
+    node, key = rng.choice(places)
+    value, kind = node[key], rng.randrange(10)
+    if kind < 5:
+        new = copy.deepcopy(rng.choice(_VALUES))
+        # What a config asks for is done, however long that takes.
+        large = isinstance(new, int | float) and not isinstance(new, bool) and most < new < 2**64
+        node[key] = 3 if large else new
+    elif kind < 7 and isinstance(value, int | float) and not isinstance(value, bool):
+        node[key] = rng.choice([value + 1, value - 1, -value, value * 2, value * 1.5, str(value)])
+    elif kind == 7:
+        del node[key]
+    elif kind == 8 and isinstance(node, list):
+        node.insert(rng.randrange(len(node) + 1), copy.deepcopy(value))
+    elif kind == 8:
+        node[rng.choice(["x", "\x1b[2J", "epoch", "settings"])] = copy.deepcopy(value)
+    else:
+        other, place = rng.choice(places)
+        with contextlib.suppress(IndexError, KeyError):
+            node[key] = copy.deepcopy(other[place])
+
+
+def _changed_tensors(content: bytes, rng: random.Random) -> bytes:
+    n = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + n])["__metadata__"]
+    arrays = {name: array.copy() for name, array in load(content).items()}
+    if rng.random() < 0.7:
+        key = next(k for k in metadata if k.startswith("backprop"))
+        tree = json.loads(metadata[key])
+        _change(tree, rng)
+        metadata[key] = _json(tree).encode("utf-8", "replace").decode()
+    else:
+        name = rng.choice(sorted(arrays))
+        arrays[name] = _changed_array(arrays[name], rng)
+        if rng.random() < 0.1:
+            arrays[rng.choice(["x", "W", name + "_0"])] = arrays.pop(name)
+    if "sha256" in metadata:
+        from backprop_cli.runs.checkpoint import _digest
+
+        metadata["sha256"] = _digest(metadata["backprop-checkpoint"], arrays)
+    return save(arrays, metadata)
+
+
+def _changed_array(array: Any, rng: random.Random) -> Any:
+    kind = rng.randrange(6)
+    extremes = [0.0, -1.0, np.nan, np.inf, 1e-45, 1e-30, 1e38, 1e300, 3.4e38, 1e19]
+    with np.errstate(all="ignore"):
+        if kind < 2 and array.size:
+            array.reshape(-1)[rng.randrange(array.size)] = rng.choice(extremes)
+        elif kind == 2:
+            array[...] = rng.choice(extremes)
+        elif kind == 3:
+            array = array * array.dtype.type(rng.choice([-1, 0, 1e-20, 1e10, 1e30, 1e200]))
+        elif kind == 4:
+            array = array.astype(
+                rng.choice([np.float64, np.float32, np.float16, np.int64, np.bool_])
+            )
+        else:
+            shape = rng.choice([(0,), (1,), (), (1, 1), array.shape[::-1], (*array.shape, 1)])
+            array = np.resize(array, shape)
+    return array
+
+
+def _make_digests_anew(files: Files) -> None:
+    """Let the digests that files hold of each other fit again, where they can."""
+    import hashlib
+
+    from backprop_cli.config import check_config
+    from backprop_cli.errors import ConfigError
+    from backprop_cli.runs.checkpoint import _digest
+    from backprop_cli.runs.identity import config_digest
+
+    model = hashlib.sha256(files.get(_MODEL, b"")).hexdigest()
+    for name in ("run/summary.json", "run/calibration.json"):
+        with contextlib.suppress(ValueError, KeyError):
+            tree = json.loads(files[name])
+            if isinstance(tree, dict) and "model_sha256" in tree:
+                files[name] = _json({**tree, "model_sha256": model}).encode("utf-8", "replace")
+    if _CHECKPOINT in files and "run/config.yaml" in files:
+        with contextlib.suppress(ConfigError, ValueError, KeyError, TypeError):
+            config = check_config(files["run/config.yaml"], "c")
+            content = files[_CHECKPOINT]
+            n = int.from_bytes(content[:8], "little")
+            metadata = json.loads(content[8 : 8 + n])["__metadata__"]
+            tree = json.loads(metadata["backprop-checkpoint"])
+            if "config" in tree["about"]:
+                tree["about"]["config"] = config_digest(config)
+                text = _json(tree).encode("utf-8", "replace").decode()
+                arrays = load(content)
+                metadata = {"backprop-checkpoint": text, "sha256": _digest(text, arrays)}
+                files[_CHECKPOINT] = save(arrays, metadata)
+
+
+def work(task: tuple[int, int]) -> tuple[Counter[str], list[str], float]:
+    """Try some inputs in this process; return how many a case, what failed, peak memory in MB."""
+    seed, inputs = task
+    tried: Counter[str] = Counter()
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        os.chdir(folder)
+        all_cases = cases(folder)
+        names, weights = list(all_cases), [6, 0.1, 1.5, 4, 3, 4, 4, 4]
+        for k in range(inputs):
+            rng = random.Random(f"{seed} {k}")  # noqa: S311 - not secrets
+            kind = rng.choices(names, weights)[0]
+            case, here = all_cases[kind], folder / "here"
+            here.mkdir()
+            os.chdir(here)
+            for file, content in mutated(case.files, rng).items():
+                (here / file).parent.mkdir(exist_ok=True)
+                (here / file).write_bytes(content)
+            command = rng.choice(case.commands)
+            wrong = attempt(command)
+            tried[f"{kind}: {command[0]}"] += 1
+            if wrong is not None:
+                problems.append(f"seed {seed}, input {k}, {kind}, {' '.join(command)}: {wrong}")
+            os.chdir(folder)
+            remove(here)
+        os.chdir("/")
+    return tried, problems, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inputs", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    sys.exit(bool(campaign(work, options.seed, options.inputs, min(1000, options.inputs))))
+
+
+if __name__ == "__main__":
+    main()
