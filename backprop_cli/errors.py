@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MAX_LINES, MAX_LINE = 30, 2000
+"""Of what is said about an error."""
+
 
 class BackpropError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -21,11 +24,14 @@ class BackpropError(Exception):
 
 
 class ConfigError(BackpropError, ValueError):
-    """A config file or an override that does not say what to do. One line a problem."""
+    """A config file or an override that does not say what to do: a message for each problem."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
-        """Return a line for each problem; line breaks within one are escaped already."""
-        return str(self).split("\n")
+        """Return a line for each problem."""
+        return [printable(str(problem)) for problem in self.args]
 
 
 class DataError(BackpropError, ValueError):
@@ -65,6 +71,13 @@ class DivergedError(BackpropError, ArithmeticError):
 def first_line(error: BaseException) -> str:
     """Return the first line of another library's message, or the error's name if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def bounded(lines: Sequence[str]) -> list[str]:
+    """Return at most so many lines as can be read, each of a sane length."""
+    shown = [line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..." for line in lines]
+    more = len(shown) - MAX_LINES
+    return [*shown[:MAX_LINES], f"and {more} more"] if more > 0 else shown
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

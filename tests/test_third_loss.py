@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from backprop_cli.cli.interrupts import Interrupts
+from backprop_cli.cli.signals import Stops
 from backprop_cli.losses import LOSSES, Loss
 from backprop_cli.solvers.descent import Descent
 from tests.graph.squared_hinge import SQUARED_HINGE as OPERATION
@@ -142,7 +142,7 @@ def test_interrupted_and_resumed_it_is_the_same_run(run, done, trained, config, 
     train = ("train", "--config", config, "--output", folder)
     with monkeypatch.context() as patched:
         patched.setattr(Descent, "max_work_at_once", 1.0)  # listen after every step
-        patched.setattr(Interrupts, "check", press_ctrl_c_in_the_second_epoch)
+        patched.setattr(Stops, "check", press_ctrl_c_in_the_second_epoch)
         assert run(*train)[0] == 130
     assert not (folder / "summary.json").exists()
     done(*train, "--resume")

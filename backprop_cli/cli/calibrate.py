@@ -6,6 +6,7 @@ import click
 
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import data_set_option, json_option
+from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
 
 
@@ -29,12 +30,12 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     found = fit(opened)
     path = save_calibration(opened.path, found)
     if as_json:
-        click.echo(to_json({"run": run, **found.to_mapping()}))
+        show(to_json({"run": run, **found.to_mapping()}))
         return
     temperature, n = found.temperature, found.fitted_on
-    click.echo(f"temperature {temperature:.4g}, fitted on {n} validation examples")
+    show(f"temperature {temperature:.4g}, fitted on {n} validation examples")
     for split, (before, after) in found.errors.items():
-        click.echo(f"{split:<12}calibration error {100 * before:.2f} %, now {100 * after:.2f} %")
+        show(f"{split:<12}calibration error {100 * before:.2f} %, now {100 * after:.2f} %")
     if not 1e-2 < temperature < 1e3:
-        click.echo("so far from 1, it means that the scores say little about the classes")
-    click.echo(f"written to {path}")
+        show("so far from 1, it means that the scores say little about the classes")
+    show(f"written to {path}")

@@ -11,6 +11,7 @@ import click
 
 from backprop_cli.cli.messages import shown_path
 from backprop_cli.cli.options import json_option
+from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
 
 
@@ -31,12 +32,12 @@ def list_data(as_json: bool) -> None:
             }
             for name, own in DATA_SETS.items()
         }  # fmt: skip
-        click.echo(to_json({"folder": str(folder), "data_sets": sets}))
+        show(to_json({"folder": str(folder), "data_sets": sets}))
         return
     for name, own in DATA_SETS.items():
         size = f"{own.size / 1e6:.0f} MB"
-        click.echo(f"{name:<15}{size:>7}  {'here' if here[name] else '-':<5} {own.title}")
-    click.echo(f"\nfolder: {folder}")
+        show(f"{name:<15}{size:>7}  {'here' if here[name] else '-':<5} {own.title}")
+    show(f"\nfolder: {folder}")
 
 
 @click.command()
@@ -81,10 +82,10 @@ def download(
             fetch(own, base / name, mirrors, bar.show)
         found[name] = own.config(base / name)
         if not as_json:
-            click.echo(f"{name:<15}{shown_path(own.path(base / name))}")
-            click.echo(f"\ndata: {to_json(found[name])}\n")
+            show(f"{name:<15}{shown_path(own.path(base / name))}")
+            show(f"\ndata: {to_json(found[name])}\n")
     if as_json:
-        click.echo(to_json(found))
+        show(to_json(found))
 
 
 class _Bar:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backprop_cli.cli.options import packed
+from backprop_cli.cli.output import show
 
 if TYPE_CHECKING:
     from backprop_cli.formats.shuffle import FileShuffle
@@ -69,11 +70,11 @@ def shuffle(options: ShuffleOptions) -> None:
 
             job.run(tell, resume=options.resume)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. To go on: the same command and --resume ({shown})", err=True)
+        show(f"Interrupted. To go on: the same command and --resume ({shown})", err=True)
         raise click.exceptions.Exit(interrupts.exit_status) from None
-    click.echo(f"{'path':<12}{shown_path(folder / FEATURES)}")
+    show(f"{'path':<12}{shown_path(folder / FEATURES)}")
     if has_labels:
-        click.echo(f"{'labels':<12}{shown_path(folder / LABELS)}")
+        show(f"{'labels':<12}{shown_path(folder / LABELS)}")
 
 
 def _is_terminal() -> bool:

@@ -12,6 +12,7 @@ import click
 
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import data_set_option, json_option, packed, split_option
+from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
 from backprop_cli.errors import printable
 from backprop_cli.jsontext import to_json
@@ -80,20 +81,20 @@ def evaluate(options: EvalOptions) -> None:
         write = write_scores_csv if output.endswith(".csv") else write_scores_npz
         write(pathlib.Path(output), opened.model, examples)
     if options.as_json:
-        click.echo(to_json({"run": run, "split": split, **result.to_mapping()}))
+        show(to_json({"run": run, "split": split, **result.to_mapping()}))
     else:
-        click.echo(_table(split, result))
+        show(_table(split, result))
     if output is not None:
-        click.echo(f"{len(examples)} examples in {output}", err=options.as_json)
+        show(f"{len(examples)} examples in {output}", err=options.as_json)
 
 
 def _print_verified(run: str, unchanged: Mapping[str, bool], as_json: bool) -> None:
     """Print whether model file and data are those of the run; exit 1 if one of them is not."""
     if as_json:
-        click.echo(to_json({"run": run, **unchanged}))
+        show(to_json({"run": run, **unchanged}))
     else:
         for what, good in unchanged.items():
-            click.echo(f"{what:<8}{'as the run left it' if good else 'CHANGED since the run'}")
+            show(f"{what:<8}{'as the run left it' if good else 'CHANGED since the run'}")
     if not all(unchanged.values()):
         raise click.exceptions.Exit(1)
 

@@ -10,6 +10,7 @@ import click
 
 from backprop_cli.cli.messages import columns
 from backprop_cli.cli.options import a_page, json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.cli.start import after_steps, config_or_run_option, prepared, run_argument
 from backprop_cli.jsontext import to_json
 
@@ -116,16 +117,16 @@ def explain(options: ExplainOptions) -> None:
         return
     explanation = _explanation(options)
     if options.as_json:
-        click.echo(to_json(to_mapping(explanation)))
+        show(to_json(to_mapping(explanation)))
     elif options.as_dot:
-        click.echo(to_dot(explanation))
+        show(to_dot(explanation))
     else:
         page = ""
         if options.html_file is not None:
             content = to_html(explanation).encode("utf-8", "replace")
             write_atomically(pathlib.Path(options.html_file), content)
             page = f"\n\npage  {options.html_file}"
-        click.echo(to_text(explanation, columns()) + page)
+        show(to_text(explanation, columns()) + page)
 
 
 def _explanation(options: ExplainOptions) -> Explanation:
@@ -151,14 +152,14 @@ def _explain_batch(options: ExplainOptions, n: int) -> None:
     descent, where = _training(options)
     batch = explain_batch(descent, options.index, n, where)
     if options.as_json:
-        click.echo(to_json(batch.to_mapping()))
+        show(to_json(batch.to_mapping()))
         return
     page = ""
     if options.html_file is not None:
         content = batch_to_html(batch).encode("utf-8", "replace")
         write_atomically(pathlib.Path(options.html_file), content)
         page = f"\n\npage  {options.html_file}"
-    click.echo(batch_to_text(batch, min(columns(), 100)) + page)
+    show(batch_to_text(batch, min(columns(), 100)) + page)
 
 
 def _training(options: ExplainOptions) -> tuple[Descent, str]:

@@ -8,6 +8,7 @@ import click
 
 from backprop_cli.cli.messages import print_notes, shown_path
 from backprop_cli.cli.options import json_option
+from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
 from backprop_cli.jsontext import to_json
 
@@ -58,10 +59,10 @@ def export(run: str, to: str, output: str | None, as_json: bool) -> None:
     usage = write(classifier, to, path)
     if as_json:
         about = {"run": run, "format": to, "file": str(path), "temperature": temperature}
-        click.echo(to_json({**about, "class_names": classifier.class_names, "usage": usage}))
+        show(to_json({**about, "class_names": classifier.class_names, "usage": usage}))
         return
-    click.echo(f"{'written to':<12}{shown_path(path)}")
-    click.echo(f"{'features':<12}{classifier.features}")
+    show(f"{'written to':<12}{shown_path(path)}")
+    show(f"{'features':<12}{classifier.features}")
     if temperature is not None:
-        click.echo(f"{'temperature':<12}{temperature:.4g}, of backprop calibrate")
-    click.echo(f"\n{usage}")
+        show(f"{'temperature':<12}{temperature:.4g}, of backprop calibrate")
+    show(f"\n{usage}")

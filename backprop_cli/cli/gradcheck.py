@@ -11,6 +11,7 @@ import click
 from backprop_cli.cli.comparisons import TITLES, Table, about, verdict
 from backprop_cli.cli.messages import wrapped
 from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
 from backprop_cli.errors import OutputError
 from backprop_cli.jsontext import to_json
@@ -90,7 +91,7 @@ def gradcheck(options: GradcheckOptions) -> None:
             f"{config.loss}, l2 {config.l2:g}, {descent.dataset.n_features} features, "
             f"{descent.dataset.n_classes} classes"
         )
-        click.echo(wrapped(heading + (f", at the weights of {options.run}" if options.run else "")))
+        show(wrapped(heading + (f", at the weights of {options.run}" if options.run else "")))
     if options.run is None:
         move_to_generic_point(descent, config.training.seed)
     seed = config.training.seed
@@ -112,7 +113,7 @@ def _write_template(path: pathlib.Path) -> None:
     if path.exists():
         raise OutputError(f"{path}: is there already; choose another name")
     write_atomically(path, TEMPLATE.replace("FILE.py", path.name).encode())
-    click.echo(f"Fill in {path}, then: backprop gradcheck --config FILE --against {path}:gradient")
+    show(f"Fill in {path}, then: backprop gradcheck --config FILE --against {path}:gradient")
 
 
 def _check_own(own: OwnGradient, descent: Descent, options: GradcheckOptions, seed: int) -> bool:
@@ -120,7 +121,7 @@ def _check_own(own: OwnGradient, descent: Descent, options: GradcheckOptions, se
 
     samples = None if options.every else options.samples
     check = compare_own(own, descent, samples, seed, options.examples)
-    click.echo(to_json(check.to_mapping()) if options.as_json else _own_text(check))
+    show(to_json(check.to_mapping()) if options.as_json else _own_text(check))
     return check.agrees
 
 
@@ -161,12 +162,12 @@ def _check_engines(parts: list[Descent], options: GradcheckOptions, seed: int) -
             if options.as_json:
                 continue
             if not isinstance(found, Comparison):
-                click.echo(about(found, what))
+                show(about(found, what))
                 continue
             if found.cost != cost:
                 cost = found.cost
-                click.echo(f"\n{wrapped(TITLES[cost])}\n{table.header()}")
-            click.echo(table.line(found))
+                show(f"\n{wrapped(TITLES[cost])}\n{table.header()}")
+            show(table.line(found))
         if not any(row.checked for row in rows[first:]):
             idle.append(f"{part.engine_name}, {part.settings.dtype}")
     wrong = [row for row in rows if not row.agrees]
@@ -176,7 +177,7 @@ def _check_engines(parts: list[Descent], options: GradcheckOptions, seed: int) -
             "engine": f"{parts[0].engine_name}, {parts[0].settings.dtype}",
             "rows": [row.to_mapping() for row in rows],
         }
-        click.echo(to_json(mapping))
+        show(to_json(mapping))
     else:
-        click.echo("\n" + verdict(wrong, idle))
+        show("\n" + verdict(wrong, idle))
     return not wrong and not idle

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
-import signal
 import sys
-from types import FrameType
+import warnings
 
 import click
 
 from backprop_cli import __version__
 from backprop_cli.cli.commands import Commands
 from backprop_cli.cli.mapped import tell_of_shortened_files
-from backprop_cli.errors import BackpropError
-
-INTERRUPTED = 130
+from backprop_cli.cli.output import show
+from backprop_cli.cli.signals import Stopped, stops
+from backprop_cli.errors import BackpropError, bounded
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,8 +27,29 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with the status that the README documents."""
-    pressed = _recorded_interrupts()
+    stops.catch()
+    try:
+        status = _status()
+        # An interrupt may have been lost in code that lets no exception through.
+        if stops.signal is None or status == stops.exit_status:
+            stops.rest()
+            sys.exit(status)
+    except Stopped:
+        pass
+    except Exception:  # what a library has made of an interrupt
+        if stops.signal is None:
+            raise
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        _discard_output()
+    stops.leave()
+
+
+def _status() -> int:
+    """Run the command line, say what is wrong, and return the exit status."""
     tell_of_shortened_files()
+    _quieten_libraries()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the locale cannot encode
@@ -36,49 +57,41 @@ def main() -> None:
         status = cli.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
+        return status if isinstance(status, int) else 0
     except click.exceptions.Exit as stop:
-        status = stop.exit_code
+        return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        status = INTERRUPTED
+        text = io.StringIO()
+        error.show(text)
+        show(text.getvalue().rstrip("\n"), err=True)
+        return error.exit_code
     except BackpropError as error:
-        for line in error.lines():
-            click.echo(f"Error: {line}", err=True)
-        status = error.exit_status
+        for line in bounded(error.lines()):
+            show(f"Error: {line}", err=True)
+        return error.exit_status
     except (BrokenPipeError, SystemExit):  # click turns the former into the latter
         _discard_output()
-        status = 0
+        return 0
     except OSError as error:
         # Reading and writing files raises errors of this package; what remains is stdout.
-        click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+        show(f"Error: cannot write the output: {error.strerror or error}", err=True)
         _discard_output()
-        status = 2
+        return 2
     except MemoryError:
-        click.echo("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
-        status = 2
-    except Exception:
-        if not pressed:
-            raise
-        status = INTERRUPTED
-    sys.exit(status if isinstance(status, int) else 0)
+        show("Error: out of memory; use a smaller batch_size, limit or float32", err=True)
+        return 2
+    except (click.Abort, KeyboardInterrupt) as error:
+        raise Stopped from error
 
 
-def _recorded_interrupts() -> list[int]:
-    """Return a list to which every Ctrl-C is added.
+def _quieten_libraries() -> None:
+    """Keep what other libraries warn of away from stderr: it is for one line per error.
 
-    An import that is interrupted may fail with another error than KeyboardInterrupt.
+    ``python -W`` shows warnings still.
     """
-    pressed: list[int] = []
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        pressed.append(signum)
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # nohup ignores it
-        signal.signal(signal.SIGINT, interrupt)
-    return pressed
+    if not sys.warnoptions:
+        warnings.showwarning = lambda *args, **kwargs: None
+    logging.lastResort = None
 
 
 def _discard_output() -> None:

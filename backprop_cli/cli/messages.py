@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import shlex
 import shutil
@@ -10,8 +12,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from backprop_cli.cli.output import show
 from backprop_cli.errors import printable
 
 if TYPE_CHECKING:
@@ -44,15 +45,15 @@ def wrapped(text: str, indent: str = "") -> str:
 def print_notes(run: str, notes: Iterable[str]) -> None:
     """Print on stderr what one should know before trusting the figures of a run."""
     for note in notes:
-        click.echo(f"Note: {printable(run)}: {note}", err=True)
+        show(f"Note: {printable(run)}: {printable(note)}", err=True)
 
 
 def print_how_to_resume(stop: Interrupted, command: str) -> None:
     """Print on stderr how far an interrupted command got, and how to resume it."""
     epochs = "1 epoch" if stop.epochs == 1 else f"{stop.epochs} epochs"
-    how = f"--resume --output {shlex.quote(shown_path(stop.path))}"
+    how = f"--resume --output {shell_word(stop.path)}"
     how = f"backprop {command} {how}" if command == "train" else f"the same command and {how}"
-    click.echo(f"Interrupted after {epochs}. To go on: {how}", err=True)
+    show(f"Interrupted after {epochs}. To go on: {how}", err=True)
 
 
 def summary_text(result: Result) -> str:
@@ -68,7 +69,7 @@ def summary_text(result: Result) -> str:
     if ending.shuffle is not None:
         lines.append(f"{'shuffle':<12}{ending.shuffle.line()}")
     lines.append(f"{'run':<12}{shown_path(result.path)}")
-    lines += [f"{'note':<12}{remark}" for remark in ending.remarks]
+    lines += [f"{'note':<12}{printable(remark)}" for remark in ending.remarks]
     return "\n".join(lines)
 
 
@@ -82,9 +83,23 @@ def _figures(split: str, evaluation: Evaluation) -> str:
 def shown_path(path: pathlib.Path) -> str:
     """Return a path, relative to the working directory if it lies below it."""
     try:
-        return str(path.relative_to(pathlib.Path.cwd()))
+        return printable(str(path.relative_to(pathlib.Path.cwd())))
     except ValueError:
-        return str(path)
+        return printable(str(path))
+
+
+def shell_word(path: pathlib.Path) -> str:
+    """Return a path, shortened as `shown_path` does, as a word that a shell reads as that path."""
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(pathlib.Path.cwd())
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    signs = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(text)
+    )
+    return f"$'{''.join(signs)}'"
 
 
 def candidate_table(candidates: Sequence[Candidate]) -> str:

@@ -11,6 +11,7 @@ import click
 
 from backprop_cli.cli.messages import print_notes
 from backprop_cli.cli.options import json_option, packed
+from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
 from backprop_cli.jsontext import to_json
 
@@ -83,7 +84,7 @@ def predict(options: PredictOptions) -> None:
             write_predictions_npy(pathlib.Path(output), blocks, shape, model.weights.dtype)
         else:
             write_predictions_csv(pathlib.Path(output), names, blocks, model.class_names, top)
-        click.echo(f"{len(names)} predictions in {output}", err=options.as_json)
+        show(f"{len(names)} predictions in {output}", err=options.as_json)
     elif options.as_json:
         _print_json(names, blocks, model.class_names, top)
     else:
@@ -109,7 +110,7 @@ def _print_json(
                 "probability": float(found[i, decisions[i]]),
                 "probabilities": {class_names[k]: float(found[i, k]) for k in classes},
             }
-            click.echo(to_json(line))
+            show(to_json(line))
 
 
 def _print_table(
@@ -121,4 +122,4 @@ def _print_table(
         found = block.probabilities()
         for name, row, best in zip(names[block.examples], found, block.top(top), strict=True):
             cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
-            click.echo(f"{name:<{first}}  " + "   ".join(cells))
+            show(f"{name:<{first}}  " + "   ".join(cells))

@@ -10,6 +10,7 @@ import click
 
 from backprop_cli.cli.messages import candidate_table, print_how_to_resume, shown_path
 from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -81,23 +82,23 @@ def probe(options: ProbeOptions) -> None:
     run directory, runs/probe by default, is an ordinary one, with what was tried in sweep.json.
     --set training.solver=sgd trains the grid by mini-batch descent instead, side by side.
     """
-    from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.signals import stops
     from backprop_cli.runs.probe import Protocol, probe_config, run_probe
     from backprop_cli.runs.session import Interrupted
 
     config = probe_config(_files(options), options.overrides, options.output)
     protocol = Protocol(options.refit, options.folds, options.seeds)
     try:
-        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+        with stops.deferred(), ProgressBar(stops) as progress:
             found = run_probe(config, protocol, progress)
     except Interrupted as stop:
         print_how_to_resume(stop, "train")
-        raise click.exceptions.Exit(interrupts.exit_status) from None
+        raise click.exceptions.Exit(stops.exit_status) from None
     except KeyboardInterrupt:
-        click.echo("Interrupted. The same command starts over.", err=True)
-        raise click.exceptions.Exit(interrupts.exit_status) from None
-    click.echo(to_json(_mapping(found)) if options.as_json else _text(found, options.folds))
+        show("Interrupted. The same command starts over.", err=True)
+        raise click.exceptions.Exit(stops.exit_status) from None
+    show(to_json(_mapping(found)) if options.as_json else _text(found, options.folds))
 
 
 def _files(options: ProbeOptions) -> dict[str, str | None]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
 from tqdm import tqdm
 
-from backprop_cli.cli.interrupts import Interrupts
 from backprop_cli.cli.messages import columns
+from backprop_cli.cli.output import show
+from backprop_cli.cli.signals import Stops
 from backprop_cli.solvers.observer import EpochRecord, Observer
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class ProgressBar(Observer):
     Raises KeyboardInterrupt between two steps if there was an interrupt.
     """
 
-    def __init__(self, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
+    def __init__(self, stops: Stops) -> None:
+        self._stops = stops
         self._bar: tqdm[Any] | None = None
         self._log: TensorBoardLog | None = None
         self._log_folder: pathlib.Path | None = None
@@ -78,11 +78,11 @@ class ProgressBar(Observer):
 
     def compiling(self) -> None:
         """Say why the bar does not move yet."""
-        click.echo("Compiling kernels for this machine, once; this takes some seconds.", err=True)
+        show("Compiling kernels for this machine, once; this takes some seconds.", err=True)
 
     def steps(self, number: int, loss: float, learning_rate: float) -> None:
         """Advance the bar."""
-        self._interrupts.check()
+        self._stops.check()
         bar = self._bar
         if bar is not None and bar.update(number):
             self._show(loss, learning_rate)

@@ -8,6 +8,7 @@ import click
 
 from backprop_cli.cli.messages import columns, print_notes
 from backprop_cli.cli.options import a_page, data_set_option, split_option
+from backprop_cli.cli.output import show, show_picture
 from backprop_cli.errors import OutputError
 
 
@@ -66,14 +67,14 @@ def report(
     if as_text:
         from backprop_cli.reporting.report.text import to_text
 
-        click.echo("\n\n".join(map(to_text, views)))
+        show("\n\n".join(map(to_text, views)))
         if templates:
             from backprop_cli.reporting.report.templates import to_blocks
 
             for view in views:
-                click.echo("\n" + to_blocks(view, columns()), color=True)
+                show_picture("\n" + to_blocks(view, columns()))
     elif output is None:
-        click.echo(write_report(pathlib.Path(runs[0]), views[0]))
+        show(write_report(pathlib.Path(runs[0]), views[0]))
     else:
         write_comparison(pathlib.Path(output), views)
-        click.echo(output)
+        show(output)

@@ -9,6 +9,7 @@ import click
 
 from backprop_cli.cli.messages import candidate_table, print_how_to_resume, summary_text
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def sweep(options: SweepOptions) -> None:
     label_smoothing; the values of l2 are trained from the largest to the smallest, each from the
     optimum of the one before.
     """
-    from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.signals import stops
     from backprop_cli.runs.session import Interrupted
     from backprop_cli.runs.sweep import Sweep, with_memory_of_sweep
 
@@ -74,18 +75,18 @@ def sweep(options: SweepOptions) -> None:
         configs = with_memory_of_sweep(configs)
     job = Sweep(configs, settings)
     try:
-        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+        with stops.deferred(), ProgressBar(stops) as progress:
             candidates, result = job.run(progress, resume=options.resume)
     except Interrupted as stop:
         print_how_to_resume(stop, "sweep")
-        raise click.exceptions.Exit(interrupts.exit_status) from None
+        raise click.exceptions.Exit(stops.exit_status) from None
     if options.as_json:
         table = [candidate.to_mapping() for candidate in candidates]
-        click.echo(to_json({"models": table, "winner": result.to_mapping()}))
+        show(to_json({"models": table, "winner": result.to_mapping()}))
     else:
-        click.echo(candidate_table(candidates))
-        click.echo()
-        click.echo(summary_text(result))
+        show(candidate_table(candidates))
+        show()
+        show(summary_text(result))
 
 
 def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:

@@ -11,6 +11,7 @@ import click
 
 from backprop_cli.cli.messages import print_how_to_resume, print_notes, shown_path, summary_text
 from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def train(options: TrainOptions) -> None:
 
     An interrupted run goes on with: backprop train --resume --output DIR
     """
-    from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.signals import stops
     from backprop_cli.runs.run import Run
     from backprop_cli.runs.session import Interrupted
 
@@ -58,22 +59,23 @@ def train(options: TrainOptions) -> None:
     _check_extras(options)
     run = Run(config)
     if options.dry_run:
-        click.echo(_description(run, options.as_json))
+        show(_description(run, options.as_json))
         return
     print_notes(config.output, run.training.warnings)
     try:
-        with deferred_interrupts() as interrupts, ProgressBar(interrupts) as progress:
+        with stops.deferred(), ProgressBar(stops) as progress:
             if options.tensorboard:
                 progress.log_to(config.output)
             result = run.train(progress, resume=options.resume)
     except Interrupted as stop:
         print_how_to_resume(stop, "train")
-        raise click.exceptions.Exit(interrupts.exit_status) from None
-    click.echo(to_json(result.to_mapping()) if options.as_json else summary_text(result))
+        raise click.exceptions.Exit(stops.exit_status) from None
+    show(to_json(result.to_mapping()) if options.as_json else summary_text(result))
+    stops.end()
     if options.report:
         page = _write_report(result.path)
         if not options.as_json:
-            click.echo(f"{'report':<12}{shown_path(page)}")
+            show(f"{'report':<12}{shown_path(page)}")
 
 
 def _config(options: TrainOptions) -> Config:

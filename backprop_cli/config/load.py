@@ -92,7 +92,7 @@ def check_config(
     except ValidationError as error:
         problems += describe(error, source.value, origins)
     if problems:
-        raise ConfigError("\n".join(map(printable, problems)))
+        raise ConfigError(*problems)
     return config
 
 

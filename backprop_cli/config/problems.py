@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from backprop_cli.config.schema import SECTIONS, TAGS, VARIANTS
 from backprop_cli.config.section import Section
-from backprop_cli.config.source import Path
+from backprop_cli.config.source import MAX_PROBLEMS, Path
 
 _EXPECTED = {
     "int_type": "an integer",
@@ -49,15 +49,17 @@ def describe(error: ValidationError, raw: Any, origins: Mapping[Path, str]) -> l
         The origin of each key: path -> ``file:line`` or the override. The empty path stands for the
         whole file.
     """
-    lines = []
-    for details in error.errors(include_url=False):
+    lines: list[str] = []
+    found = error.errors(include_url=False)
+    for details in found[:MAX_PROBLEMS]:
         if details["type"] == "combinations":
             for key, message in details["ctx"]["mistakes"].items():
                 lines.append(f"{_origin(tuple(key.split('.')), origins)}: {key}: {message}")
         else:
             path = _path(details, raw)
             lines.append(f"{_origin(path, origins)}: {_message(details, path, raw)}")
-    return lines
+    more = len(found) - MAX_PROBLEMS
+    return [*lines, f"{_origin((), origins)}: and {more} more problems"] if more > 0 else lines
 
 
 def first_problem(error: ValidationError) -> str:

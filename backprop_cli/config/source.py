@@ -26,6 +26,9 @@ _BOOLEANS["FALSE"] = False
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+MAX_VALUES = 50_000  # keys and values: twice what 10,000 classes with names and weights need
+MAX_PROBLEMS = 20
+"""More are counted, not described: each takes time to find a similar key for."""
 
 
 @dataclass
@@ -77,7 +80,7 @@ def parse(text: str | bytes, name: str) -> Source:
 def _read_events(source: Source, text: str) -> None:
     """Fill ``source`` from the events of the parser, with an explicit stack, not by recursion."""
     stack: list[_Open] = []
-    documents = 0
+    documents = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         where = f"{source.name}:{line}"
@@ -91,6 +94,9 @@ def _read_events(source: Source, text: str) -> None:
         elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigError(f"{where}: anchors and aliases are not allowed in a config")
         elif isinstance(event, yaml.ScalarEvent):
+            values += 1
+            if values > MAX_VALUES:
+                raise ConfigError(f"{where}: more than {MAX_VALUES} keys and values")
             top = stack[-1] if stack else None
             if top is not None and isinstance(top.value, dict) and top.key is None:
                 _start_key(source, top, event.value, line)

@@ -72,14 +72,14 @@ def _check_classes(value: object) -> int | list[str]:
         return value
     if (
         isinstance(value, list)
-        and len(value) >= 2
+        and 2 <= len(value) <= MAX_CLASSES
         and all(isinstance(name, str) and name for name in value)
         and len(set(value)) == len(value)
     ):
         return value
     raise PydanticCustomError(
         "classes",
-        f"expected the number of classes (2 to {MAX_CLASSES}) or a list of their distinct names",
+        f"expected the number of classes (2 to {MAX_CLASSES}) or a list of as many distinct names",
     )
 
 
@@ -94,6 +94,7 @@ Classes = Annotated[
                     "type": "array",
                     "items": {"type": "string", "minLength": 1},
                     "minItems": 2,
+                    "maxItems": MAX_CLASSES,
                     "uniqueItems": True,
                 },
             ]
@@ -107,7 +108,7 @@ def _check_class_weights(value: object) -> str | list[float]:
         return "balanced"
     if (
         isinstance(value, list)
-        and value
+        and 1 <= len(value) <= MAX_CLASSES
         and all(isinstance(w, int | float) and not isinstance(w, bool) for w in value)
         and all(0.0 <= w < float("inf") for w in value)
         and any(w > 0.0 for w in value)
@@ -126,7 +127,12 @@ ClassWeights = Annotated[
         {
             "anyOf": [
                 {"const": "balanced"},
-                {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1},
+                {
+                    "type": "array",
+                    "items": {"type": "number", "minimum": 0},
+                    "minItems": 1,
+                    "maxItems": MAX_CLASSES,
+                },
             ]
         }
     ),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backprop_cli.engine import class_scores, decide, probabilities
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
-from backprop_cli.sources import Source
+from backprop_cli.sources import Source, Split
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,33 @@ def predicted_blocks(
     """Yield the predictions for some rows of a source; errors are those of `LinearModel.scores`."""
     for some, scores in model.score_blocks(source, rows):
         yield PredictedBlock(some, scores.T, temperature)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a model decides for n labelled examples, without an array n x C.
+
+    Attributes
+    ----------
+    decisions
+        The decided classes, n.
+    confidence, truth
+        The probabilities of the decided and of the true class, n.
+    """
+
+    decisions: NDArray[np.intp]
+    confidence: Array
+    truth: Array
+
+
+def decided(model: LinearModel, split: Split, temperature: float) -> Decided:
+    """Return the decisions for a split; errors are those of `LinearModel.scores`."""
+    n, dtype, labels = len(split), model.weights.dtype, split.own_labels()
+    found = Decided(np.empty(n, np.intp), np.empty(n, dtype), np.empty(n, dtype))
+    for block in predicted_blocks(model, split.source, split.rows, temperature):
+        probable, decisions = block.probabilities(), block.decisions()
+        rows = np.arange(len(decisions))
+        found.decisions[block.examples] = decisions
+        found.confidence[block.examples] = probable[rows, decisions]
+        found.truth[block.examples] = probable[rows, labels[block.examples]]
+    return found

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import pathlib
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -15,9 +16,13 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from backprop_cli.atomic import writing
+from backprop_cli.errors import printable
 from backprop_cli.evaluation.predictions import PredictedBlock, predicted_blocks
 from backprop_cli.model import LinearModel
 from backprop_cli.sources import Split
+
+_FORMULA = ("=", "+", "-", "@")
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 
 
 def write_predictions_csv(
@@ -35,9 +40,10 @@ def write_predictions_csv(
         The file cannot be written.
     """
     if top is None:
-        head = list(class_names)
+        head = [_cell(name) for name in class_names]
     else:
         head = [f"{what}_{k + 1}" for k in range(top) for what in ("class", "probability")]
+    class_names = [_cell(name) for name in class_names]
     with _csv(path, ["example", "class", *head]) as writer:
         for block in blocks:
             found = block.probabilities()
@@ -47,7 +53,7 @@ def write_predictions_csv(
                 cells: list[Any] = list(found[i])  # in as many digits as the number type has
                 if chosen is not None:
                     cells = [cell for k in chosen[i] for cell in (class_names[k], found[i, k])]
-                writer.writerow([name, class_names[decision], *cells])
+                writer.writerow([_cell(name), class_names[decision], *cells])
 
 
 def write_predictions_npy(
@@ -72,9 +78,9 @@ def write_scores_csv(path: pathlib.Path, model: LinearModel, split: Split) -> No
     OutputError
         The file cannot be written.
     """
-    names, labels = model.class_names, split.own_labels()
+    names, labels = [_cell(name) for name in model.class_names], split.own_labels()
     single = len(model.bias) == 1
-    columns = ["score"] if single else [f"score_{name}" for name in names]
+    columns = ["score"] if single else [f"score_{printable(name)}" for name in model.class_names]
     with _csv(path, ["row", "label", "decision", *columns]) as writer:
         for block in predicted_blocks(model, split.source, split.rows):
             numbers = (split.rows[block.examples], labels[block.examples], block.decisions())
@@ -110,6 +116,16 @@ def write_scores_npz(path: pathlib.Path, model: LinearModel, split: Split) -> No
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 npy_format.write_array(member, array, allow_pickle=False)
+
+
+def _cell(name: str) -> str:
+    """Return a name as a cell that a spreadsheet shows, and does not compute.
+
+    Control characters are escaped, and a name that would be a formula follows an apostrophe, as one
+    would type it.
+    """
+    name = printable(name)
+    return f"'{name}" if name[:1] in _FORMULA and not _NUMBER.fullmatch(name) else name
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ import pathlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
 from backprop_cli.errors import ModelFileError
+from backprop_cli.evaluation.predictions import decided
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.temperature import (
     MAX_TEMPERATURE,
@@ -99,9 +99,8 @@ def calibrate(run: OpenedRun) -> Calibration:
 
 def _error(model: LinearModel, split: Split, temperature: float) -> float:
     """Return the expected calibration error on a split."""
-    probabilities, decisions = model.predict(split.source, split.rows, temperature)
-    confidence = probabilities[np.arange(len(split)), decisions]
-    return reliability(confidence, decisions == split.own_labels()).error
+    found = decided(model, split, temperature)
+    return reliability(found.confidence, found.decisions == split.own_labels()).error
 
 
 def save_calibration(path: pathlib.Path, calibration: Calibration) -> pathlib.Path:

@@ -63,7 +63,7 @@ def refuse_differences(saved: Config, now: Config, what: str) -> None:
         for key, old, new in _differences(before, after)
     ]
     if lines:
-        raise ConfigError("\n".join(lines))
+        raise ConfigError(*lines)
 
 
 def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

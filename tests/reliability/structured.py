@@ -150,7 +150,7 @@ def _changed(name: str, content: bytes, rng: random.Random) -> bytes:
         _change(tree, rng, most=500)
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")
     if name.endswith(".jsonl"):
-        lines = [json.loads(line) for line in content.decode().splitlines()]
+        lines = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         _change(lines, rng)
         return "".join(_json(line) + "\n" for line in lines).encode("utf-8", "replace")
     if not name.endswith(".json"):
@@ -168,7 +168,7 @@ def _json(tree: Any) -> str:
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:
     """Return every container with every key of it."""
-    found, left = [], [tree]
+    found, left = [], [tree] if isinstance(tree, dict | list) else []
     while left:
         node = left.pop()
         items = node.items() if isinstance(node, dict) else enumerate(node)
@@ -201,7 +201,7 @@ def _change(tree: Any, rng: random.Random, most: float = 1e400) -> None:
         node[rng.choice(["x", "\x1b[2J", "epoch", "settings"])] = copy.deepcopy(value)
     else:
         other, place = rng.choice(places)
-        with contextlib.suppress(IndexError, KeyError):
+        with contextlib.suppress(IndexError, KeyError, TypeError):
             node[key] = copy.deepcopy(other[place])
 
 

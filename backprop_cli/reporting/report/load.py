@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backprop_cli.config import Config, config_text
 from backprop_cli.config.convert import descent_of
 from backprop_cli.evaluation.metrics import evaluate_model
+from backprop_cli.evaluation.predictions import decided
 from backprop_cli.reporting.report.view import Predictions, RunView
 from backprop_cli.runs.calibration import load_temperature
 from backprop_cli.runs.candidate import load_table
@@ -44,8 +45,7 @@ def run_view(run: OpenedRun, split: str) -> RunView:
     if present:
         shown = split if split in present else next(iter(present))
         part = present[shown]
-        probabilities, decisions = model.predict(part.source, part.rows, temperature or 1.0)
-        predictions = Predictions(shown, probabilities, decisions, part)
+        predictions = Predictions(shown, decided(model, part, temperature or 1.0), part)
     history = load_history(run.path)
     return RunView(
         name=run.path.name or str(run.path),

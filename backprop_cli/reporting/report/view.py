@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.evaluation.metrics import Evaluation
+from backprop_cli.evaluation.predictions import Decided
 from backprop_cli.sources import Split, to_planes
 
 _CHOSEN = 12  # mistakes, and as many hard examples
@@ -24,18 +25,20 @@ class Predictions:
     ----------
     split
         train, validation or test.
-    probabilities
-        The probability of each class, n x C.
-    decisions
-        The n decided classes.
+    decided
+        The n decided classes, their probabilities, and those of the true ones.
     examples
         The n examples.
     """
 
     split: str
-    probabilities: NDArray[np.floating[Any]]
-    decisions: NDArray[np.intp]
+    decided: Decided
     examples: Split
+
+    @property
+    def decisions(self) -> NDArray[np.intp]:
+        """The n decided classes."""
+        return self.decided.decisions
 
     @functools.cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -49,17 +52,11 @@ class Predictions:
 
     def truth(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the true class of each example, n."""
-        values: NDArray[np.floating[Any]] = self.probabilities[
-            np.arange(len(self.labels)), self.labels
-        ]
-        return values
+        return self.decided.truth
 
     def confidence(self) -> NDArray[np.floating[Any]]:
         """Return the probability of the decided class of each example, n."""
-        values: NDArray[np.floating[Any]] = self.probabilities[
-            np.arange(len(self.labels)), self.decisions
-        ]
-        return values
+        return self.decided.confidence
 
     def confident_mistakes(self) -> NDArray[np.intp]:
         """Return the wrong decisions with the highest confidence, the worst first."""
