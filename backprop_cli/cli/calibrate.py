@@ -21,11 +21,13 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     70 % are right, and written to calibration.json in the run directory. report and predict use
     it. No decision changes. Needs scipy (the extra: calibrate).
     """
+    from backprop_cli.atomic import refuse_unwritable
+    from backprop_cli.runs.calibration import FILE_NAME, save_calibration
     from backprop_cli.runs.calibration import calibrate as fit
-    from backprop_cli.runs.calibration import save_calibration
     from backprop_cli.runs.opened import open_run
 
     opened = open_run(run, overrides)
+    refuse_unwritable(opened.path / FILE_NAME)
     print_notes(run, opened.notes())
     found = fit(opened)
     path = save_calibration(opened.path, found)

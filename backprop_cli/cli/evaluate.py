@@ -55,6 +55,7 @@ def evaluate(options: EvalOptions) -> None:
 
     On other data of the same shape: --set data.test=FILE.
     """
+    from backprop_cli.atomic import refuse_unwritable
     from backprop_cli.config import load_config
     from backprop_cli.evaluation.metrics import evaluate_model
     from backprop_cli.runs.opened import open_run
@@ -69,6 +70,7 @@ def evaluate(options: EvalOptions) -> None:
     opened = open_run(run, options.overrides)
     if output is not None:
         refuse_data(output, opened.config.data)
+        refuse_unwritable(pathlib.Path(output))
     if options.verify:
         _print_verified(run, opened.verify(), options.as_json)
         return

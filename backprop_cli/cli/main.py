@@ -91,7 +91,7 @@ def _quieten_libraries() -> None:
     """
     if not sys.warnoptions:
         warnings.showwarning = lambda *args, **kwargs: None
-    logging.lastResort = None
+    logging.lastResort = logging.NullHandler()
 
 
 def _discard_output() -> None:

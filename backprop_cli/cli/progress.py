@@ -63,7 +63,7 @@ class ProgressBar(Observer):
         if self._log_folder is not None:  # not earlier: only now is it certain that the run begins
             from backprop_cli.reporting.tensorboard import TensorBoardLog
 
-            self._log = TensorBoardLog(self._log_folder)
+            self._log = TensorBoardLog(self._log_folder, steps_made // steps_per_epoch + 1)
         if self._bar is not None:  # of another training of the same command
             self._bar.close()
         if sys.stderr is not None and sys.stderr.isatty():

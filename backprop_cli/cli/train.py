@@ -12,6 +12,7 @@ import click
 from backprop_cli.cli.messages import print_how_to_resume, print_notes, shown_path, summary_text
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
+from backprop_cli.errors import printable
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -162,4 +163,4 @@ def _description(run: Run, as_json: bool) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return ", ".join(map(printable, names[:10])) + (", ..." if len(names) > 10 else "")

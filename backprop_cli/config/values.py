@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import struct
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -142,7 +142,16 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
-def _check_path(value: str) -> str:
+def _check_path(value: object) -> str:
+    # Not a type of pydantic's own, which has no place for names that are no UTF-8.
+    if not isinstance(value, str):
+        raise PydanticCustomError("path", "expected text")
+    if not value:
+        raise PydanticCustomError("path", "expected text that is not empty")
+    try:
+        os.fsencode(value)  # bytes of a name that are no UTF-8 are surrogates; others are no bytes
+    except UnicodeEncodeError:
+        raise PydanticCustomError("path", "expected a path in valid Unicode") from None
     if "\0" in value:
         raise PydanticCustomError("path", "expected a path without NUL characters")
     try:
@@ -152,7 +161,9 @@ def _check_path(value: str) -> str:
     return value
 
 
-FilePath = Annotated[Text, AfterValidator(_check_path)]
+FilePath = Annotated[
+    str, PlainValidator(_check_path), WithJsonSchema({"type": "string", "minLength": 1})
+]
 
 
 def _check_threads(value: object) -> int | str:

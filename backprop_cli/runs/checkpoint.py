@@ -17,11 +17,11 @@ from pydantic import BaseModel, ValidationError
 from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
-from backprop_cli.config.problems import first_problem
 from backprop_cli.errors import ModelFileError
 from backprop_cli.losses import Array
 from backprop_cli.runs.state import FORMAT, Content
 from backprop_cli.runs.state_check import check_state
+from backprop_cli.runs.stored import parsed, problem
 from backprop_cli.runs.tensors import read_tensors
 from backprop_cli.solvers.training import Training
 
@@ -81,7 +81,7 @@ class Checkpoint:
         if metadata.get(_DIGEST) != _digest(text, self.arrays):
             raise ModelFileError(f"{path}: damaged: it is not as it was written")
         try:
-            content = Content.model_validate_json(text)
+            content = Content.model_validate(parsed(text))
         except ValueError as error:
             raise self._broken(error) from error
         self.about: dict[str, Any] = content.about
@@ -122,7 +122,7 @@ class Checkpoint:
 
     def _broken(self, error: ValueError) -> ModelFileError:
         if isinstance(error, ValidationError):
-            return ModelFileError(f"{self._path}: not a whole checkpoint: {first_problem(error)}")
+            return ModelFileError(f"{self._path}: not a whole checkpoint: {problem(error)}")
         return self.refusal(str(error))
 
 

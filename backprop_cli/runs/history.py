@@ -6,13 +6,12 @@ import io
 import pathlib
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from backprop_cli.config.problems import first_problem
 from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.measures import MEASURES
 from backprop_cli.regular import read_regular
-from backprop_cli.runs.stored import Figure, Number, Share, Stored, mistake
+from backprop_cli.runs.stored import Figure, Number, Share, Stored, mistake, parsed, problem
 
 FILE_NAME = "metrics.jsonl"
 _MAX_BYTES, _MAX_LINE = 2**26, 10_000
@@ -64,11 +63,11 @@ def load_history(path: pathlib.Path) -> list[dict[str, Any]]:
         try:
             if len(text) > _MAX_LINE:
                 raise ValueError(f"expected at most {_MAX_LINE} bytes, found {len(text)}")
-            line = HistoryLine.model_validate_json(text)
+            line = HistoryLine.model_validate(parsed(text))
             if line.epoch != number:
                 raise ValueError(f"expected epoch {number}, found {line.epoch}")
         except ValueError as error:
-            why = first_problem(error) if isinstance(error, ValidationError) else error
+            why = problem(error)
             raise ModelFileError(f"{file}:{number}: not the figures of an epoch: {why}") from error
         lines.append(line.model_dump())
     return lines

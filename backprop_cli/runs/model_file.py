@@ -9,16 +9,15 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors.numpy import save
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.config import Config
-from backprop_cli.config.problems import first_problem
 from backprop_cli.config.values import MAX_CLASSES, LossName
 from backprop_cli.errors import ModelFileError
 from backprop_cli.model import LinearModel
-from backprop_cli.runs.stored import Number, Stored
+from backprop_cli.runs.stored import Number, Stored, parsed, problem
 from backprop_cli.runs.tensors import read_tensors
 from backprop_cli.sources import MIN_STD, Standardization
 
@@ -31,7 +30,7 @@ class _About(Stored):
     """What the metadata says of a model."""
 
     classes: Annotated[list[str], Field(min_length=2, max_length=MAX_CLASSES)]
-    image_shape: tuple[Number, Number, Number] | None
+    image_shape: Annotated[tuple[Number, Number, Number], Field(strict=False)] | None
     loss: LossName
 
 
@@ -77,11 +76,10 @@ def load_model(path: pathlib.Path) -> LinearModel:
     except FileNotFoundError as error:
         raise ModelFileError(f"{path}: no such file; is it a run's folder?") from error
     try:
-        about = _About.model_validate_json(metadata.get(_KEY, ""))
-    except ValidationError as error:
+        about = _About.model_validate(parsed(metadata.get(_KEY, "")))
+    except ValueError as error:
         raise ModelFileError(
-            f"{path}: expected a model trained by backprop, found another file: "
-            f"{first_problem(error)}"
+            f"{path}: expected a model trained by backprop, found another file: {problem(error)}"
         ) from error
     missing = sorted(set(_TENSORS) - set(tensors))
     if missing:

@@ -99,6 +99,19 @@ def make_folder(path: pathlib.Path) -> None:
         raise OutputError(f"{path}: cannot use this folder: {why}") from error
 
 
+def make_inner_folder(path: pathlib.Path) -> None:
+    """Make a folder within a run directory; a link could lead to another one.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made, or is a link.
+    """
+    if path.is_symlink():
+        raise OutputError(f"{path}: expected a folder, found a link; remove it")
+    make_folder(path)
+
+
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
     """Keep other processes out of a run directory, as long as this one lives.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from backprop_cli.config.problems import first_problem
-from backprop_cli.errors import ModelFileError
+from backprop_cli.errors import ModelFileError, first_line
 from backprop_cli.regular import read_regular
 
 T = TypeVar("T")
@@ -33,6 +34,22 @@ def mistake(expected: str) -> PydanticCustomError:
     return PydanticCustomError("own", "{expected}", {"expected": f"expected {expected}"})
 
 
+def parsed(text: str | bytes) -> Any:
+    """Return the value that JSON stands for; raises ValueError.
+
+    Not pydantic's parser, which refuses names of files that are no UTF-8.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("expected JSON, found brackets that are nested too deeply") from error
+
+
+def problem(error: ValueError) -> str:
+    """Return the first thing that is wrong with a value, in words."""
+    return first_problem(error) if isinstance(error, ValidationError) else first_line(error)
+
+
 def read_stored(path: pathlib.Path, schema: type[T], what: str, max_bytes: int) -> T | None:
     """Read a file of JSON; None if there is none.
 
@@ -53,10 +70,10 @@ def read_stored(path: pathlib.Path, schema: type[T], what: str, max_bytes: int) 
         It cannot be read, or holds something else.
     """
     try:
-        return TypeAdapter(schema).validate_json(read_regular(path, max_bytes))
+        return TypeAdapter(schema).validate_python(parsed(read_regular(path, max_bytes)))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot read: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise ModelFileError(f"{path}: not {what}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise ModelFileError(f"{path}: not {what}: {problem(error)}") from error

@@ -2,8 +2,11 @@
 
 import json
 import os
+import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -72,22 +75,55 @@ def test_names_that_stdout_cannot_spell(config, encoding, tmp_path):
 
 
 def test_a_path_that_is_no_text(config, tmp_path):
-    """Names of files are bytes; one of them here is no UTF-8."""
-    output = os.fsencode(tmp_path) + b"/run \xff"
-    arguments: list[str | bytes] = ["train", "--config", str(config()), "--output", output]
+    """Names of files are bytes; one of them here is no UTF-8. The run does all that others do."""
+    output, moved = (os.fsencode(tmp_path) + name for name in (b"/run \xff", b"/run \xfe"))
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, timeout=60, check=False, env=strict
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    done = subprocess.run(
-        [*COMMAND, "eval", output, "--json"], capture_output=True, timeout=60, check=False,
-        env=strict,
+
+    def done(*arguments):
+        found = subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, timeout=60, check=False, env=strict
+        )
+        assert (found.returncode, found.stderr) == (0, b""), arguments
+        return found.stdout
+
+    np.save(tmp_path / "in.npy", np.zeros((2, 4)))
+    done("train", "--config", str(config()), "--output", output)
+    for run_of in (output, moved):
+        if run_of == moved:
+            pathlib.Path(os.fsdecode(output)).rename(os.fsdecode(moved))
+        assert strict_json(done("eval", run_of, "--json").decode())["examples"] == 12
+        done("eval", run_of, "--verify")
+        done("report", run_of, "--text")
+        done("predict", run_of, "--input", str(tmp_path / "in.npy"))
+        done("calibrate", run_of)
+
+
+def test_a_run_whose_path_is_no_text_goes_on_as_it_says(config, tmp_path):
+    """The command that is suggested is a word for the shell, whatever bytes the name has."""
+    output = os.fsencode(tmp_path) + b"/run \xff"
+    process_ = subprocess.Popen(
+        [*COMMAND, "train", "--config", str(config()), "--output", output, "--set",
+         "training.epochs=100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    # The library that reads models takes text alone: that is said in one line.
-    assert done.returncode == 2
-    assert done.stderr.startswith(b"Error: ")
-    assert done.stderr.count(b"\n") == 1
+    deadline = time.monotonic() + 60
+    while not (pathlib.Path(os.fsdecode(output)) / "checkpoint.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process_.send_signal(signal.SIGTERM)
+    _, err = process_.communicate(timeout=60)
+    assert process_.returncode == 143
+    assert err.isascii()
+    how = err.strip().partition("To go on: backprop ")[2]
+    again = subprocess.Popen(
+        ["bash", "-c", f"exec {sys.executable} -m backprop_cli {how}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(3)
+    again.send_signal(signal.SIGTERM)
+    _, err = again.communicate(timeout=60)
+    assert again.returncode == 143, err
+    assert "To go on" in err or err == "Terminated.\n"
 
 
 def test_spaces_and_letters_in_every_path(run, config, tmp_path, monkeypatch):

@@ -1,9 +1,7 @@
 """CIFAR files that are missing, damaged or hostile: one line each, and nothing of them is run."""
 
-import pathlib
 import re
 import tracemalloc
-import types
 
 import pytest
 from hypothesis import given, settings
@@ -93,17 +91,7 @@ def test_a_file_that_grows_while_it_is_read_is_one_line(cifar10, layout, monkeyp
     """Its size was asked before: as if it had been one image then."""
     folder, _ = cifar10
     name = "data_batch_1" if layout == "python" else "data_batch_1.bin"
-    sizes = iter([RECORD])
-    stat = pathlib.Path.stat
-
-    def earlier(self, **options):
-        found = stat(self, **options)
-        if self.name == name and (size := next(sizes, None)):
-            return types.SimpleNamespace(st_size=size, st_mode=found.st_mode)
-        return found
-
-    monkeypatch.setattr(cifar, "existing", lambda directory, *names: directory / name)
-    monkeypatch.setattr(pathlib.Path, "stat", earlier)
+    monkeypatch.setattr(cifar, "_size", lambda path: RECORD)
     with pytest.raises(DataError, match=f"{name}: grew while it was being read"):
         cifar._read_files(folder / layout, ["data_batch_1"], cifar.CIFAR10)
 

@@ -232,4 +232,4 @@ def test_what_a_run_writes_is_accepted(run, made, tmp_path, monkeypatch):
     write(made["finished sweep"], tmp_path)
     assert run("report", "run", "--text")[0] == 0
     for line in made["finished"]["run/metrics.jsonl"].splitlines():
-        assert HistoryLine.model_validate_json(line).model_dump() == json.loads(line)
+        assert HistoryLine.model_validate(json.loads(line)).model_dump() == json.loads(line)

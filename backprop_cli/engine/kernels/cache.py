@@ -53,6 +53,8 @@ def _folder() -> str:
     base = next(filter(None, places), "~/.cache")
     readable = None
     try:
+        if os.environ.get("HOME") == "" and base.startswith("~"):
+            raise RuntimeError("no home")  # it would be the root
         folder = pathlib.Path(base).expanduser() / "backprop" / version[:16]
         readable = folder if folder.is_dir() else None
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ import importlib.util
 import pathlib
 from collections.abc import Sequence
 
-from backprop_cli.atomic import write_atomically
+from backprop_cli.atomic import refuse_unwritable, write_atomically
 from backprop_cli.errors import ConfigError
 from backprop_cli.reporting.report.compare import comparison_page, sweep_section
 from backprop_cli.reporting.report.page import pictures, run_page
 from backprop_cli.reporting.report.view import RunView
-from backprop_cli.runs.run_directory import make_folder
+from backprop_cli.runs.run_directory import make_inner_folder
 
 PAGE, PICTURES = "report.html", "report"
 
@@ -37,10 +37,11 @@ def check_matplotlib(what: str) -> None:
 
 def write_report(folder: pathlib.Path, view: RunView) -> pathlib.Path:
     """Write the pictures and the page of a run into its folder; return the path of the page."""
+    make_inner_folder(folder / PICTURES)
+    refuse_unwritable(folder / PAGE)
     files, sections = pictures(view)
     sweep = sweep_section(view)
     page = run_page(view, [sweep, *sections] if sweep else sections)
-    make_folder(folder / PICTURES)
     for name, content in files.items():
         write_atomically(folder / PICTURES / f"{name}.png", content)
     _write_page(folder / PAGE, page)
@@ -49,6 +50,7 @@ def write_report(folder: pathlib.Path, view: RunView) -> pathlib.Path:
 
 def write_comparison(path: pathlib.Path, views: Sequence[RunView]) -> None:
     """Write a page that compares several runs."""
+    refuse_unwritable(path)
     _write_page(path, comparison_page(views))
 
 
