@@ -23,7 +23,8 @@ _TIMERS = (
     (signal.SIGPROF, signal.ITIMER_PROF, SECONDS),
     (signal.SIGALRM, signal.ITIMER_REAL, MAX_WALL),
 )
-Task = tuple[int, int]
+Task = tuple[int, int, str]
+"""A seed, how many inputs, and what the names of the cases begin with."""
 Work = Callable[[Task], tuple[Counter[str], list[str], float]]
 
 
@@ -84,20 +85,21 @@ def wrong_with(status: object, out: str, err: str) -> str | None:
     return f"control characters {sorted(strange)}: {(out + err)[:500]!r}" if strange else None
 
 
-def campaign(work: Work, seed: int, inputs: int, share: int = 1000) -> int:
+def campaign(work: Work, seed: int, inputs: int, only: str = "") -> int:
     """Let processes try inputs, print what became of them, and return the number of problems."""
-    start = time.perf_counter()
-    tasks = [(seed + k, min(share, inputs - k * share)) for k in range(-(-inputs // share))]
+    start, share = time.perf_counter(), 200
+    tasks = [(seed + k, min(share, inputs - k * share), only) for k in range(-(-inputs // share))]
     tried: Counter[str] = Counter()
     problems: list[str] = []
     peak = 0.0
-    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=4) as pool:
+    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=8) as pool:
         for some, wrong, megabytes in pool.imap_unordered(work, tasks):
             tried += some
             problems += wrong
             peak = max(peak, megabytes)
             for problem in wrong:
                 print(problem, flush=True)
+            print(f"{sum(tried.values())} inputs", file=sys.stderr, flush=True)
     if peak > MEGABYTES:
         problems.append(f"{peak:.0f} MB")
     print(f"{sum(tried.values())} inputs, {len(problems)} problems, ", end="")

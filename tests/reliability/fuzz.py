@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.reliability.attempts import attempt, campaign
+from tests.reliability.attempts import Task, attempt, campaign
 
 Files = dict[str, bytes]
 
@@ -112,6 +112,7 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
     run = _run(folder)
     evaluate, resume = ("eval", "run"), ("train", "--resume", "--output", "run")
     return {
+        **_predicted(run, rng),
         "cifar10, python": Case(
             {"data_batch_1": batch, "config.yaml": cifar10}, ("data_batch_1",), _TRAIN
         ),
@@ -159,6 +160,27 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
             ("run/checkpoint.safetensors",),
             resume,
         ),
+    }
+
+
+def _predicted(run: Files, rng: np.random.Generator) -> dict[str, Case]:
+    """Return a case for each kind of file that predict takes."""
+    from PIL import Image
+
+    x = rng.uniform(0, 255, (6, 48))
+    pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    inputs = {
+        "in.npy": _saved(lambda stream: np.save(stream, x)),
+        "in.npz": _saved(lambda stream: np.savez_compressed(stream, x=x)),
+        "in.png": _saved(lambda stream: image.save(stream, "PNG")),
+        "in.jpg": _saved(lambda stream: image.save(stream, "JPEG")),
+        "in.idx": _idx((3, 4, 4), pixels.tobytes()),
+    }
+    command = ("predict", "run", "--input")
+    return {
+        f"predict, {name}": Case({**run, name: content}, (name,), (*command, name))
+        for name, content in inputs.items()
     }
 
 
@@ -267,15 +289,15 @@ def _mutate_bytes(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def work(task: tuple[int, int]) -> tuple[Counter[str], list[str], float]:
+def work(task: Task) -> tuple[Counter[str], list[str], float]:
     """Try some inputs in this process; return how many a format, what failed, peak memory in MB."""
-    seed, inputs = task
+    seed, inputs, only = task
     tried: Counter[str] = Counter()
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         os.chdir(folder)
-        all_cases = cases(folder)
+        all_cases = {k: case for k, case in cases(folder).items() if k.startswith(only)}
         for k in range(inputs):
             rng = random.Random(f"{seed} {k}")  # noqa: S311 - not secrets
             kind = rng.choice(list(all_cases))
@@ -308,8 +330,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="what the names of the cases begin with")
     options = parser.parse_args()
-    sys.exit(bool(campaign(work, options.seed, options.inputs)))
+    sys.exit(bool(campaign(work, options.seed, options.inputs, options.only)))
 
 
 if __name__ == "__main__":
