@@ -50,14 +50,16 @@ def print_notes(run: str, notes: Iterable[str]) -> None:
 
 def print_how_to_resume(stop: Interrupted, command: str) -> None:
     """Print on stderr how far an interrupted command got, and how to resume it."""
-    epochs = "1 epoch" if stop.epochs == 1 else f"{stop.epochs} epochs"
+    plural = "" if stop.passes == 1 else "es" if stop.unit == "pass" else "s"
     how = f"--resume --output {shell_word(stop.path)}"
     how = f"backprop {command} {how}" if command == "train" else f"the same command and {how}"
-    show(f"Interrupted after {epochs}. To go on: {how}", err=True)
+    show(f"Interrupted after {stop.passes} {stop.unit}{plural}. To go on: {how}", err=True)
 
 
 def summary_text(result: Result) -> str:
     """Return the figures of a finished run."""
+    from backprop_cli.runs.convergence import length_line
+
     lines = [
         _figures(name, evaluation)
         for name, evaluation in (("validation", result.validation), ("test", result.test))
@@ -65,7 +67,7 @@ def summary_text(result: Result) -> str:
     ]
     ending = result.ending
     lines.append(f"{'training':<12}{ending.line()}")
-    lines.append(f"{'epoch':<12}{ending.kept_epoch} kept of {ending.epochs}")
+    lines.append(length_line(ending.unit, ending.kept_epoch, ending.epochs))
     if ending.shuffle is not None:
         lines.append(f"{'shuffle':<12}{ending.shuffle.line()}")
     lines.append(f"{'run':<12}{shown_path(result.path)}")
@@ -102,11 +104,14 @@ def shell_word(path: pathlib.Path) -> str:
     return f"$'{''.join(signs)}'"
 
 
-def candidate_table(candidates: Sequence[Candidate]) -> str:
-    """Return the table of some models of a sweep: their settings and validation figures."""
+def candidate_table(candidates: Sequence[Candidate], unit: str) -> str:
+    """Return the table of some models of a sweep: their settings and validation figures.
+
+    The last column has the epoch that would be kept, or how many steps L-BFGS has made.
+    """
     keys = list(candidates[0].settings)
     measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
-    rows = [[*keys, *measures, "validation", "loss", "epoch"]]
+    rows = [[*keys, *measures, "validation", "loss", "steps" if unit == "step" else unit]]
     nothing = [""] * (len(measures) + 2)
     for candidate in candidates:
         row = [_shown(candidate.settings[key]) for key in keys]

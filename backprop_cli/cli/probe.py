@@ -147,7 +147,7 @@ def _text(found: Probed, folds: int | None) -> str:
     figures = "" if folds is None else f"; means over {folds} folds"
     lines = [
         f"{len(tried)} values of l2 tried, from {max(values):g} to {min(values):g}{best}{figures}:",
-        candidate_table(tried[:_SHOWN]),
+        candidate_table(tried[:_SHOWN], result.ending.unit),
     ]
     for name, evaluation in (("validation", result.validation), ("test", result.test)):
         if evaluation is not None:

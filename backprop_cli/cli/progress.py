@@ -35,7 +35,7 @@ class ProgressBar(Observer):
         self._bar: tqdm[Any] | None = None
         self._log: TensorBoardLog | None = None
         self._log_folder: pathlib.Path | None = None
-        self._of = ""
+        self._of, self._unit, self._rate = "", "epoch", "rate"
         self._width = 80
         self._accuracy: float | None = None
 
@@ -60,6 +60,8 @@ class ProgressBar(Observer):
     def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
         """Open the bar."""
         self._of = "" if n_epochs is None else f"/{n_epochs}"
+        if n_epochs is None:  # L-BFGS: its steps take a pass or several, and have a length
+            self._unit, self._rate = "step", "length"
         if self._log_folder is not None:  # not earlier: only now is it certain that the run begins
             from backprop_cli.reporting.tensorboard import TensorBoardLog
 
@@ -71,7 +73,8 @@ class ProgressBar(Observer):
             now = steps_made // steps_per_epoch + (n_epochs is None or steps_made != total)
             self._width = columns()
             self._bar = tqdm(
-                total=total, unit="step", desc=f"epoch {now}{self._of}", smoothing=0.1,
+                total=total, unit="block" if self._unit == "step" else "step",
+                desc=f"{self._unit} {now}{self._of}", smoothing=0.1,
                 initial=steps_made, ncols=self._width - 1,
                 bar_format=_OPEN_END if total is None else _BAR,
             )  # fmt: skip
@@ -99,7 +102,7 @@ class ProgressBar(Observer):
             return
         self._accuracy = record.validation_accuracy
         self._show(record.train_loss, record.learning_rate)
-        self._bar.set_description_str(f"epoch {record.epoch}{self._of}")
+        self._bar.set_description_str(f"{self._unit} {record.epoch}{self._of}")
 
     def _show(self, loss: float, learning_rate: float) -> None:
         """Show the loss and, where there is room, the accuracy and the learning rate."""
@@ -109,5 +112,5 @@ class ProgressBar(Observer):
         if self._accuracy is not None and self._width >= _ROOM_FOR_ACCURACY:
             text += f", validation {100 * self._accuracy:.1f} %"
         if self._width >= _ROOM_FOR_RATE:
-            text += f", rate {learning_rate:.2g}"
+            text += f", {self._rate} {learning_rate:.2g}"
         self._bar.set_postfix_str(text, refresh=False)

@@ -84,7 +84,7 @@ def sweep(options: SweepOptions) -> None:
         table = [candidate.to_mapping() for candidate in candidates]
         show(to_json({"models": table, "winner": result.to_mapping()}))
     else:
-        show(candidate_table(candidates))
+        show(candidate_table(candidates, result.ending.unit))
         show()
         show(summary_text(result))
 

@@ -27,7 +27,9 @@ class Ending:
     Attributes
     ----------
     epochs, kept_epoch
-        How many epochs were trained, and which one's weights are the model.
+        How many epochs were trained, and which one's weights are the model. Of L-BFGS, steps.
+    unit
+        Which of both: epoch or step.
     optimality
         How far from the optimum the model is, at most.
     remarks
@@ -38,6 +40,7 @@ class Ending:
 
     epochs: int
     kept_epoch: int
+    unit: str
     optimality: Optimality
     remarks: tuple[str, ...]
     shuffle: Shuffle | None = None
@@ -48,8 +51,14 @@ class Ending:
     ) -> Ending:
         """Return the ending of model m of a training that is over."""
         remarks = [*training.warnings, *_remarks(training, m, optimality), *more]
-        epochs, kept = len(training.history[m]), training.kept(m).epoch
-        return cls(epochs, kept, optimality, tuple(remarks), training.shuffle)
+        return cls(
+            epochs=len(training.history[m]),
+            kept_epoch=training.kept(m).epoch,
+            unit="step" if isinstance(training.solver, FullBatchLbfgs) else "epoch",
+            optimality=optimality,
+            remarks=tuple(remarks),
+            shuffle=training.shuffle,
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the ending as plain Python objects."""
@@ -70,6 +79,11 @@ class Ending:
     def line(self) -> str:
         """Return how near the optimum the model is, for people."""
         return optimality_text(self.to_mapping()["train"])
+
+
+def length_line(unit: str, kept: int, n: int) -> str:
+    """Return a line on how long a training was: the epoch kept of n, or n steps of L-BFGS."""
+    return f"{'steps':<12}{n}" if unit == "step" else f"{unit:<12}{kept} kept of {n}"
 
 
 def optimality_text(train: Mapping[str, float | None]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from backprop_cli.runs.pace import Pace
 from backprop_cli.runs.run_directory import locked, make_folder
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.training import Training
@@ -16,9 +17,9 @@ from backprop_cli.solvers.training import Training
 class Interrupted(Exception):  # noqa: N818 - not an error: what the user asked for
     """The user, or a scheduler, stopped the run; it can go on from its checkpoint."""
 
-    def __init__(self, path: pathlib.Path, epochs: int) -> None:
-        super().__init__(path, epochs)
-        self.path, self.epochs = path, epochs
+    def __init__(self, path: pathlib.Path, passes: int, unit: str) -> None:
+        super().__init__(path, passes, unit)
+        self.path, self.passes, self.unit = path, passes, unit
 
 
 @contextlib.contextmanager
@@ -79,7 +80,8 @@ class Session(Observer):
             training.run(self)
         except KeyboardInterrupt:
             self._save()
-            raise Interrupted(self._path, epochs_before + training.epochs_finished) from None
+            passes = epochs_before + training.epochs_finished
+            raise Interrupted(self._path, passes, _unit(training)) from None
 
     def optimality(self, training: Training, m: int, epochs: int) -> Optimality:
         """Find how far the model m that is kept is from the optimum; all is saved before.
@@ -92,7 +94,7 @@ class Session(Observer):
         try:
             return training.optimality(m, self._observer)
         except KeyboardInterrupt:
-            raise Interrupted(self._path, epochs) from None
+            raise Interrupted(self._path, epochs, _unit(training)) from None
 
     def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
         """Pass it on, unless the job has begun before."""
@@ -117,3 +119,8 @@ class Session(Observer):
         if self._pace.due():
             self._save()
             self._pace.written()
+
+
+def _unit(training: Training) -> str:
+    """Return what the progress of a training is counted in."""
+    return "pass" if isinstance(training.solver, FullBatchLbfgs) else "epoch"

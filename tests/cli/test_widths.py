@@ -43,7 +43,8 @@ def test_the_bar(monkeypatch, columns, n_epochs):
         assert last.startswith("epoch 2/40   5 % |")
         assert re.search(r"\|[^|]{8,}\| [\d:]+ left", last)
     assert ("validation 41.2 %" in last) == (columns >= 80)
-    assert ("rate 0.0012" in last) == (columns >= 110)
+    rate = "rate" if n_epochs else "length"
+    assert (f"{rate} 0.0012" in last) == (columns >= 110)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

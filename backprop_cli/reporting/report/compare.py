@@ -73,7 +73,7 @@ def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
             axes.plot(epochs, values, label=view.name if axes is panels[0] else None, **style)
     for axes, (_, title, _) in zip(panels, shown, strict=True):
         axes.set_title(title)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(" or ".join(dict.fromkeys(view.unit for view in views)))
         axes.grid(visible=True)
         whole_epochs(axes, max(len(view.history) for view in views))
     figure.legend(loc="outside lower center", ncols=1 if len(views) < 3 else 2, fontsize=8)
@@ -119,8 +119,10 @@ def _results(views: Sequence[RunView]) -> str:
     seconds = [sum(line["seconds"] for line in view.history) for view in views]
     training = {
         "training": names,
-        "epoch kept": [str(view.kept_epoch) for view in views],
-        "epochs": [str(len(view.history)) for view in views],
+        "epoch kept": [str(view.kept_epoch) if view.unit == "epoch" else "-" for view in views],
+        " or ".join(dict.fromkeys(f"{view.unit}s" for view in views)): [
+            str(len(view.history)) for view in views
+        ],
         "seconds": [f"{value:.1f}" for value in seconds],
     }
     return "\n".join([*parts, _by_run(training)])

@@ -98,6 +98,7 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
         return 0
     records = [EpochRecord.from_mapping(line) for line in history]
     standings = [s for r in records if (s := r.standing(config.training.select_by)) is not None]
-    if config.training.keep == "last" or len(standings) < len(history):
+    keeps_last = config.training.keep == "last" or config.training.solver == "lbfgs"
+    if keeps_last or len(standings) < len(history):
         return records[-1].epoch
     return records[standings.index(max(standings))].epoch

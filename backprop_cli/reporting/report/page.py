@@ -106,7 +106,7 @@ def run_page(view: RunView, sections: Sequence[Section]) -> str:
     config = view.config
     lead = f"{config['data']['format']}, {config['loss']}, l2 {config['l2']:g}"
     if not view.history:
-        lead += ". No epoch has finished: the model is the initial one"
+        lead += f". No {view.unit} has finished: the model is the initial one"
     return page(f"Run {view.name}", lead + ".", parts, _versions(view))
 
 
@@ -163,7 +163,11 @@ def _figures(view: RunView) -> str:
     ]
     titles = [measure.title for measure in suited(len(view.class_names))]
     kept = "In brackets: 95 % confidence intervals. " if rows else ""
-    kept += f"Epoch {view.kept_epoch} kept of {len(view.history)}."
+    kept += (
+        f"{len(view.history)} steps of L-BFGS."
+        if view.unit == "step"
+        else f"Epoch {view.kept_epoch} kept of {len(view.history)}."
+    )
     if view.training is not None:
         kept += f" Training: {view.training}."
     if view.temperature is not None:
@@ -191,7 +195,7 @@ def _why_missing(name: str, view: RunView) -> str | None:
     if name == "confusion" and len(view.class_names) > MAX_MATRIX:
         return "There are too many classes; backprop eval --json has the pairs that occur."
     if name == "curves":
-        return "No epoch has finished."
+        return f"No {view.unit} has finished."
     if name in ("templates", "mistakes", "hardest") and view.image_shape is None:
         return "The features are not images."
     if name == "mistakes":

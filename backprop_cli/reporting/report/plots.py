@@ -115,19 +115,20 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
         (cost, "Cost J = L + λ Σ W²"),
         (loss, "Loss L"),
         (accuracy, "Accuracy in %"),
-        (rate, "Step length" if view.config["training"]["solver"] == "lbfgs" else "Learning rate"),
+        (rate, "Step length" if view.unit == "step" else "Learning rate"),
     ):
         axes.set_title(title)
         axes.grid(visible=True)
-        if view.kept_epoch:
+        if view.kept_epoch and view.unit == "epoch":
             axes.axvline(view.kept_epoch, color=theme.mark, linestyle=":", linewidth=1.2)
         whole_epochs(axes, len(epochs))
     for axes in (accuracy, rate):
-        axes.set_xlabel("epoch (dotted: the kept one)")
+        axes.set_xlabel("epoch (dotted: the kept one)" if view.unit == "epoch" else view.unit)
     if loss.get_legend_handles_labels()[0]:
         loss.legend()
     last = history[-1]
-    text = f"{len(history)} epochs, {view.kept_epoch} kept. At the last: training loss "
+    kept = f", {view.kept_epoch} kept" if view.unit == "epoch" else ""
+    text = f"{len(history)} {view.unit}s{kept}. At the last: training loss "
     text += _number(last["train_loss"])
     if last.get("validation_loss") is not None:
         text += f", validation loss {_number(last['validation_loss'])}"

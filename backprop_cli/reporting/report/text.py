@@ -12,6 +12,7 @@ from backprop_cli.evaluation.counts import Counts
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.wording import measure_lines
 from backprop_cli.reporting.report.view import RunView
+from backprop_cli.runs.convergence import length_line
 
 WIDTH = 80
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -63,8 +64,8 @@ def to_text(view: RunView) -> str:
         lines += [f"  {line}" for line in measure_lines(found)]
     if view.training is not None:
         lines.append(f"{'training':<12}{view.training}")
-    lines += [f"{'epoch':<12}{view.kept_epoch} kept of {len(view.history)}", ""]
-    lines += _curves(view) if view.history else ["no epoch has finished"]
+    lines += [length_line(view.unit, view.kept_epoch, len(view.history)), ""]
+    lines += _curves(view) if view.history else [f"no {view.unit} has finished"]
     if view.shown is not None and view.predictions is not None:
         predictions = view.predictions
         found_bins = reliability(
@@ -86,6 +87,8 @@ def _curves(view: RunView) -> list[str]:
         numbers = [value for value in values if value is not None]
         if not numbers:
             continue
+        if key == "learning_rate" and view.unit == "step":
+            label = "step length"
         ends = f"{_short(numbers[0]):>9} to {_short(numbers[-1]):<9}"
         lines.append(f"{label:<22}{ends} {sparkline(values, WIDTH - 46)}")
     return lines

@@ -82,7 +82,7 @@ class RunView:
     config_text
         The same as YAML text.
     history
-        One mapping per epoch, as in metrics.jsonl.
+        One mapping per epoch, or step of L-BFGS, as in metrics.jsonl.
     training
         How near the optimum the training ended, in words; None if it has not finished.
     kept_epoch
@@ -120,6 +120,11 @@ class RunView:
     temperature: float | None
     sweep: Sequence[Mapping[str, Any]] | None
     rates: NDArray[np.float64] | None = None
+
+    @property
+    def unit(self) -> str:
+        """What a line of the history is of: epoch, or step of L-BFGS."""
+        return "step" if self.config["training"]["solver"] == "lbfgs" else "epoch"
 
     @property
     def shown(self) -> Evaluation | None:
