@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -165,10 +166,20 @@ def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:
     except OSError as error:
         raise OutputError(f"{file}: cannot use this folder: {error.strerror}") from error
     if there:
-        raise OutputError(
-            f"{path}: holds a run already ({there[0]}); go on with it by --resume, or choose "
-            "another folder with --output"
-        )
+        raise OutputError(f"{path}: {_what_is_there(path, there)} another folder with --output")
+
+
+def _what_is_there(path: pathlib.Path, files: Sequence[str]) -> str:
+    """Return what the files of a folder are of, and how to go on, if that is possible."""
+    if SUMMARY in files:
+        return "holds a run that has finished; choose"
+    if (path / CONFIG).exists():
+        how = f"backprop train --resume --output {shlex.quote(str(path))}"
+        return f"holds a run that has not finished; go on with it by {how}, or choose"
+    if checkpoint.FILE_NAME in files:
+        how = "the same backprop sweep with --resume"
+        return f"holds a sweep that has not finished; go on with it by {how}, or choose"
+    return f"holds {files[0]} of another run; choose"
 
 
 def run_config_file(path: str) -> pathlib.Path:

@@ -133,7 +133,7 @@ def test_a_run_is_not_overwritten(run, tmp_path):
     config = write(tmp_path, *arrays())
     assert run("train", "--config", config)[0] == 0
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
-    assert_one_line(run("train", "--config", config), "holds a run already", "--output")
+    assert_one_line(run("train", "--config", config), "has finished", "--output")
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
 
 

@@ -177,7 +177,7 @@ def test_a_finished_run_has_nothing_to_go_on_with(tmp_path):
     Run(config(KINDS["softmax"], tmp_path)).train(Observer())
     with pytest.raises(ModelFileError, match="has finished"):
         Run(config(KINDS["softmax"], tmp_path)).train(Observer(), resume=True)
-    with pytest.raises(OutputError, match="holds a run already"):
+    with pytest.raises(OutputError, match="holds a run that has finished"):
         Run(config(KINDS["softmax"], tmp_path)).train(Observer())
 
 
