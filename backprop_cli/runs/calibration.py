@@ -10,7 +10,7 @@ from pydantic import Field
 
 from backprop_cli.atomic import write_atomically
 from backprop_cli.engine import class_scores
-from backprop_cli.errors import ModelFileError
+from backprop_cli.errors import DataError, ModelFileError
 from backprop_cli.evaluation.predictions import decided
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.temperature import (
@@ -80,6 +80,11 @@ def calibrate(run: OpenedRun) -> Calibration:
     DataError
         If there are no validation examples, or examples do not fit the model.
     """
+    if run.dataset.validation is None:
+        raise DataError(
+            f"{run.path}: the run has no validation examples, on which a temperature is fitted; "
+            "train one with data.validation, or backprop probe without --refit and --folds"
+        )
     validation, test = run.split("validation"), run.dataset.test
     scores = class_scores(run.model.scores(validation.source, validation.rows)).T
     temperature = fit_temperature(scores, validation.own_labels())

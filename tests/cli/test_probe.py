@@ -183,7 +183,7 @@ def test_what_is_refused(files, refused, more, words):
 def test_a_folder_with_a_run_is_refused(files, probe, refused):
     names = files()
     probe(*names)
-    refused("probe", *names, words=["holds a run already"])
+    refused("probe", *names, words=["holds a run that has finished", "--output"])
 
 
 def test_too_few_groups_for_the_folds(files, refused):
@@ -206,3 +206,9 @@ def test_files_that_do_not_go_together(files, run, args, word):
     status, out, err = run("probe", *args)
     assert (status, out) == (2, "")
     assert word in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("protocol", [("--refit",), ("--folds", 3)])
+def test_without_a_validation_split_there_is_no_calibration(files, probe, refused, protocol):
+    probe(*files(), *protocol)
+    refused("calibrate", "runs/probe", words=["no validation examples", "--refit", "--folds"])
