@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from backprop_cli.communicator import Communicator, Serial
+from backprop_cli.errors import DataError
 from backprop_cli.model import LinearModel
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.descent import Descent
@@ -85,12 +86,24 @@ def prepare(
         The data is not finite, or does not have what the settings ask for.
     """
     check_against_data(settings, source)  # before anything reads what may not be there
+    _check_classes(source)
     if standardization is None:
         standardization = survey(source, settings.standardize, settings.dtype).standardization
     communicator = communicator or Serial()
     if isinstance(solver, FullBatchLbfgs):
         return LbfgsTraining(source, settings, solver, standardization, communicator)
     return Descent(source, settings, solver, standardization, communicator)
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Refuse to train on examples of a single class, from which nothing can be learned."""
+    labels = dataset.train.own_labels()
+    if (labels == labels[0]).all():
+        raise DataError(
+            f"{dataset.train.source.name}: the class of every training example is "
+            f"{dataset.class_names[labels[0]]!r} ({len(labels)} in all): training needs examples "
+            "of at least two classes"
+        )
 
 
 def fit(

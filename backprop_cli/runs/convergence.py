@@ -14,9 +14,11 @@ from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.start import training_targets
 from backprop_cli.solvers.training import Training
+from backprop_cli.sources import Split
 
 _LARGE_GAP = 0.02  # relative
 _PERCENT = 1e-3  # a relative gap from which it is given in percent
+_CHUNK_NUMBERS = 200_000  # that are compared at once
 _STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
 
 
@@ -50,7 +52,8 @@ class Ending:
         cls, training: Training, m: int, optimality: Optimality, more: Sequence[str] = ()
     ) -> Ending:
         """Return the ending of model m of a training that is over."""
-        remarks = [*training.warnings, *_remarks(training, m, optimality), *more]
+        constant = _constant_remarks(training.dataset.train)
+        remarks = [*training.warnings, *constant, *_remarks(training, m, optimality), *more]
         return cls(
             epochs=len(training.history[m]),
             kept_epoch=training.kept(m).epoch,
@@ -112,6 +115,25 @@ def edge_remarks(grids: Mapping[str, Sequence[Any]], winner: Mapping[str, Any]) 
         beyond = "smaller" if value == numbers[0] else "larger"
         remarks.append(f"{key}: the best value, {value:g}, is the {side} tried: try {beyond} ones")
     return remarks
+
+
+def _constant_remarks(train: Split) -> list[str]:
+    """Return a remark if all training examples have the same features.
+
+    Others differ in the first rows already, so that no more are read.
+    """
+    step = max(1, _CHUNK_NUMBERS // train.features.shape[1])
+    first = None
+    for start in range(0, len(train), step):
+        block = train.block(start, start + step)
+        features = block.features[block.rows]
+        first = features[0] if first is None else first
+        if (features != first).any():
+            return []
+    return [
+        "the features of all training examples are the same, so the model has learned no more than "
+        "how frequent the classes are: look at the file of features"
+    ]
 
 
 def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from backprop_cli.runs.convergence import Ending, edge_remarks, optimality_text
@@ -153,3 +154,14 @@ def test_sweep_over_l2_by_lbfgs_is_certified(command):
     assert status == 0
     winner = json.loads(out)["winner"]
     assert 0 <= winner["train"]["relative_gap"] <= 1e-5
+
+
+@pytest.mark.parametrize("differing", [0, 1])
+def test_features_that_are_all_the_same_are_told(differing):
+    features = np.ones((50, 3))
+    features[-1, -1] += differing
+    training = descent(dataset(split(features)))
+    training.selections[0].kept = Kept(0, training.state.W[0], training.state.b[0])
+    said = Ending.of(training, 0, Optimality(0.5, 0.0, 0.0)).remarks
+    assert len(said) == 1 - differing
+    assert all(line.startswith("the features of all training examples") for line in said)

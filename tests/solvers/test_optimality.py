@@ -30,8 +30,8 @@ def problem(seed):
         weights[rng.integers(n_classes)] = 0.0
     weights = np.ones(n_classes) if rng.random() < 0.5 else weights
     v = weights[y]
-    if smoothing == 0 and len(set(y[v > 0])) < 2:
-        return problem(seed + 1000)  # its optimum is 0, at infinity
+    if len(set(y)) < 2 or (smoothing == 0 and len(set(y[v > 0])) < 2):
+        return problem(seed + 1000)  # nothing to train, or the optimum is 0, at infinity
     settings: dict[str, Any] = {
         "l2": 10 ** rng.uniform(-4, 1),
         "label_smoothing": smoothing,

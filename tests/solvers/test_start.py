@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.fitting import fit
 from backprop_cli.sources import ImageLayout
 from tests.make import dataset, job, split
@@ -135,3 +135,10 @@ def test_each_model_needs_a_rule(engine, n_rules):
     told = f"expected a rule for each model, found {n_rules} for 2 models"
     with pytest.raises(ConfigError, match=told):
         fit(dataset(GOOD), settings, solver)
+
+
+def test_a_single_class_is_refused_as_by_scikit_learn():
+    single = dataset(split(features(), labels=np.ones(N)), GOOD, n_classes=2)
+    told = "some data: the class of every training example is '1'.* at least two classes"
+    with pytest.raises(DataError, match=told):
+        fit(single, *job())
