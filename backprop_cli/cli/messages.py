@@ -111,8 +111,10 @@ def candidate_table(candidates: Sequence[Candidate], unit: str) -> str:
     """
     keys = list(candidates[0].settings)
     measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
-    rows = [[*keys, *measures, "validation", "loss", "steps" if unit == "step" else unit]]
-    nothing = [""] * (len(measures) + 2)
+    counted = any(c.best_epoch is not None for c in candidates)  # means over folds have none
+    last = ["steps" if unit == "step" else unit] if counted else []
+    rows = [[*keys, *measures, "validation", "loss", *last]]
+    nothing = [""] * (len(measures) + 1 + len(last))
     for candidate in candidates:
         row = [_shown(candidate.settings[key]) for key in keys]
         if candidate.diverged:
@@ -125,7 +127,7 @@ def candidate_table(candidates: Sequence[Candidate], unit: str) -> str:
                 *("" if value is None else f"{100 * value:.2f} %" for value in own),
                 f"{100 * candidate.validation_accuracy:.2f} %",
                 f"{candidate.validation_loss:.4f}",
-                "" if candidate.best_epoch is None else str(candidate.best_epoch),
+                *([str(candidate.best_epoch or "")] if counted else []),
             ]
         rows.append(row)
     return (

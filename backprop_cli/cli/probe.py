@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backprop_cli.cli.messages import candidate_table, print_how_to_resume, shown_path
+from backprop_cli.cli.messages import (
+    candidate_table,
+    print_how_to_resume,
+    shell_word,
+    shown_path,
+)
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
@@ -59,7 +64,8 @@ class ProbeOptions:
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Repeat on so many random splits; print mean and standard deviation of test accuracy.",
+    help="Repeat on so many random splits; print mean and standard deviation of test accuracy. "
+    "With --test, only the validation examples differ, or the folds.",
 )
 @click.option(
     "--folds",
@@ -126,12 +132,13 @@ def _files(options: ProbeOptions) -> dict[str, str | None]:
 
 def _mapping(found: Probed) -> dict[str, Any]:
     models = [candidate.to_mapping() for candidate in found.tried]
-    own = found.test_accuracies
+    own = [winner.test_accuracy for winner in found.winners]
     return {
         "models": models,
         "settings": {"l2": found.config.l2},
         "winner": found.result.to_mapping(),
         "test_accuracies": own,
+        "l2_of_splits": [winner.l2 for winner in found.winners],
         "test_accuracy_mean": statistics.fmean(own) if own else None,
         "test_accuracy_std": statistics.stdev(own) if len(own) > 1 else None,
         "notes": found.notes,
@@ -140,31 +147,59 @@ def _mapping(found: Probed) -> dict[str, Any]:
 
 def _text(found: Probed, folds: int | None) -> str:
     from backprop_cli.evaluation.wording import measure_lines
+    from backprop_cli.runs.penalty import SEARCH_TOLERANCE
 
-    result, tried, own = found.result, found.tried, found.test_accuracies
-    values = [candidate.settings["l2"] for candidate in tried]
-    best = "" if len(tried) <= _SHOWN else f", the best {_SHOWN}"
-    figures = "" if folds is None else f"; means over {folds} folds"
-    lines = [
-        f"{len(tried)} values of l2 tried, from {max(values):g} to {min(values):g}{best}{figures}:",
-        candidate_table(tried[:_SHOWN], result.ending.unit),
-    ]
+    result, tried = found.result, found.tried
+    lines = [_title(found, folds), candidate_table(tried[:_SHOWN], result.ending.unit)]
+    if result.ending.unit == "step":
+        lines.append(
+            f"(the search stops at a gap of {SEARCH_TOLERANCE:g} of the cost, the winner's "
+            f"training at {found.config.training.tolerance:g}: figures below may differ)"
+        )
     for name, evaluation in (("validation", result.validation), ("test", result.test)):
         if evaluation is not None:
-            lines += ["", f"{name}: {evaluation.n_examples} examples", *measure_lines(evaluation)]
+            n = evaluation.n_examples
+            examples = f"{n} example{'' if n == 1 else 's'}"
+            lines += ["", f"{name}: {examples}", *measure_lines(evaluation)]
     lines += ["(in brackets: 95 % confidence intervals)", ""]
-    if len(own) > 1:
-        mean, spread = 100 * statistics.fmean(own), 100 * statistics.stdev(own)
-        lines.append(
-            f"{'splits':<12}test accuracy {mean:.2f} % on average of {len(own)} splits, "
-            f"standard deviation {spread:.2f}; figures above are of the first"
-        )
-    path = shown_path(result.path)
+    if len(found.winners) > 1:
+        lines += _splits(found)
     lines += [
         f"{'winner':<12}l2 {found.config.l2:g}",
         f"{'training':<12}{result.ending.line()}",
-        f"{'run':<12}{path}",
-        f"{'report':<12}backprop report {path}",
+        f"{'run':<12}{shown_path(result.path)}",
+        f"{'report':<12}backprop report {shell_word(result.path)}",
         *(f"{'note':<12}{note}" for note in found.notes),
     ]
     return "\n".join(lines)
+
+
+def _title(found: Probed, folds: int | None) -> str:
+    """Return the line above the table of what was tried."""
+    values, n = [candidate.settings["l2"] for candidate in found.tried], len(found.tried)
+    title = f"{n} values of l2 tried, from {max(values):g} to {min(values):g}"
+    if n == 1:
+        title = f"1 value of l2 tried, {values[0]:g}"
+    best = "" if n <= _SHOWN else f", the best {_SHOWN}"
+    return f"{title}{best}{'' if folds is None else f'; means over {folds} folds'}:"
+
+
+def _splits(found: Probed) -> list[str]:
+    """Return lines on the test accuracy over several splits, and on what differs between them."""
+    own, varied = [winner.test_accuracy for winner in found.winners], found.varied
+    values = sorted({winner.l2 for winner in found.winners})
+    chosen = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+    mean, spread = 100 * statistics.fmean(own), 100 * statistics.stdev(own)
+    figure = (
+        f"test accuracy {mean:.2f} % on average of {len(own)} {varied.what}, "
+        f"standard deviation {spread:.2f}"
+    )
+    if varied.only_l2 and len(values) == 1:  # a deviation of 0 would be read as certainty
+        figure = f"test accuracy {100 * own[0]:.2f} % with each of {len(own)} {varied.what}"
+    remarks = [f"l2 {chosen}"]
+    if varied.same_test:
+        what = "training and test examples" if varied.only_l2 else "test examples"
+        remarks.append(f"{what} are the same each time")
+    if len(values) > 1 or not varied.only_l2:
+        remarks.append("figures above are of the first")
+    return [f"{'splits':<12}{figure}", f"{'':<12}({'; '.join(remarks)})"]

@@ -24,7 +24,8 @@ _PER_DECADE = 2
 _PATIENCE = 3  # values of the grid without a better figure or a lower loss
 _TRAINS = 0.99  # of the training loss at the largest l2: below, a model has learned something
 _SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
-_TOLERANCE = 1e-3  # the relative gap of a model that is only compared
+SEARCH_TOLERANCE = 1e-3
+"""The relative gap at which L-BFGS stops a model that is only compared."""
 
 
 def l2_grid(n_features: int) -> list[float]:
@@ -69,7 +70,7 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
         From the largest l2.
     """
     values = l2_grid(dataset.n_features)
-    training = config.training.model_copy(update={"tolerance": _TOLERANCE})
+    training = config.training.model_copy(update={"tolerance": SEARCH_TOLERANCE})
     configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
     models = prepare(dataset, settings_of(configs), solver_of(configs))
     is_path = config.training.solver == "lbfgs"

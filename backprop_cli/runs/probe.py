@@ -20,11 +20,10 @@ from backprop_cli.fitting import fit
 from backprop_cli.formats import load_dataset
 from backprop_cli.formats.columns import as_column, read_values
 from backprop_cli.runs.candidate import Candidate, write_tables
-from backprop_cli.runs.convergence import edge_remarks
 from backprop_cli.runs.penalty import cross_validate, l2_grid, search_l2
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run import Run
-from backprop_cli.runs.run_directory import make_folder, refuse_run
+from backprop_cli.runs.run_directory import folder_for_run, refuse_run
 from backprop_cli.runs.session import Interrupted
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Dataset, Split
@@ -55,6 +54,33 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Varied:
+    """What differs between the splits of a probe.
+
+    Attributes
+    ----------
+    what
+        In words, in the plural.
+    same_test
+        Whether the test examples are always the same.
+    only_l2
+        Whether the training examples are, too: then models differ only if another l2 is chosen.
+    """
+
+    what: str
+    same_test: bool
+    only_l2: bool
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What was best on one split: the chosen l2, and the test accuracy with it."""
+
+    l2: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
 class Probed:
     """What a probe has found.
 
@@ -66,8 +92,11 @@ class Probed:
         The models that were compared on the first split, best first.
     result
         The run of the winner on the first split.
-    test_accuracies
-        Of the winner on each split; empty without test examples.
+    winners
+        The winner's l2 and its test accuracy on each split; empty without test
+        examples.
+    varied
+        What differs between these splits.
     notes
         What its user should know, a line each.
     """
@@ -75,7 +104,8 @@ class Probed:
     config: Config
     tried: list[Candidate]
     result: Result
-    test_accuracies: list[float]
+    winners: list[Winner]
+    varied: Varied
     notes: list[str]
 
 
@@ -141,31 +171,42 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
     config = with_memory(config, dataset.memory)  # so that every split has its features there
     if protocol.seeds > 1 and dataset.test is None:
         raise DataError("--seeds: compares test accuracies, and data.test is 0")
+    varied = _varied(config, protocol)
     path = pathlib.Path(config.output)
-    make_folder(path)
-    refuse_run(path)
-    winner, dataset, tried = _choose(config, dataset, protocol, observer)
-    others = []  # before anything is written: an interrupt leaves no run that is in the way
-    for seed in range(1, protocol.seeds):
-        data = config.data.model_copy(update={"seed": config.data.seed + seed})
-        others.append(_test_accuracy(config.model_copy(update={"data": data}), protocol, observer))
-    run = Run(winner, dataset)
-    try:
-        result = run.train(observer)
-    except Interrupted:
+    with folder_for_run(path):  # before the search, which may be long, in vain
+        refuse_run(path)
+        winner, dataset, tried = _choose(config, dataset, protocol, observer)
+        others = []  # before anything is written: an interrupt leaves no run that is in the way
+        for seed in range(1, protocol.seeds):
+            data = config.data.model_copy(update={"seed": config.data.seed + seed})
+            others.append(_winner(config.model_copy(update={"data": data}), protocol, observer))
+        run = Run(winner, dataset)
+        try:
+            result = run.train(observer)
+        except Interrupted:
+            write_tables(path, tried)
+            raise
         write_tables(path, tried)
-        raise
-    write_tables(path, tried)
-    accuracies = [] if result.test is None else [result.test.accuracy, *others]
-    notes = [*_notes(dataset), *result.ending.remarks]
-    values = l2_grid(dataset.n_features)
-    if winner.l2 in (values[0], values[-1]):
-        notes += edge_remarks({"l2": values}, {"l2": winner.l2})
-    return Probed(run.config, tried, result, accuracies, notes)
+    winners = [] if result.test is None else [Winner(winner.l2, result.test.accuracy), *others]
+    notes = [*_notes(dataset), *result.ending.remarks, *_edge_notes(dataset, winner.l2)]
+    return Probed(run.config, tried, result, winners, varied, notes)
 
 
 def _draws_validation(config: Config) -> bool:
     return not isinstance(config.data.validation, str) and config.data.validation_rows is None
+
+
+def _varied(config: Config, protocol: Protocol) -> Varied:
+    """Return what differs between the splits; refuse several that are all the same."""
+    what = "divisions into folds" if protocol.folds else "validation splits"
+    if not isinstance(config.data.test, str) and config.data.test_rows is None:
+        return Varied("random splits", same_test=False, only_l2=False)
+    if protocol.seeds > 1 and not _draws_validation(config):
+        raise ConfigError(
+            "--seeds: nothing is drawn at random, because both validation and test are files"
+        )
+    only_l2 = protocol.refit or protocol.folds is not None
+    return Varied(f"random {what}", same_test=True, only_l2=only_l2)
 
 
 def _choose(
@@ -197,18 +238,33 @@ def _groups(config: Config) -> NDArray[np.intp] | None:
     return as_column(values, data.groups).codes
 
 
-def _test_accuracy(config: Config, protocol: Protocol, observer: Observer) -> float:
-    """Return the winner's test accuracy on another split."""
+def _winner(config: Config, protocol: Protocol, observer: Observer) -> Winner:
+    """Return what is best on another split."""
     dataset = load_dataset(config.data)
     winner, dataset, _ = _choose(config, dataset, protocol, observer)
     [fitted] = fit(dataset, settings_of([winner]), solver_of([winner]), observer=observer)
-    return evaluate_model(fitted.model, _test(dataset)).accuracy
+    return Winner(winner.l2, evaluate_model(fitted.model, _test(dataset)).accuracy)
 
 
 def _test(dataset: Dataset) -> Split:
     if dataset.test is None:
         raise DataError("data.test: expected test examples, found none")
     return dataset.test
+
+
+def _edge_notes(dataset: Dataset, l2: float) -> list[str]:
+    """Return a note if the best value is the first or the last of the whole grid."""
+    values = l2_grid(dataset.n_features)
+    if l2 == values[0]:
+        return [
+            f"l2: the best value, {l2:g}, is the largest of the grid, where the features have next "
+            "to no influence: they say little of the classes, or there are too few examples"
+        ]
+    if l2 == values[-1]:
+        return [
+            f"l2: the best value, {l2:g}, is the smallest of the grid; backprop sweep tries others"
+        ]
+    return []
 
 
 def _notes(dataset: Dataset) -> list[str]:

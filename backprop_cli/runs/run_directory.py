@@ -114,6 +114,21 @@ def make_inner_folder(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
+def folder_for_run(path: pathlib.Path) -> Iterator[None]:
+    """Make a folder for a run, as `make_folder`; remove it in the end if it is still empty."""
+    made: list[pathlib.Path] = []
+    with contextlib.suppress(OSError, ValueError):  # make_folder says what is wrong
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_folder(path)
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError, ValueError):  # it is not empty, or was not made
+                folder.rmdir()
+
+
+@contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
     """Keep other processes out of a run directory, as long as this one lives.
 

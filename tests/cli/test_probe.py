@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from backprop_cli.cli.progress import ProgressBar
 from backprop_cli.config import load_config
 from backprop_cli.formats import load_dataset
+from backprop_cli.runs.session import Session
 
 
 @pytest.fixture
@@ -73,6 +75,14 @@ def test_what_is_printed(files, run):
         assert any(line.startswith(start) for line in lines), start
     assert sum(line.startswith("accuracy") and "to" in line for line in lines) == 2
     assert not any(line.startswith("splits") for line in lines)
+    assert any("stops at a gap of 0.001 of the cost, the winner's training at 1e-06" in line
+               for line in lines)  # fmt: skip
+    assert "epoch" not in lines[1]
+
+
+def test_the_command_for_the_report_can_be_pasted(files, run):
+    out = run("probe", *files(), "--output", "a folder")[1]
+    assert "report      backprop report 'a folder'" in out.splitlines()
 
 
 def test_two_classes_have_an_auc(files, probe):
@@ -212,3 +222,72 @@ def test_files_that_do_not_go_together(files, run, args, word):
 def test_without_a_validation_split_there_is_no_calibration(files, probe, refused, protocol):
     probe(*files(), *protocol)
     refused("calibrate", "runs/probe", words=["no validation examples", "--refit", "--folds"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ((), ["3 random splits, standard deviation"]),
+        (("--test",), ["3 random validation splits", "(l2", "test examples are the same"]),
+        (("--test", "--refit"), ["3 random validation", "training and test examples are"]),
+        (("--test", "--folds", 3), ["3 random divisions", "training and test examples are"]),
+    ],
+)
+def test_what_varies_between_splits_is_said(files, run, protocol, words):
+    names = files()
+    more = [a for arg in protocol for a in ((arg, "t.npz") if arg == "--test" else (arg,))]
+    x, y = (np.load(name) for name in files(n=90, name="-t"))
+    np.savez("t.npz", x=x, y=y)
+    status, out, err = run("probe", *names, *more, "--seeds", 3)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("splits"))
+    text = " ".join(lines[at : at + 2])
+    assert all(word in text for word in words), text
+    assert "(l2 " in text
+    if "deviation 0.00" in text:  # it is a chance, and not the same model each time
+        assert "training and test" not in text or " to " in text
+
+
+def test_splits_that_cannot_differ_are_refused(files, refused):
+    x, y = (np.load(name) for name in files())
+    np.savez("t.npz", x=x, y=y)
+    np.savez("v.npz", x=x + 1, y=y)
+    more = ("--test", "t.npz", "--set", "data.validation=v.npz", "--seeds", 2)
+    refused("probe", "x.npy", "y.npy", *more, words=["--seeds", "nothing is drawn at random"])
+
+
+def test_a_table_of_means_over_folds_has_no_epochs(files, run):
+    out = run("probe", *files(), "--folds", 3)[1].splitlines()
+    assert out[1].split() == ["l2", "validation", "loss"]
+
+
+def test_an_interrupted_search_leaves_nothing(files, run, monkeypatch, tmp_path):
+    def stop(self, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressBar, "epoch", stop)
+    status, out, err = run("probe", *files(), "--output", "new/folder")
+    assert (status, out) == (130, "")
+    assert err == "Interrupted. The same command starts over.\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupted_training_of_the_winner_can_go_on(files, run, monkeypatch, tmp_path):
+    train = Session.train
+
+    def stop(self, training, *more):
+        monkeypatch.setattr(ProgressBar, "epoch", interrupt)
+        train(self, training, *more)
+
+    def interrupt(self, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "train", stop)
+    status, _, err = run("probe", *files())
+    assert status == 130
+    how = "backprop train --resume --output runs/probe"
+    assert err == f"Interrupted after 1 pass. To go on: {how}\n"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "--resume", "--output", "runs/probe")[0] == 0
