@@ -21,6 +21,7 @@ from backprop_cli.sources import Dataset, Split
 
 _MIN_L2 = 1e-8
 _PER_DECADE = 2
+_SAMPLE_NUMBERS = 2_000_000  # that the scale of features is found from
 _PATIENCE = 3  # values of the grid without a better figure or a lower loss
 _TRAINS = 0.99  # of the training loss at the largest l2: below, a model has learned something
 _SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
@@ -28,25 +29,55 @@ SEARCH_TOLERANCE = 1e-3
 """The relative gap at which L-BFGS stops a model that is only compared."""
 
 
-def l2_grid(n_features: int) -> list[float]:
-    """Return the values of l2 to try on standardized features, from the largest.
+def l2_grid(n_features: int, variance: float = 1.0) -> list[float]:
+    """Return the values of l2 to try, from the largest.
 
     The mean squared norm of standardized examples is d, the number of features. It bounds the
     curvature of the loss, so that from l2 = d on the penalty decides alone and a larger l2 scales
     the weights down without changing decisions. The grid begins at the power of ten that is not
-    below d.
+    below d. Features that are c times as large have weights of 1 / c times the size, so that l2
+    has to be c^2 times as large for the same penalty: the grid moves by the features' variance.
+
+    Parameters
+    ----------
+    n_features
+        d.
+    variance
+        The mean variance of the features as the model takes them; 1 if they are standardized.
 
     Examples
     --------
     >>> l2_grid(30)[:4]
     [100.0, 31.62, 10.0, 3.162]
     """
-    first = math.ceil(math.log10(n_features)) * _PER_DECADE
-    last = round(math.log10(_MIN_L2)) * _PER_DECADE
+    scale = round(_PER_DECADE * math.log10(variance))
+    first = math.ceil(math.log10(n_features)) * _PER_DECADE + scale
+    last = round(math.log10(_MIN_L2)) * _PER_DECADE + scale
     return [float(f"{10 ** (k / _PER_DECADE):.4g}") for k in range(first, last - 1, -1)]
 
 
-def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Candidate]:
+def l2_values(config: Config, train: Split) -> list[float]:
+    """Return the values of l2 to try on a training split, from the largest."""
+    variance = _mean_variance(train) if config.data.standardize == "none" else 1.0
+    return l2_grid(train.features.shape[1], variance)
+
+
+def _mean_variance(split: Split) -> float:
+    """Return the mean variance of the features, from a sample; 1 where that is 0 or not finite.
+
+    The bias takes up the mean of the features, so it has no part in the penalty.
+    """
+    n = max(2, _SAMPLE_NUMBERS // split.features.shape[1])
+    block = split.source.block(split.rows[:: max(1, len(split) // n)])
+    sample = block.features[block.rows].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = float(sample.var(axis=0).mean())
+    return variance if 0 < variance < math.inf else 1.0
+
+
+def search_l2(
+    config: Config, dataset: Dataset, values: Sequence[float], observer: Observer
+) -> list[Candidate]:
     """Train a model for each l2 of the grid, as far down as it is of use.
 
     With L-BFGS the models are a path: each starts at the optimum of the one before. It ends when
@@ -61,6 +92,8 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
         What the models have in common.
     dataset
         Its data, with validation examples.
+    values
+        The grid, from the largest.
     observer
         Hears of the progress; may raise KeyboardInterrupt.
 
@@ -69,7 +102,6 @@ def search_l2(config: Config, dataset: Dataset, observer: Observer) -> list[Cand
     list of Candidate
         From the largest l2.
     """
-    values = l2_grid(dataset.n_features)
     training = config.training.model_copy(update={"tolerance": SEARCH_TOLERANCE})
     configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
     models = prepare(dataset, settings_of(configs), solver_of(configs))
@@ -115,11 +147,11 @@ def cross_validate(
         There are fewer examples, or groups, than folds.
     """
     own = dataset.train
-    searched = []
+    values, searched = l2_values(config, own), []
     for fold in draw_folds(config, own, n_folds, groups):
         rest = np.setdiff1d(own.rows, fold, assume_unique=True)
         parts = Dataset(Split(own.source, rest), Split(own.source, fold), None, dataset.class_names)
-        found = search_l2(config, parts, observer)
+        found = search_l2(config, parts, values, observer)
         searched.append({candidate.index: candidate for candidate in found})
     common = sorted(set.intersection(*map(set, searched)))
     return [_mean([found[index] for found in searched]) for index in common]

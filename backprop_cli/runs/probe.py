@@ -20,7 +20,7 @@ from backprop_cli.fitting import fit
 from backprop_cli.formats import load_dataset
 from backprop_cli.formats.columns import as_column, read_values
 from backprop_cli.runs.candidate import Candidate, write_tables
-from backprop_cli.runs.penalty import cross_validate, l2_grid, search_l2
+from backprop_cli.runs.penalty import cross_validate, l2_values, search_l2
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import folder_for_run, refuse_run
@@ -188,7 +188,7 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
             raise
         write_tables(path, tried)
     winners = [] if result.test is None else [Winner(winner.l2, result.test.accuracy), *others]
-    notes = [*_notes(dataset), *result.ending.remarks, *_edge_notes(dataset, winner.l2)]
+    notes = [*_notes(dataset), *result.ending.remarks, *_edge_notes(winner, dataset)]
     return Probed(run.config, tried, result, winners, varied, notes)
 
 
@@ -224,7 +224,7 @@ def _choose(
     elif dataset.validation is None:
         raise DataError("data.validation: a probe chooses l2 on validation examples, found none")
     else:
-        tried = search_l2(config, dataset, observer)
+        tried = search_l2(config, dataset, l2_values(config, dataset.train), observer)
     ranked = sorted(tried, key=Candidate.rank)
     return final.model_copy(update=ranked[0].settings), trained_on, ranked
 
@@ -252,9 +252,9 @@ def _test(dataset: Dataset) -> Split:
     return dataset.test
 
 
-def _edge_notes(dataset: Dataset, l2: float) -> list[str]:
+def _edge_notes(config: Config, dataset: Dataset) -> list[str]:
     """Return a note if the best value is the first or the last of the whole grid."""
-    values = l2_grid(dataset.n_features)
+    l2, values = config.l2, l2_values(config, dataset.train)
     if l2 == values[0]:
         return [
             f"l2: the best value, {l2:g}, is the largest of the grid, where the features have next "

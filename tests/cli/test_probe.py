@@ -66,6 +66,16 @@ def test_the_scale_of_the_features_does_not_matter(files, probe, scale):
     assert second["winner"]["test"]["accuracy"] == first["winner"]["test"]["accuracy"]
 
 
+@pytest.mark.parametrize(("scale", "factor"), [(1e-3, 1e-6), (1e3, 1e6)])
+def test_the_grid_goes_with_features_that_are_not_standardized(files, probe, scale, factor):
+    """c x has the optimum W / c where l2 is c^2 times as large."""
+    plain = ("--set", "data.standardize=none")
+    first = probe(*files(), *plain, "--output", "first")
+    second = probe(*files(scale=scale), *plain, "--output", "second")
+    assert second["settings"]["l2"] == pytest.approx(factor * first["settings"]["l2"], rel=1e-3)
+    assert second["winner"]["test"]["accuracy"] == first["winner"]["test"]["accuracy"]
+
+
 def test_what_is_printed(files, run):
     status, out, _ = run("probe", *files())
     assert status == 0

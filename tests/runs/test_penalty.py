@@ -5,7 +5,7 @@ import pytest
 
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
-from backprop_cli.runs.penalty import draw_folds, l2_grid, search_l2
+from backprop_cli.runs.penalty import draw_folds, l2_grid, l2_values, search_l2
 from backprop_cli.solvers.observer import Observer
 from tests.make import dataset, split
 
@@ -32,10 +32,19 @@ def test_the_grid_begins_where_the_penalty_decides(d, largest):
     np.testing.assert_allclose(np.array(grid[:-1]) / grid[1:], np.sqrt(10), rtol=1e-3)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_a_variance_that_is_not_finite_leaves_the_grid_alone(bad):
+    """Training refuses such features; until then nothing may fail."""
+    data = noisy(40)
+    data.features[3, 2] = bad
+    standardize = {"data": config().data.model_copy(update={"standardize": "none"})}
+    assert l2_values(config().model_copy(update=standardize), data) == l2_grid(5)
+
+
 def test_the_path_ends_when_validation_has_turned_worse():
     """Forty examples of thirty features of noise: the weaker the penalty, the worse."""
     data = dataset(noisy(40, 30, seed=1), noisy(400, 30, seed=2))
-    found = search_l2(config(), data, Observer())
+    found = search_l2(config(), data, l2_values(config(), data.train), Observer())
     losses = [candidate.validation_loss for candidate in found]
     figures = [candidate.validation_accuracy for candidate in found]
     assert [c.settings["l2"] for c in found] == l2_grid(30)[: len(found)]
@@ -46,7 +55,7 @@ def test_the_path_ends_when_validation_has_turned_worse():
 
 def test_the_path_ends_where_the_training_examples_are_separated():
     data = dataset(noisy(60, noise=0.01), noisy(60, noise=0.01))
-    found = search_l2(config(), data, Observer())
+    found = search_l2(config(), data, l2_values(config(), data.train), Observer())
     losses = [candidate.history[-1].train_loss for candidate in found]
     assert losses[-1] < 1e-3 < losses[-2]
 
@@ -55,7 +64,8 @@ def test_mini_batch_descent_trains_the_whole_grid():
     settings = config().model_copy(
         update={"training": config().training.model_copy(update={"solver": "sgd", "epochs": 2})}
     )
-    found = search_l2(settings, dataset(noisy(40), noisy(40)), Observer())
+    data = dataset(noisy(40), noisy(40))
+    found = search_l2(settings, data, l2_grid(5), Observer())
     assert [c.settings["l2"] for c in found if not c.diverged][-1] == 1e-8
 
 
