@@ -162,10 +162,14 @@ def _check_reach(
         return
     mean, std = standardization.mean, standardization.std
     limit = float(np.sqrt(np.finfo(dtype).max))
-    if (np.maximum(mean - found.low, found.high - mean) <= limit * std).all():
+    with np.errstate(over="ignore"):  # a model may say anything; beyond all numbers is infinity
+        reach = limit * std
+        largest = np.maximum(mean - found.low, found.high - mean)
+    if (largest <= reach).all():
         return
     for start, chunk in source.chunks(CHUNK_BYTES):
-        good = np.abs(chunk.astype(np.float64) - mean) <= limit * std
+        with np.errstate(over="ignore"):
+            good = np.abs(chunk.astype(np.float64) - mean) <= reach
         if not good.all():
             row, column = np.argwhere(~good)[0]
             raise DataError(

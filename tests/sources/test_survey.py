@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from backprop_cli.errors import DataError
-from backprop_cli.sources import Dataset, ImageLayout, Source, Split, Standardization, survey
+from backprop_cli.sources import (
+    Dataset,
+    ImageLayout,
+    Source,
+    Split,
+    Standardization,
+    check_features,
+    survey,
+)
 from tests.make import dataset, split
 
 module = importlib.import_module("backprop_cli.sources.survey")
@@ -185,3 +193,14 @@ def test_the_fingerprint_does_not_depend_on_the_chunks(monkeypatch):
         monkeypatch.setattr(module, "CHUNK_BYTES", size)
         found.add(fingerprint(data))
     assert len(found) == 1
+
+
+def test_a_standardization_that_overflows_float64_is_not_warned_of():
+    """As a stranger's model may have it."""
+    source = split(np.ones((3, 2))).source
+    for mean, std in ((0.0, 1e300), (1.7e308, 1e300)):
+        check_features(source, Standardization(np.full(2, mean), np.full(2, std)), "float64")
+    own = Standardization(np.full(2, -1.7e308), np.full(2, 1e-3))
+    far = split(np.full((3, 2), 1e308)).source
+    with pytest.raises(DataError, match="standard deviations from the mean"):
+        check_features(far, own, "float64")
