@@ -71,11 +71,14 @@ def _compiled_obstacle(task: Task) -> str | None:
     try:
         import numba
 
+        from backprop_cli.engine.kernels.halves import converts_halves
         from backprop_cli.engine.kernels.losses import COMPILED
     except Exception as error:  # a numba that does not fit this NumPy can raise nearly anything
         return f"needs a numba that can be imported: {first_line(error)}"
     if numba.config.DISABLE_JIT:
         return "needs numba's compiler, which NUMBA_DISABLE_JIT turns off"
+    if any(s.features.dtype == np.float16 for s in task.splits) and not converts_halves():
+        return "needs a processor that converts float16: take float32 features"
     for loss in task.losses:
         if loss.name not in COMPILED:
             return f"has no kernel for loss: {loss.name}; it has {', '.join(COMPILED)}"
@@ -87,8 +90,6 @@ def _compiled_obstacle(task: Task) -> str | None:
 def _unreadable(source: Source, standardization: Standardization) -> str | None:
     """Return why the kernels cannot read some features, or None."""
     dtype = source.features.dtype
-    if dtype == np.float16:
-        return "cannot read float16: take float32 features, or compute.backend: numpy"
     if not dtype.isnative or not source.by_rows:
         return "needs features in this machine's byte order, row by row, found others"
     if not np.can_cast(dtype, np.float32):

@@ -23,13 +23,17 @@ from backprop_cli.sources import ImageLayout, survey
 from tests.make import dataset, descent, job, split, trained
 
 pytest.importorskip("numba", reason="needs the extra: fast")
+from backprop_cli.engine.kernels.halves import readable
+from backprop_cli.engine.kernels.products import gather
+from backprop_cli.engine.kernels.structures import Examples
+
 LOSSES = ["softmax_cross_entropy", "multiclass_svm"]
 
 
 def data_of(n, d, n_classes, dtype="uint8", seed=0, image=None):
     """Return n of n + 5 rows of random numbers."""
     rng = np.random.default_rng(seed)
-    low = -50 if dtype in ("int8", "int16", "float32") else 0
+    low = -50 if dtype in ("int8", "int16", "float16", "float32") else 0
     features = rng.integers(low, low + 100, (n + 5, d)).astype(dtype)
     if dtype == "bool":
         features = rng.random((n + 5, d)) < 0.5
@@ -63,7 +67,7 @@ def assert_same(data, *models, threads=1, **common):
 @given(
     shape=st.tuples(st.integers(3, 60), st.integers(1, 140), st.integers(2, 13)),
     batch_size=st.integers(1, 70),
-    dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float32"]),
+    dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float16", "float32"]),
     momentum=st.sampled_from([0.0, 0.9]),
     l2=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 5),
@@ -92,17 +96,32 @@ def test_models_of_different_losses_rates_and_momentum():
     )
 
 
-def test_a_validation_split_of_another_type():
-    """Bytes to train on, and the same numbers as float32, some halves among them, beside them."""
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_validation_split_of_another_type(dtype):
+    """Bytes to train on, and numbers half a unit above them beside them."""
     data = data_of(200, 70, 4)
     train = data.train
-    other = split(train.features.astype(np.float32) + 0.5, train.source.labels, train.rows)
+    above = (train.features + 0.5).astype(dtype)
+    other = split(above, train.source.labels, train.rows)
     data = dataclasses.replace(data, validation=other)
     exact, found = (
         [record.validation_loss for record in training.history[0]]
         for training in (trained(data, dtype="float64"), trained(data, engine="compiled"))
     )
     np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+def test_every_half_is_read_exactly():
+    """All finite ones, subnormal ones and both zeros included."""
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    every = bits.view(np.float16)
+    halves = every[np.isfinite(every)].reshape(1024, 62)
+    nothing = np.zeros(0, np.float32)
+    examples = Examples(readable(halves), nothing, nothing, nothing, nothing, 1, 1)
+    found = np.empty((1024, 62), np.float32)
+    gather(examples, np.arange(1024), np.zeros(0, np.bool_), 0, 62, found)
+    np.testing.assert_array_equal(found, halves.astype(np.float64))
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(halves))
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
@@ -128,12 +147,13 @@ def test_class_weights(weights):
     assert_same(data_of(200, 40, 3), class_weights=weights)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 7), (3, 32, 32), (1, 28, 28)])
-def test_mirrored_images(shape, interleaved):
+def test_mirrored_images(shape, interleaved, dtype):
     channels, height, width = shape
     image = ImageLayout(channels, height, width, interleaved)
-    data = data_of(150, channels * height * width, 4, image=image)
+    data = data_of(150, channels * height * width, 4, dtype, image=image)
     assert_same(data, horizontal_flips=True, learning_rate=0.001)
 
 
@@ -218,9 +238,16 @@ def test_what_the_kernels_cannot_do_is_refused_or_left_to_numpy(monkeypatch):
         chosen(data, "float64", "compiled")
     with pytest.raises(ConfigError, match=r"float32 holds exactly, found float64 \(the train"):
         chosen(wide, engine="compiled")
-    other = dataclasses.replace(data, validation=data_of(90, 400, 10, "float16").train)
-    with pytest.raises(ConfigError, match=r"cannot read float16: .* \(the validation split\)"):
+    other = dataclasses.replace(data, validation=data_of(90, 400, 10, ">f2").train)
+    assert chosen(other) == "numpy"
+    with pytest.raises(ConfigError, match=r"byte order, .* \(the validation split\)"):
         chosen(other, engine="compiled")
+    halves = data_of(2000, 400, 10, "float16")
+    assert chosen(halves) == "compiled"
+    monkeypatch.setattr("backprop_cli.engine.kernels.halves.converts_halves", lambda: False)
+    assert chosen(halves) == "numpy"
+    with pytest.raises(ConfigError, match="needs a processor that converts float16"):
+        chosen(halves, engine="compiled")
     offset = data_of(2000, 400, 10, "float32")
     offset.train.features[:, 7] += 1e8
     with pytest.raises(ConfigError, match="means that float32 holds closely"):

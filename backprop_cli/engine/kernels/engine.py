@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backprop_cli.engine.contract import DescentState, Outcomes, Sums, Task, require_as_stored
 from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
+from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.losses import COMPILED
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
@@ -46,12 +47,14 @@ class CompiledEngine:
     def __init__(self, task: Task) -> None:
         self._task = task
         M, C, d = task.n_models, task.targets.n_classes, task.n_features
-        K, features = M * C, task.splits[0].features
+        K, dtype = M * C, task.splits[0].features.dtype
+        if dtype == np.float16:  # converted as they are gathered
+            dtype = task.dtype
         line = 1 if task.image is None else task.image.line
         threads = task.threads
         if 4 * task.batch_size * K * d < _MIN_SHARED:
             threads = 1
-        width = min(_WIDTH, _WIDTH_BYTES // features.dtype.itemsize)
+        width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
         blocks = threads * math.ceil(d / (width * threads))
         # Whole lines of images, so that a block can be mirrored by itself.
         self._width = math.ceil(d / blocks / line) * line
@@ -87,7 +90,7 @@ class CompiledEngine:
         self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
         piece = min(task.batch_size, PIECE)
         self._work = Work(
-            x=np.zeros((blocks, piece, padded_width), features.dtype),
+            x=np.zeros((blocks, piece, padded_width), dtype),
             places=np.arange(piece),
             parts=np.zeros((blocks, piece, padded_K), single),
             G=np.zeros((piece, padded_K), single),
@@ -219,7 +222,7 @@ class CompiledEngine:
 
     def _examples(self, block: Block) -> Examples:
         # One type for what is read, whether it is an array in memory or a mapped file.
-        features = block.features.view(np.ndarray)
+        features = readable(block.features.view(np.ndarray))
         if features.shape[1] != self._task.n_features:
             raise ValueError(
                 f"expected {self._task.n_features} features, found {features.shape[1]}"

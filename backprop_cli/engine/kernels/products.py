@@ -2,9 +2,10 @@
 
 A block of X is copied as it is, bytes as bytes, and stays in a core's cache until its gradient is
 there; a byte becomes a centred float32 in a register, each time it is used, which costs less than
-to write and read numbers of four times the size. Every number is used several times from its
-register: 4 examples x 5 classes at once in S, 5 classes x a few vectors of features in dW. A
-partial tile at an edge repeats its last row, so it needs no code of its own.
+to write and read numbers of four times the size. float16 becomes float32 as it is copied. Every
+number is used several times from its register: 4 examples x 5 classes at once in S, 5 classes x a
+few vectors of features in dW. A partial tile at an edge repeats its last row, so it needs no code
+of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from backprop_cli.engine.kernels.halves import number
 from backprop_cli.engine.kernels.memory import prefetch
 from backprop_cli.engine.kernels.structures import Examples
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS, gradient_tile
@@ -38,10 +40,10 @@ def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, 
                 line, into = source[start : start + examples.line], target[start:]
                 for j in range(np.uintp(0), length, pixel):  # unsigned: no index from the end
                     for k in range(pixel):
-                        into[j + k] = line[length - pixel - j + k]
+                        into[j + k] = number(line[length - pixel - j + k])
         else:
             for j in range(m):
-                target[j] = source[j]
+                target[j] = number(source[j])
 
 
 @njit(nogil=True, _nrt=False)
@@ -75,8 +77,8 @@ def scores(x: Any, rows: Any, start: int, mean: Any, W: Any, first: int, last: i
             s30 = s31 = s32 = s33 = s34 = np.float32(0)
             for j in range(m):
                 mu = mean[j]
-                a0, a1 = np.float32(x0[j]) - mu, np.float32(x1[j]) - mu
-                a2, a3 = np.float32(x2[j]) - mu, np.float32(x3[j]) - mu
+                a0, a1 = np.float32(number(x0[j])) - mu, np.float32(number(x1[j])) - mu
+                a2, a3 = np.float32(number(x2[j])) - mu, np.float32(number(x3[j])) - mu
                 w = w0[j]
                 s00, s10, s20, s30 = s00 + a0 * w, s10 + a1 * w, s20 + a2 * w, s30 + a3 * w
                 w = w1[j]
