@@ -16,7 +16,7 @@ FILES_AT_THE_ROOT = {
     ".git",  # a worktree has a file of that name
     ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
     "PKG-INFO",  # of a source distribution
-    "README.md", "SECURITY.md", "pyproject.toml",
+    "README.md", "SECURITY.md", "mkdocs.yml", "pyproject.toml",
 }  # fmt: skip
 SUFFIXES = {
     ".ci": {""},
@@ -24,7 +24,7 @@ SUFFIXES = {
     "benchmarks": {".py", ".txt"},
     "configs": {".md", ".yaml"},
     "data": {".md"},
-    "docs": {".md", ".png"},
+    "docs": {".ipynb", ".md", ".png", ".py"},
     "tests": {".py"},
 }
 

@@ -26,7 +26,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the status that the README documents."""
+    """Run the command line and exit with the status that docs/commands.md documents."""
     stops.catch()
     try:
         status = _status()

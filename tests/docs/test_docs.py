@@ -41,9 +41,10 @@ def test_every_key_is_described():
             assert field.description, (section.__name__, key)
 
 
-def test_the_readme_names_every_command():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert [name for name in cli.list_commands(None) if f"`backprop {name}" not in readme] == []
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_every_command_is_named(page):
+    text = (ROOT / page).read_text("utf-8")
+    assert [name for name in cli.list_commands(None) if f"`backprop {name}" not in text] == []
 
 
 def test_every_option_has_help():

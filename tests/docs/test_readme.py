@@ -1,4 +1,4 @@
-"""What the README shows of a command's output is what the command prints, but for the digits."""
+"""What the page of the commands shows is what they print, but for the digits."""
 
 import pathlib
 import re
@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def sample(command):
     """Return the command line of the first sample that runs ``backprop COMMAND``, and its lines."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
     found = re.search(rf"^```\n\$ backprop ({command} .*)\n((?:.*\n)*?)```$", text, re.MULTILINE)
     return shlex.split(found[1]), found[2].splitlines()
 
@@ -55,3 +55,7 @@ def test_the_sample_of_a_mistake(monkeypatch, tmp_path):
     assert [without_line_numbers.sub("", line) for line in error.lines()] == [
         without_line_numbers.sub("", line) for line in shown
     ]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120

@@ -1,4 +1,4 @@
-"""Predictions against the formula of the README, and files that do not fit."""
+"""Predictions against the formula of docs/run-directory.md, and files that do not fit."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from tests.make import split
 
 
 def by_hand(run, x):
-    """Return probabilities n x C as the README has them."""
+    """Return probabilities n x C as docs/run-directory.md has them."""
     with safe_open(run / "model.safetensors", "numpy") as f:
         W, b = f.get_tensor("weights"), f.get_tensor("bias")
         mean, std = f.get_tensor("feature_mean"), f.get_tensor("feature_std")
