@@ -13,6 +13,7 @@ COMMANDS = {
     "explain": "Explain the gradient of one example, or of any function.",
     "export": "Write the model of RUN as a file of another library.",
     "gradcheck": "Check the gradient against other derivations.",
+    "lr-range": "Find a learning rate by a range test.",
     "predict": "Classify new examples with the model of RUN.",
     "probe": "Train a linear probe on features and labels, without a config.",
     "report": "Show a run: pictures and a page, report.html, in its folder.",
@@ -21,7 +22,10 @@ COMMANDS = {
 }
 """What each command does: the first sentence of its help."""
 
-_MODULES = {"eval": "evaluate"}  # where the module is not named like the command
+_MODULES = {
+    "eval": "evaluate",
+    "lr-range": "lr_range",
+}  # where the module is not named like the command
 
 
 class Commands(click.Group):

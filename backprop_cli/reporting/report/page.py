@@ -22,7 +22,10 @@ from backprop_cli.reporting.report.view import RunView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDE = {"figures", "curves", "templates", "mistakes", "hardest", "sweep", "comparison", "settings"}
+_WIDE = {
+    "figures", "curves", "templates", "confusion", "mistakes", "hardest", "sweep", "comparison",
+    "settings", "results", "config",
+}  # fmt: skip
 
 
 class Section:
@@ -99,8 +102,7 @@ def run_page(view: RunView, sections: Sequence[Section]) -> str:
     details = f"<details><summary>All keys</summary><pre>{keys}</pre></details>"
     parts = [
         Section("figures", "Figures", _figures(view)),
-        *sections,
-        Section("classes-table", "Each class", _classes(view)),
+        *_with_table(sections, Section("classes-table", "Each class", _classes(view))),
         Section("config", "Config", details),
     ]
     config = view.config
@@ -108,6 +110,14 @@ def run_page(view: RunView, sections: Sequence[Section]) -> str:
     if not view.history:
         lead += f". No {view.unit} has finished: the model is the initial one"
     return page(f"Run {view.name}", lead + ".", parts, _versions(view))
+
+
+def _with_table(sections: Sequence[Section], table: Section) -> list[Section]:
+    """Return the sections with the table of the classes beside their picture."""
+    parts = []
+    for section in sections:
+        parts += [section, table] if section.name == "classes" else [section]
+    return parts if table in parts else [*parts, table]
 
 
 def page(title: str, lead: str, sections: Iterable[Section], footer: str) -> str:

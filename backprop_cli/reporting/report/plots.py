@@ -216,7 +216,7 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     if many:
         rows.sort(key=lambda row: row.recall or 0.0)
         rows[_MAX_BARS // 2 : -_MAX_BARS // 2] = []
-    figure = new_figure(7.6, 0.36 * len(rows) + 1.3)
+    figure = new_figure(5.4, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     places = np.arange(len(rows))
     for key, offset, colour in (("precision", 0.2, theme.first), ("recall", -0.2, theme.second)):
@@ -274,7 +274,7 @@ def truth(view: RunView, theme: Theme) -> Picture | None:
     if view.predictions is None:
         return None
     values = 100 * view.predictions.truth()
-    figure = new_figure(6.4, 3.4)
+    figure = new_figure(5.4, 5.6)  # as high as its neighbour on the page
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 100, 26).tolist(), color=theme.first)
     axes.set_xlabel("probability of the true class, %")
