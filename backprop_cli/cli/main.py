@@ -61,8 +61,10 @@ def _status() -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
+        from backprop_cli.cli.hints import with_way_out
+
         text = io.StringIO()
-        error.show(text)
+        with_way_out(error).show(text)
         show(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except BackpropError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,13 +55,15 @@ def predict(options: PredictOptions) -> None:
 
     Prints the most probable classes of each example; with --json one object per line, with all
     probabilities; with --output only how many examples there are.
-    After backprop calibrate, probabilities are those at its temperature.
+    After backprop calibrate, probabilities are those at its temperature. An SVM that was not
+    calibrated has scores in their place, which are no probabilities.
     """
     import numpy as np
 
     from backprop_cli.errors import printable
     from backprop_cli.evaluation.predictions import predicted_blocks
     from backprop_cli.formats.inputs import read_inputs
+    from backprop_cli.losses import LOSSES
     from backprop_cli.runs.calibration import load_temperature
     from backprop_cli.runs.opened import unfinished_notes
     from backprop_cli.runs.run_directory import load_run, load_summary
@@ -73,8 +76,15 @@ def predict(options: PredictOptions) -> None:
     if output is not None:
         refuse_data(output, config.data, options.inputs)
     names, source = read_inputs(options.inputs, config.data, model)
-    temperature = load_temperature(run) or 1.0
-    blocks = predicted_blocks(model, source, np.arange(len(source)), temperature)
+    temperature = load_temperature(run)
+    as_scores = temperature is None and not LOSSES[model.loss].smooth
+    if as_scores and (output is not None or options.as_json):
+        click.echo(
+            f"Note: {printable(options.run)}: an SVM's scores are not trained to be probabilities; "
+            f"backprop calibrate {shlex.quote(options.run)} fits a temperature",
+            err=True,
+        )
+    blocks = predicted_blocks(model, source, np.arange(len(source)), temperature or 1.0)
     top = None if top is None else min(top, model.n_classes)
     if output is not None:
         from backprop_cli.reporting.tables import write_predictions_csv, write_predictions_npy
@@ -90,7 +100,8 @@ def predict(options: PredictOptions) -> None:
     else:
         shown = [printable(name) for name in names]
         class_names = [printable(name) for name in model.class_names]
-        _print_table(shown, blocks, class_names, top or min(_SHOWN, model.n_classes))
+        k = top or min(_SHOWN, model.n_classes)
+        _print_table(shown, blocks, class_names, k, as_scores=as_scores)
 
 
 def _print_json(
@@ -114,12 +125,20 @@ def _print_json(
 
 
 def _print_table(
-    names: Sequence[str], blocks: Iterable[PredictedBlock], class_names: Sequence[str], top: int
+    names: Sequence[str],
+    blocks: Iterable[PredictedBlock],
+    class_names: Sequence[str],
+    top: int,
+    *,
+    as_scores: bool,
 ) -> None:
     first = max(map(len, [*names, "example"]))
+    from backprop_cli.engine import class_scores
+
     second = max(map(len, class_names))
     for block in blocks:
-        found = block.probabilities()
+        found = class_scores(block.scores.T).T if as_scores else 100 * block.probabilities()
+        unit = "score" if as_scores else "%"
         for name, row, best in zip(names[block.examples], found, block.top(top), strict=True):
-            cells = [f"{class_names[k]:<{second}} {100 * row[k]:6.2f} %" for k in best]
+            cells = [f"{class_names[k]:<{second}} {row[k]:6.2f} {unit}" for k in best]
             show(f"{name:<{first}}  " + "   ".join(cells))

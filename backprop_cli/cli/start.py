@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING
 
 import click
@@ -44,6 +45,10 @@ def prepared(
         config = load_config(config_file, overrides)
         dataset = load_dataset(config.data)
         return config, prepare(dataset, settings_of([config]), descent_of([config]))
+    if pathlib.Path(str(run)).is_file():
+        raise ConfigError(
+            f"{run}: expected the folder of a run, found a file: write --config {run}"
+        )
     config, model = load_run(str(run), overrides)
     dataset = load_dataset(config.data, model.class_names)
     model.check(dataset.train.source)

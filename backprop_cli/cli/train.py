@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import click
 from backprop_cli.cli.messages import print_how_to_resume, print_notes, shown_path, summary_text
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
-from backprop_cli.errors import printable
+from backprop_cli.errors import OutputError, printable
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def train(options: TrainOptions) -> None:
     from backprop_cli.cli.progress import ProgressBar
     from backprop_cli.cli.signals import stops
     from backprop_cli.runs.run import Run
+    from backprop_cli.runs.run_directory import CONFIG, SUMMARY
     from backprop_cli.runs.session import Interrupted
 
     config = _config(options)
@@ -71,7 +73,17 @@ def train(options: TrainOptions) -> None:
     except Interrupted as stop:
         print_how_to_resume(stop, "train")
         raise click.exceptions.Exit(stops.exit_status) from None
-    show(to_json(result.to_mapping()) if options.as_json else summary_text(result))
+    except OutputError as error:
+        folder = pathlib.Path(config.output)
+        began = (folder / CONFIG).exists() and not (folder / SUMMARY).exists()
+        if not began or not isinstance(error.__cause__, OSError):  # not for want of disk
+            raise
+        resume = f"backprop train --resume --output {shlex.quote(config.output)}"
+        raise OutputError(f"{error}; once it can be written, go on: {resume}") from error
+    if options.as_json:
+        show(to_json(result.to_mapping()))
+    else:
+        show(summary_text(result) + _about_batch(config, len(run.dataset.train)))
     stops.end()
     if options.report:
         page = _write_report(result.path)
@@ -96,6 +108,18 @@ def _config(options: TrainOptions) -> Config:
         saved = load_config(run_config_file(config.output))
         config = with_saved_memory(with_saved_compute(config, saved.compute), saved)
     return config
+
+
+def _about_batch(config: Config, n_examples: int) -> str:
+    """Return a line that says that a batch size that was asked for is more than there is."""
+    training = config.training
+    asked = training.solver == "sgd" and "batch_size" in training.model_fields_set
+    if not asked or training.batch_size <= n_examples:
+        return ""
+    return (
+        f"\n{'note':<12}training.batch_size is {training.batch_size}, but there are {n_examples} "
+        "training examples: every step takes all of them"
+    )
 
 
 def _check_extras(options: TrainOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,14 @@ _EXPECTED = {
     "too_short": "a list that is not empty",
 }
 _OWN = ("part", "path", "classes", "class_weights", "number", "threads", "epochs", "rate")
+_SHORT = {
+    "softmax": "softmax_cross_entropy", "cross_entropy": "softmax_cross_entropy",
+    "svm": "multiclass_svm", "hinge": "multiclass_svm", "lr": "learning_rate",
+    "eta": "learning_rate", "n_epochs": "epochs", "lambda": "l2", "lam": "l2",
+}  # fmt: skip
+"""Short names of others, by what is meant."""
+_OF_TRAINING = ("learning_rate", "epochs", "batch_size", "momentum")
+_COMMA = re.compile(r"-?\d+,\d+")
 _BOUNDS = {
     "greater_than_equal": ("ge", ">="),
     "greater_than": ("gt", ">"),
@@ -139,7 +148,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
         return f"{key}: expected one of {', '.join(names)}, found {found}"
     if kind in ("literal_error", "choice"):
         names = ctx["names"] if kind == "choice" else _literal_names(ctx["expected"])
-        near = _did_you_mean(str(details["input"]), names)
+        near = _did_you_mean(_SHORT.get(str(details["input"]), str(details["input"])), names)
         return f"{key}: expected {_one_of(names)}, found {found}{near}"
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
@@ -148,7 +157,7 @@ def _message(details: ErrorDetails, path: Path, raw: Any) -> str:
         return f"{key}: {details['msg']}, found {found}"
     if kind in _EXPECTED:
         where = f"{key}: " if key else ""
-        return f"{where}expected {_EXPECTED[kind]}, found {found}"
+        return f"{where}expected {_EXPECTED[kind]}, found {found}{_with_point(details['input'])}"
     return f"{key}: {details['msg']}" if key else details["msg"]
 
 
@@ -159,6 +168,13 @@ def _shown(value: Any) -> str:
         return "nothing"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _with_point(value: Any) -> str:
+    """Return a number with a decimal comma as it should be written, if it is one."""
+    if isinstance(value, str) and _COMMA.fullmatch(value):
+        return f"; write {value.replace(',', '.')}"
+    return ""
 
 
 def _literal_names(text: str) -> list[str]:
@@ -179,6 +195,11 @@ def _did_you_mean(word: str, choices: list[str]) -> str:
 def _nearest(path: Path, raw: Any) -> str:
     """Suggest a key: a similar one of the same section, or of another one."""
     parent, word = ".".join(map(str, path[:-1])), str(path[-1])
+    if word.isdigit() and _get(raw, path) is None and parent:  # {learning_rate: 0,01}
+        return "a number takes a decimal point, not a comma"
+    word = _SHORT.get(word, word)
+    if word in _OF_TRAINING and parent != "training":
+        return f"did you mean 'training.{word}'?"
     siblings = _section_keys(parent, raw)
     near = difflib.get_close_matches(word, siblings, n=1)
     if near:

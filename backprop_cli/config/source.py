@@ -67,7 +67,9 @@ def parse(text: str | bytes, name: str) -> Source:
             text = text.decode("utf-8-sig")
         _read_events(source, text)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: expected UTF-8 text: {error.reason}") from error
+        utf_16 = isinstance(text, bytes) and text[:2] in (b"\xff\xfe", b"\xfe\xff")
+        what = "found UTF-16; save it as UTF-8" if utf_16 else error.reason
+        raise ConfigError(f"{name}: expected UTF-8 text: {what}") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(printable(f"{name}{line}: not valid YAML: {error.problem}")) from error

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from backprop_cli.cache import data_folder
 from backprop_cli.config.data import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
+from backprop_cli.formats import ways_out
 from backprop_cli.regular import expands_too_far
 
 
@@ -20,21 +21,24 @@ def folder(path: str) -> pathlib.Path:
     found = pathlib.Path(path).expanduser()
     with reading(path):
         if not found.exists():
+            way = _download(found) or ways_out.for_no_folder(found)
             raise DataError(
-                f"{path}: expected a folder with data files, found nothing there{_remedy(found)}"
+                f"{path}: expected a folder with data files, found nothing there; {way}"
             )
         if not found.is_dir():
-            packed = "; unpack it" if found.suffix.lower() in _ARCHIVES else ""
-            raise DataError(f"{path}: expected a folder with data files, found a file{packed}")
+            way = ways_out.for_a_file(found)
+            raise DataError(
+                f"{path}: expected a folder with data files, found a file" + (way and f"; {way}")
+            )
     return found
 
 
-def _remedy(path: pathlib.Path) -> str:
+def _download(path: pathlib.Path) -> str:
     """Return how to get a data set that is looked for where downloads are kept."""
     if not path.is_relative_to(data_folder()) or path == data_folder():
         return ""
     name = path.relative_to(data_folder()).parts[0]
-    return f"; backprop data download {name} puts it there"
+    return f"backprop data download {name} puts it there"
 
 
 def matching(path: str) -> list[pathlib.Path]:
@@ -122,6 +126,8 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
     near = sorted(difflib.get_close_matches(names[0], there, n=3, cutoff=0.5)) or there[:5]
     more = ", ..." if len(near) < len(there) else ""
     hint = f"; the folder has {', '.join(near)}{more}" if near else "; the folder has no files"
+    way = ways_out.for_no_file(directory, names)
+    hint = f"; {way}" if way else hint
     raise DataError(f"{directory / names[0]}: no such file{hint}")
 
 

@@ -200,7 +200,7 @@ def test_a_comparison_names_what_differs_and_the_best(runs, tmp_path):
     path = tmp_path / "a comparison.html"
     assert call("report", runs["images"], runs["one epoch"], "--output", path) == 0
     page = path.read_text("utf-8")
-    differing = re.findall(r'<tr><th scope="row">(training\.\w+|data\.\w+)</th>', page)
+    differing = re.findall(r'<th scope="col"[^>]*>(training\.\w+|data\.\w+)</th>', page)
     assert differing == ["training.epochs"]
     assert page.count('class="number best"') >= 4
 
