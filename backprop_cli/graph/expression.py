@@ -58,7 +58,8 @@ def graph_from_expression(text: str, values: Mapping[str, ArrayLike]) -> Graph:
     try:
         statements = ast.parse(_python(text)).body
     except (SyntaxError, ValueError, tokenize.TokenError) as error:
-        where = f" near column {error.offset}" if isinstance(error, SyntaxError) else ""
+        column = error.offset if isinstance(error, SyntaxError) else None
+        where = f" near column {column}" if column else ""
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise GraphError(f"'{shown}' is no expression{where}") from error
     except (RecursionError, MemoryError) as error:
@@ -134,8 +135,8 @@ class _Builder:
         return self._graph
 
     def _node(self, tree: ast.expr, name: str | None = None) -> Node | float:
-        if isinstance(tree, ast.Constant) and isinstance(tree.value, int | float):
-            return float(tree.value)
+        if isinstance(tree, ast.Constant) and type(tree.value) in (int, float):
+            return _literal(tree.value)
         if isinstance(tree, ast.Name):
             return self._variable("lambda" if tree.id == "λ" else tree.id)
         if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub | ast.UAdd):
@@ -155,6 +156,8 @@ class _Builder:
     def _variable(self, name: str) -> Node | float:
         if name in self._named:
             return self._named[name]
+        if name in FUNCTIONS and name not in self._values:
+            raise GraphError(f"'{name}' is a function: write {name}(...)")
         if name not in self._values:
             near = nearest_name(name, [*self._values, *self._named])
             raise GraphError(
@@ -192,6 +195,8 @@ class _Builder:
                 return _number(kind, left, right)
             return self._apply(_with_number_first(kind, left), name, right)
         if isinstance(right, float):
+            if right == 0 and kind is ast.Div:
+                raise GraphError(f"'{ast.unparse(tree)}' divides by 0")
             operation = OPERATIONS["square"] if (kind, right) == (ast.Pow, 2.0) else None
             return self._apply(operation or _with_number_second(kind, right), name, left)
         if kind is ast.Pow:
@@ -229,6 +234,13 @@ class _Builder:
         with np.errstate(all="ignore"):
             node.compute()
         return node
+
+
+def _literal(value: object) -> float:
+    number = float(str(value))
+    if not np.isfinite(number):
+        raise GraphError("a number in the expression cannot be read: it is too large")
+    return number
 
 
 def _number(kind: type[ast.operator], left: float, right: float) -> float:

@@ -172,6 +172,11 @@ def test_how_it_is_read(text, expected):
         ("x < 3", "not understood"),
         ("2 + 3", "at least one operation"),
         ("x % 2", "expected + - * / ^ @"),
+        ("x / 0", "divides by 0"),
+        ("sin x", "'sin' is a function: write sin(...)"),
+        ("1j x", "not understood"),
+        ("True x", "not understood"),
+        ("9" * 400 + " x", "cannot be read"),
         ("f'{x}'", "not understood"),
     ],
 )

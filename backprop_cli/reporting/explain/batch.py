@@ -9,7 +9,7 @@ import numpy as np
 
 from backprop_cli.errors import DataError
 from backprop_cli.gradcheck import Problem, make_problem
-from backprop_cli.reporting.explain.explanation import Array
+from backprop_cli.reporting.explain.explanation import Array, norm_of
 from backprop_cli.solvers.descent import Descent
 
 MAX_EXAMPLES = 64
@@ -79,7 +79,7 @@ class BatchExplanation:
             "labels": list(self.labels),
             "matrices": {name: values.tolist() for name, values in self.matrices.items()},
             "loop": [
-                {"example": self.first + i, "norm": float(np.linalg.norm(term))}
+                {"example": self.first + i, "norm": norm_of(term)}
                 for i, term in enumerate(self.terms)
             ],
             "largest_difference": self.difference,

@@ -8,7 +8,7 @@ import numpy as np
 
 from backprop_cli.reporting.explain import pictures
 from backprop_cli.reporting.explain.batch import BatchExplanation
-from backprop_cli.reporting.explain.explanation import Array
+from backprop_cli.reporting.explain.explanation import Array, norm_of
 from backprop_cli.reporting.explain.matrices import number_text
 from backprop_cli.reporting.explain.notation import shape_text
 
@@ -119,5 +119,5 @@ def _rows(batch: BatchExplanation, matrix: Array) -> str:
         for image, name in zip(images, names, strict=False)
     )
     kind = "pictures" if batch.image_shape else "strips"
-    norm = number_text(float(np.linalg.norm(matrix)))
+    norm = number_text(norm_of(matrix))
     return f'<div class="{kind}">{figures}</div><p class="note">norm {norm}</p>'

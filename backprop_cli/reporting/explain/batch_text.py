@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 
 from backprop_cli.reporting.explain.batch import BatchExplanation
-from backprop_cli.reporting.explain.explanation import Array
+from backprop_cli.reporting.explain.explanation import Array, norm_of
 from backprop_cli.reporting.explain.notation import shape_text, shortened
 
 _CELL = 9
@@ -39,7 +39,7 @@ def batch_to_text(batch: BatchExplanation, width: int) -> str:
         name = shortened(batch.class_names[batch.labels[i]])
         line = (
             f"example {batch.first + i} ({name[: max(4, width - 58)]}): "
-            f"norm {np.linalg.norm(term):.4g}, of the sum {np.linalg.norm(total):.4g}"
+            f"norm {norm_of(term):.4g}, of the sum {norm_of(total):.4g}"
         )
         lines += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ")
     n = batch.n
@@ -90,4 +90,4 @@ def _numbers(values: Array, width: int) -> list[str]:
 
 
 def _summary(values: Array) -> str:
-    return f"  norm {np.linalg.norm(values):.4g}, from {values.min():.4g} to {values.max():.4g}"
+    return f"  norm {norm_of(values):.4g}, from {values.min():.4g} to {values.max():.4g}"

@@ -17,6 +17,12 @@ SHORT = 16
 """Values of at most this many numbers are written out in full."""
 
 
+def norm_of(array: NDArray[Any]) -> float:
+    """Return the root of the sum of the squares; infinity where that overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.linalg.norm(array))
+
+
 @dataclass(frozen=True)
 class Example:
     """The example that is explained.
@@ -116,8 +122,8 @@ class EdgeJacobian:
     def norm(self) -> float:
         """Return the root of the sum of the squares."""
         if isinstance(self.numbers, Kronecker):
-            return math.sqrt(self.numbers.C) * float(np.linalg.norm(self.numbers.x))
-        return float(np.linalg.norm(self.numbers))
+            return math.sqrt(self.numbers.C) * norm_of(self.numbers.x)
+        return norm_of(self.numbers)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class BackwardStep:
     @property
     def term_norms(self) -> tuple[float, ...]:
         """The norm of each term."""
-        return tuple(float(np.linalg.norm(term)) for term in self.term_values)
+        return tuple(norm_of(term) for term in self.term_values)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from backprop_cli.reporting.explain.explanation import (
     Explanation,
     Modes,
     Visit,
+    norm_of,
 )
 
 MAX_ENTRIES = 1_000_000
@@ -145,7 +146,7 @@ def _figures(array: Array) -> dict[str, Any]:
     """Return shape and norm of an array, and its entries if there are few."""
     figures: dict[str, Any] = {
         "shape": list(array.shape),
-        "norm": _number(float(np.linalg.norm(array))),
+        "norm": _number(norm_of(array)),
     }
     if array.size <= SHORT:
         figures["value"] = _numbers(np.ravel(array)) if array.ndim else _number(float(array))

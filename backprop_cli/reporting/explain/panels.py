@@ -14,6 +14,7 @@ from backprop_cli.reporting.explain.explanation import (
     EdgeJacobian,
     Explanation,
     ForwardStep,
+    norm_of,
 )
 from backprop_cli.reporting.explain.matrices import fits_table, number_text, numbers_of, table
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
@@ -279,7 +280,7 @@ def _bar(value: float, limit: float, has_negative: bool) -> str:
 
 def _summary(values: Array) -> str:
     return (
-        f"norm {number_text(float(np.linalg.norm(values)))}, "
+        f"norm {number_text(norm_of(values))}, "
         f"from {number_text(float(values.min()))} to {number_text(float(values.max()))}."
     )
 

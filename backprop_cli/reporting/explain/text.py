@@ -15,6 +15,7 @@ from backprop_cli.reporting.explain.explanation import (
     ForwardStep,
     Modes,
     Visit,
+    norm_of,
 )
 from backprop_cli.reporting.explain.notation import (
     counted,
@@ -150,7 +151,7 @@ class _Text:
                 for first in range(0, len(numbers), per_line)
             ]
         return self._wrapped(
-            f"norm {np.linalg.norm(value):.4g}, from {value.min():.4g} to {value.max():.4g}"
+            f"norm {norm_of(value):.4g}, from {value.min():.4g} to {value.max():.4g}"
         )
 
     def _products(self) -> list[str]:
