@@ -26,8 +26,8 @@ from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.evaluation.predictions import predicted_blocks
 from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
+from backprop_cli.formats.feature_files import as_features
 from backprop_cli.formats.inputs import read_inputs
-from backprop_cli.formats.npy import as_features
 from backprop_cli.gradcheck import Comparison, compare, move_to_generic_point, reference
 from backprop_cli.model import LinearModel
 from backprop_cli.reporting.explain import explain as describe

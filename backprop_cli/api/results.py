@@ -18,8 +18,9 @@ from backprop_cli.gradcheck import Comparison
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.reporting.explain import Explanation, to_html, to_mapping, to_text
+from backprop_cli.runs.history import load_history
 from backprop_cli.runs.result import Result
-from backprop_cli.runs.run_directory import load_history, load_run
+from backprop_cli.runs.run_directory import load_run
 
 _SHOWN = 10  # examples of predictions
 _TOP = 3  # classes of an example

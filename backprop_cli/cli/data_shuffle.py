@@ -52,26 +52,26 @@ def shuffle(options: ShuffleOptions) -> None:
     """
     from tqdm import tqdm
 
-    from backprop_cli.cli.interrupts import deferred_interrupts
     from backprop_cli.cli.messages import shown_path
+    from backprop_cli.cli.signals import stops
     from backprop_cli.formats.shuffle import FEATURES, LABELS
 
     job, folder, has_labels = _job(options)
     shown = shlex.quote(shown_path(folder))
     try:
         with (
-            deferred_interrupts() as interrupts,
+            stops.deferred(),
             tqdm(total=job.steps, unit="example", disable=not _is_terminal()) as bar,
         ):
 
             def tell(made: int) -> None:
                 bar.update(made)
-                interrupts.check()
+                stops.check()
 
             job.run(tell, resume=options.resume)
     except KeyboardInterrupt:
         show(f"Interrupted. To go on: the same command and --resume ({shown})", err=True)
-        raise click.exceptions.Exit(interrupts.exit_status) from None
+        raise click.exceptions.Exit(stops.exit_status) from None
     show(f"{'path':<12}{shown_path(folder / FEATURES)}")
     if has_labels:
         show(f"{'labels':<12}{shown_path(folder / LABELS)}")

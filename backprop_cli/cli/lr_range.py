@@ -10,6 +10,7 @@ import click
 
 from backprop_cli.cli.messages import columns, wrapped
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
+from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_suffix
 from backprop_cli.cli.start import prepared
 from backprop_cli.jsontext import to_json
@@ -73,11 +74,11 @@ def lr_range(options: RangeOptions) -> None:
 
         write_rates(pathlib.Path(options.output), found)
     if options.as_json:
-        click.echo(to_json(_mapping(found)))
+        show(to_json(_mapping(found)))
         return
-    click.echo(_text(found))
+    show(_text(found))
     if options.output is not None:
-        click.echo(f"picture     {options.output}")
+        show(f"picture     {options.output}")
 
 
 def _mapping(found: RateRange) -> dict[str, object]:

@@ -79,7 +79,7 @@ def predict(options: PredictOptions) -> None:
     temperature = load_temperature(run)
     as_scores = temperature is None and not LOSSES[model.loss].smooth
     if as_scores and (output is not None or options.as_json):
-        click.echo(
+        show(
             f"Note: {printable(options.run)}: an SVM's scores are not trained to be probabilities; "
             f"backprop calibrate {shlex.quote(options.run)} fits a temperature",
             err=True,

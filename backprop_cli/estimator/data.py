@@ -97,19 +97,19 @@ def _weighted(split: Split) -> Standardization:
     v = split.source.example_weights
     if v is None:
         raise ValueError("expected example weights")
-    X, d = split.features, split.features.shape[1]
-    first = X[split.rows[0]].astype(np.float64)
+    source, d = split.source, split.features.shape[1]
+    first = source.gather(split.rows[:1])[0].astype(np.float64)
     mean, variance, constant = np.zeros(d), np.zeros(d), np.ones(d, bool)
     step = max(1, _CHUNK_BYTES // (8 * d))
     parts = [split.rows[start : start + step] for start in range(0, len(split), step)]
     for rows in parts:
-        shifted = X[rows].astype(np.float64) - first
+        shifted = source.gather(rows).astype(np.float64) - first
         mean += v[rows] @ shifted
         constant &= (shifted == 0).all(axis=0)
     total = v[split.rows].sum()
     mean = first + mean / total
     for rows in parts:
-        variance += v[rows] @ (X[rows] - mean) ** 2
+        variance += v[rows] @ (source.gather(rows) - mean) ** 2
     std = np.sqrt(variance / total)
     std[constant | (std < MIN_STD)] = 1.0
     return Standardization(mean, std)

@@ -81,7 +81,7 @@ def describe(dataset: Dataset) -> DataView:
     if dataset.image_shape is not None:
         labels = train.own_labels()
         for k, first in zip(*np.unique(labels, return_index=True), strict=True):
-            features = train.features[train.rows[first]]
+            features = train.source.gather(train.rows[first : first + 1])[0]
             pictures.append((int(k), to_planes(dataset.image, features)))
     return DataView(
         dataset.class_names,
@@ -95,9 +95,9 @@ def describe(dataset: Dataset) -> DataView:
 
 def _split_view(split: Split, n_classes: int) -> SplitView:
     low, high, not_finite = math.inf, -math.inf, 0
-    step = max(1, _CHUNK_BYTES // max(1, split.features[:1].nbytes))
-    for start in range(0, len(split), step):
-        block = split.features[split.rows[start : start + step]]
+    row_bytes = split.features.shape[1] * split.features.dtype.itemsize
+    for part in split.blocks(max(1, _CHUNK_BYTES // max(1, row_bytes))):
+        block = part.features[part.rows]
         good = np.isfinite(block)
         not_finite += int(good.size - np.count_nonzero(good))
         if good.any():

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from backprop_cli.cli.interrupts import Interrupts
 from backprop_cli.cli.progress import ProgressBar
+from backprop_cli.cli.signals import Stops
 from backprop_cli.solvers.observer import EpochRecord
 
 
@@ -21,7 +21,7 @@ def test_the_bar(monkeypatch, columns, n_epochs):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
-    with ProgressBar(Interrupts()) as bar:
+    with ProgressBar(Stops()) as bar:
         bar.begin(n_epochs, 500, 0)
         bar._bar.mininterval = 0
         bar._bar.miniters = 1
