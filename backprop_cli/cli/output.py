@@ -21,9 +21,13 @@ def show(text: object = "", *, err: bool = False) -> None:
     """
     escaped = "\n".join(map(printable, str(text).split("\n")))
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
-        click.echo(escaped, err=err)
+        _print(escaped, err)
 
 
 def show_picture(text: str) -> None:
     """Print a picture in the terminal's colours; whoever made it has escaped the names in it."""
-    click.echo(text, color=True)
+    _print(text, False, colors=True)
+
+
+def _print(text: str, err: bool, *, colors: bool | None = None) -> None:
+    click.echo(text, err=err, color=colors)

@@ -6,11 +6,10 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, listed
 
 _FEATURES = ("x", "X", "features")
 _LABELS = ("y", "Y", "labels", "label")
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ class ArrayNames:
         ):
             if name is not None and name not in there:
                 raise DataError(
-                    f"data.{key}: expected one of {path}, which has {_shown(there)}; found {name!r}"
+                    f"data.{key}: expected one of {path}, which has {listed(there) or 'none'}; "
+                    f"found {name!r}"
                 )
         features = self.features or next((name for name in _FEATURES if name in found), None)
         if features is None and len(found) == 1:
@@ -60,12 +60,8 @@ class ArrayNames:
         if features is None:
             raise DataError(
                 f"{path}: expected features as an array {', '.join(_FEATURES[:-1])} or "
-                f"{_FEATURES[-1]}, found {_shown(found)}; data.features_name names another"
+                f"{_FEATURES[-1]}, found {listed(found) or 'none'}; "
+                "data.features_name names another"
             )
         labels = self.labels or next((name for name in _LABELS if name in others), None)
         return [features] if labels is None or labels == features else [features, labels]
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) + more) or "none"

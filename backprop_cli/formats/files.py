@@ -116,12 +116,6 @@ def existing(directory: pathlib.Path, *names: str) -> pathlib.Path:
         with reading(candidate):
             if candidate.is_file():
                 return candidate
-    for below in sorted(p for p in directory.iterdir() if p.is_dir()):
-        if any((below / name).is_file() for name in names):
-            raise DataError(
-                f"{directory / names[0]}: no such file, but {below} has it: set data.path to that "
-                "folder"
-            )
     there = sorted(p.name for p in directory.iterdir() if p.is_file())
     near = sorted(difflib.get_close_matches(names[0], there, n=3, cutoff=0.5)) or there[:5]
     more = ", ..." if len(near) < len(there) else ""
