@@ -170,13 +170,16 @@ def test_a_sweep_over_all_losses(done, config, tmp_path, trained):
     done("eval", folder)
 
 
-def test_eval_and_predict(done, trained, tmp_path):
+def test_eval_and_predict(done, run, trained, tmp_path):
     found = json.loads(done("eval", trained, "--json"))
     assert found["examples"] == 60
     assert found["accuracy"] > 0.5
     images = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 3), np.uint8)
     np.save(tmp_path / "new.npy", images)
-    lines = done("predict", trained, "--input", tmp_path / "new.npy", "--json").splitlines()
+    status, out, err = run("predict", trained, "--input", tmp_path / "new.npy", "--json")
+    assert status == 0
+    assert "scores of squared_hinge are not trained to be probabilities" in err
+    lines = out.splitlines()
     assert len(lines) == 3
     assert all(json.loads(line)["probability"] <= 1 for line in lines)
 

@@ -80,8 +80,8 @@ def predict(options: PredictOptions) -> None:
     as_scores = temperature is None and not LOSSES[model.loss].smooth
     if as_scores and (output is not None or options.as_json):
         show(
-            f"Note: {printable(options.run)}: an SVM's scores are not trained to be probabilities; "
-            f"backprop calibrate {shlex.quote(options.run)} fits a temperature",
+            f"Note: {printable(options.run)}: scores of {model.loss} are not trained to be "
+            f"probabilities; backprop calibrate {shlex.quote(options.run)} fits a temperature",
             err=True,
         )
     blocks = predicted_blocks(model, source, np.arange(len(source)), temperature or 1.0)

@@ -88,7 +88,7 @@ def test_train_takes_files_settings_and_folders(file, tmp_path):
     assert len(run.history) == 1
     text = (run.path / "config.yaml").read_text("utf-8")
     assert re.search(r"^l2: 0.5$", text, re.MULTILINE)
-    with pytest.raises(BackpropError, match="holds a run already"):
+    with pytest.raises(BackpropError, match="holds a run that has finished"):
         api.train(file, output=tmp_path / "other")
 
 

@@ -38,7 +38,8 @@ def data_of(n, d, n_classes, dtype="uint8", seed=0, image=None):
     if dtype == "bool":
         features = rng.random((n + 5, d)) < 0.5
     labels = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n + 5)])[: n + 5]
-    return dataset(split(features, labels, np.sort(rng.permutation(n + 5)[:n]), image))
+    rows = np.concatenate([[0, 1], 2 + rng.permutation(n + 3)])[:n]  # two classes are among them
+    return dataset(split(features, labels, np.sort(rows), image))
 
 
 def assert_same(data, *models, threads=1, **common):

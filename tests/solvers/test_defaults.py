@@ -52,9 +52,9 @@ def test_class_weights_count():
 
 
 def test_examples_without_weight_leave_a_rate():
-    labels = np.zeros(2 * D, int)
+    labels = np.arange(2 * D) % 2
     training = descent(
-        dataset(split(axes(), labels), n_classes=2), learning_rate=None, class_weights=[0.0, 1.0]
+        dataset(split(axes(), labels), n_classes=3), learning_rate=None, class_weights=[0, 0, 1]
     )
     assert 0 < training.solver.rules[0].learning_rate < np.inf
 
