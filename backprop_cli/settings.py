@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,10 @@ class ModelSettings:
     label_smoothing: float
     seed: int
     initial_std: float
+
+    def path(self) -> ModelSettings:
+        """Return what models have in common that full-batch training takes one after the other."""
+        return dataclasses.replace(self, l2=0.0, seed=0, initial_std=0.0)
 
 
 @dataclass(frozen=True)

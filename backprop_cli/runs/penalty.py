@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from statistics import fmean
@@ -16,6 +17,7 @@ from backprop_cli.fitting import prepare
 from backprop_cli.formats.splits import Rows, draw, draw_groups
 from backprop_cli.rng import Stream, generator
 from backprop_cli.runs.candidate import Candidate
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.sources import Dataset, Split
 
@@ -104,7 +106,10 @@ def search_l2(
     """
     training = config.training.model_copy(update={"tolerance": SEARCH_TOLERANCE})
     configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
-    models = prepare(dataset, settings_of(configs), solver_of(configs))
+    solver = solver_of(configs)
+    if isinstance(solver, FullBatchLbfgs):
+        solver = dataclasses.replace(solver, certified=False)
+    models = prepare(dataset, settings_of(configs), solver)
     is_path = config.training.solver == "lbfgs"
     listener = _Path(observer, config.training.select_by) if is_path else observer
     n_finished = len(values)

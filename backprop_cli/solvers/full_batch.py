@@ -62,11 +62,13 @@ class FullBatch:
         self._mean_targets: dict[int, Vector] = {}
         self._reach: float | None = None
         self._engine: tuple[tuple[object, ...], Engine] | None = None
-        self._K = K = len(settings.models) * dataset.n_classes
+        # Models of one path take turns.
+        together = {model.path(): m for m, model in enumerate(settings.models)}
+        self._K = len(together) * dataset.n_classes
         n, rank, size = len(dataset.train), communicator.rank, communicator.size
         self._first, self._last = rank * n // size, (rank + 1) * n // size
-        task = self._task(range(len(settings.models)), settings.dtype)
-        work = 4.0 * n * task.n_features * K * _PASSES
+        task = self._task(list(together.values()), settings.dtype)
+        work = 4.0 * n * task.n_features * dataset.n_classes * len(settings.models) * _PASSES
         self.engine_name, self.dtype = choose(task, settings.engine, work), settings.dtype
 
     @property

@@ -208,6 +208,10 @@ class Lbfgs:
         left = g - np.tensordot(c, changes, 1)
         return theta, float(np.vdot(left[:, :-1], left[:, :-1]))
 
+    def ahead(self) -> float:
+        """Return by how much the next step lowers the cost, as the quadratic model predicts it."""
+        return -self._slope / 2
+
     def _step(self, found: Point) -> None:
         step, change = found.theta - self.point.theta, found.gradient - self.point.gradient
         if float(np.vdot(step, change)) > 0:

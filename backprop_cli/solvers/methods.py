@@ -107,10 +107,14 @@ class FullBatchLbfgs:
         gradient against that at the start.
     select_by
         The validation figure that models are compared by.
+    certified
+        Whether a certificate decides that the tolerance is reached. Otherwise a prediction does,
+        which costs no pass over the data: enough for models that are only compared.
     """
 
     tolerance: float
     select_by: str
+    certified: bool = True
 
 
 Solver: TypeAlias = MiniBatchDescent | FullBatchLbfgs

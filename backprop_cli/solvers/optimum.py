@@ -32,6 +32,7 @@ _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
 _FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
+_UNDERRATES = 3.0  # how far the cost falls in the end, against what the next step predicts
 
 
 class LbfgsTraining(Training):
@@ -253,9 +254,16 @@ class LbfgsTraining(Training):
             if float(np.vdot(own, own)) > _FAR * enough * (4 * l2) and not ends:
                 return  # too far to be worth a closer look
             predicted = search.smallest_gradient()[1] / (4 * l2)
+            if not self.solver.certified:
+                enough, predicted = goal, max(predicted, _UNDERRATES * search.ahead())
             if predicted > enough and not ends:
                 return
         elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
+            return
+        if not self.solver.certified:
+            norm = float(np.linalg.norm(search.point.gradient))
+            self._found[m] = Optimality(search.point.cost, None, norm)
+            self._leave(m)
             return
         further = copy.copy(search)
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
@@ -335,6 +343,5 @@ def _paths(settings: Settings) -> list[list[int]]:
     """Return the models in groups that differ in l2 alone, each from the largest l2 on."""
     groups: dict[object, list[int]] = {}
     for m, model in enumerate(settings.models):
-        key = dataclasses.replace(model, l2=0.0, seed=0, initial_std=0.0)
-        groups.setdefault(key, []).append(m)
+        groups.setdefault(model.path(), []).append(m)
     return [sorted(own, key=lambda m: -settings.models[m].l2) for own in groups.values()]
