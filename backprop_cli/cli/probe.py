@@ -135,6 +135,7 @@ def _mapping(found: Probed) -> dict[str, Any]:
     own = [winner.test_accuracy for winner in found.winners]
     return {
         "models": models,
+        "first_part": None if found.first_part is None else vars(found.first_part),
         "settings": {"l2": found.config.l2},
         "winner": found.result.to_mapping(),
         "test_accuracies": own,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -19,12 +20,14 @@ from backprop_cli.rng import Stream, generator
 from backprop_cli.runs.candidate import Candidate
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
-from backprop_cli.sources import Dataset, Split
+from backprop_cli.sources import Dataset, Split, Standardization
 
 _MIN_L2 = 1e-8
-_PER_DECADE = 2
+PER_DECADE = 2
+"""Values of a grid."""
 _SAMPLE_NUMBERS = 2_000_000  # that the scale of features is found from
 _PATIENCE = 3  # values of the grid without a better figure or a lower loss
+_NARROW_PATIENCE = 1  # where all values are near the best one
 _TRAINS = 0.99  # of the training loss at the largest l2: below, a model has learned something
 _SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
 SEARCH_TOLERANCE = 1e-3
@@ -52,10 +55,10 @@ def l2_grid(n_features: int, variance: float = 1.0) -> list[float]:
     >>> l2_grid(30)[:4]
     [100.0, 31.62, 10.0, 3.162]
     """
-    scale = round(_PER_DECADE * math.log10(variance))
-    first = math.ceil(math.log10(n_features)) * _PER_DECADE + scale
-    last = round(math.log10(_MIN_L2)) * _PER_DECADE + scale
-    return [float(f"{10 ** (k / _PER_DECADE):.4g}") for k in range(first, last - 1, -1)]
+    scale = round(PER_DECADE * math.log10(variance))
+    first = math.ceil(math.log10(n_features)) * PER_DECADE + scale
+    last = round(math.log10(_MIN_L2)) * PER_DECADE + scale
+    return [float(f"{10 ** (k / PER_DECADE):.4g}") for k in range(first, last - 1, -1)]
 
 
 def l2_values(config: Config, train: Split) -> list[float]:
@@ -77,15 +80,35 @@ def _mean_variance(split: Split) -> float:
     return variance if 0 < variance < math.inf else 1.0
 
 
+@dataclass(frozen=True)
+class Path:
+    """Which values of l2 to try.
+
+    Attributes
+    ----------
+    values
+        From the largest.
+    narrow
+        They are known to be near the best one: one that is no better ends the path.
+    """
+
+    values: Sequence[float]
+    narrow: bool = False
+
+
 def search_l2(
-    config: Config, dataset: Dataset, values: Sequence[float], observer: Observer
+    config: Config,
+    dataset: Dataset,
+    path: Path,
+    observer: Observer,
+    standardization: Standardization | None = None,
 ) -> list[Candidate]:
-    """Train a model for each l2 of the grid, as far down as it is of use.
+    """Train a model for each l2 of a grid, as far down as it is of use.
 
     With L-BFGS the models are a path: each starts at the optimum of the one before. It ends when
-    three values in succession have brought neither a better validation figure nor a lower
-    validation loss, or when the training loss is next to 0, where a smaller l2 does little but
-    multiply the weights. The smallest values cost the most steps.
+    three values in succession (one, if they are narrow) have brought neither a better validation
+    figure nor a lower validation loss, or when the training loss is next to 0, where a smaller l2
+    does little but multiply the weights. The smallest values cost the most steps.
     Models of mini-batch descent are trained side by side, all of them to the end.
 
     Parameters
@@ -94,24 +117,29 @@ def search_l2(
         What the models have in common.
     dataset
         Its data, with validation examples.
-    values
-        The grid, from the largest.
+    path
+        The grid.
     observer
         Hears of the progress; may raise KeyboardInterrupt.
+    standardization
+        Of the features, where it is known.
 
     Returns
     -------
     list of Candidate
         From the largest l2.
     """
+    values = path.values
     training = config.training.model_copy(update={"tolerance": SEARCH_TOLERANCE})
     configs = [config.model_copy(update={"l2": l2, "training": training}) for l2 in values]
     solver = solver_of(configs)
     if isinstance(solver, FullBatchLbfgs):
         solver = dataclasses.replace(solver, certified=False)
-    models = prepare(dataset, settings_of(configs), solver)
+    models = prepare(dataset, settings_of(configs), solver, standardization=standardization)
     is_path = config.training.solver == "lbfgs"
-    listener = _Path(observer, config.training.select_by) if is_path else observer
+    listener = (
+        _Ender(observer, config.training.select_by, narrow=path.narrow) if is_path else observer
+    )
     n_finished = len(values)
     try:
         models.run(listener)
@@ -124,6 +152,7 @@ def search_l2(
 def cross_validate(
     config: Config,
     dataset: Dataset,
+    path: Path,
     n_folds: int,
     groups: NDArray[np.intp] | None,
     observer: Observer,
@@ -136,6 +165,8 @@ def cross_validate(
         As for `search_l2`.
     dataset
         Its training split is divided into the folds.
+    path
+        The grid.
     n_folds
         K.
     groups
@@ -152,11 +183,11 @@ def cross_validate(
         There are fewer examples, or groups, than folds.
     """
     own = dataset.train
-    values, searched = l2_values(config, own), []
+    searched = []
     for fold in draw_folds(config, own, n_folds, groups):
         rest = np.setdiff1d(own.rows, fold, assume_unique=True)
         parts = Dataset(Split(own.source, rest), Split(own.source, fold), None, dataset.class_names)
-        found = search_l2(config, parts, values, observer)
+        found = search_l2(config, parts, path, observer)
         searched.append({candidate.index: candidate for candidate in found})
     common = sorted(set.intersection(*map(set, searched)))
     return [_mean([found[index] for found in searched]) for index in common]
@@ -215,11 +246,11 @@ class _Ended(Exception):  # noqa: N818 - not an error: the end of a path
         self.n_finished = n_finished
 
 
-class _Path(Observer):
+class _Ender(Observer):
     """Follows the models of a path, and raises `_Ended` when it need not go on."""
 
-    def __init__(self, observer: Observer, select_by: str) -> None:
-        self._observer, self._select_by = observer, select_by
+    def __init__(self, observer: Observer, select_by: str, *, narrow: bool) -> None:
+        self._observer, self._select_by, self._narrow = observer, select_by, narrow
         self._last: dict[int, EpochRecord] = {}
 
     def begin(self, n_epochs: int | None, steps_per_epoch: int, steps_made: int) -> None:
@@ -252,6 +283,7 @@ class _Path(Observer):
         figures, losses = zip(*standings, strict=True)
         latest = max(own.index(max(own)) for own in (figures, losses))
         # Next to W = 0, figures move by rounding alone.
-        trains = records[-1].train_loss < _TRAINS * records[0].train_loss
-        has_turned = trains and len(standings) - 1 - latest >= _PATIENCE
+        trains = self._narrow or records[-1].train_loss < _TRAINS * records[0].train_loss
+        patience = _NARROW_PATIENCE if self._narrow else _PATIENCE
+        has_turned = trains and len(standings) - 1 - latest >= patience
         return has_turned or records[-1].train_loss < _SEPARATED

@@ -16,17 +16,18 @@ from backprop_cli.config.paths import with_absolute_paths
 from backprop_cli.config.source import dump
 from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.evaluation.metrics import evaluate_model
-from backprop_cli.fitting import fit
+from backprop_cli.fitting import prepare
 from backprop_cli.formats import load_dataset
 from backprop_cli.formats.columns import as_column, read_values
 from backprop_cli.runs.candidate import Candidate, write_tables
-from backprop_cli.runs.penalty import cross_validate, l2_values, search_l2
+from backprop_cli.runs.first_part import Chosen, Comparison, FirstPart, choose_l2
+from backprop_cli.runs.penalty import l2_values
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import folder_for_run, refuse_run
 from backprop_cli.runs.session import Interrupted
 from backprop_cli.solvers.observer import Observer
-from backprop_cli.sources import Dataset, Split
+from backprop_cli.sources import Dataset, Split, Survey, survey
 
 _HELD_OUT = 0.2  # validation and, without a file of its own, test
 _OUTPUT = "runs/probe"
@@ -90,6 +91,8 @@ class Probed:
         The winner's.
     tried
         The models that were compared on the first split, best first.
+    first_part
+        The part of its examples that l2 was looked for on first; None: on all of them.
     result
         The run of the winner on the first split.
     winners
@@ -103,6 +106,7 @@ class Probed:
 
     config: Config
     tried: list[Candidate]
+    first_part: FirstPart | None
     result: Result
     winners: list[Winner]
     varied: Varied
@@ -175,12 +179,13 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
     path = pathlib.Path(config.output)
     with folder_for_run(path):  # before the search, which may be long, in vain
         refuse_run(path)
-        winner, dataset, tried = _choose(config, dataset, protocol, observer)
+        found = _choose(config, dataset, protocol, observer)
+        winner, dataset, tried = found.config, found.dataset, found.chosen.ranked
         others = []  # before anything is written: an interrupt leaves no run that is in the way
         for seed in range(1, protocol.seeds):
             data = config.data.model_copy(update={"seed": config.data.seed + seed})
             others.append(_winner(config.model_copy(update={"data": data}), protocol, observer))
-        run = Run(winner, dataset)
+        run = Run(winner, dataset, surveyed=found.surveyed)
         try:
             result = run.train(observer)
         except Interrupted:
@@ -188,8 +193,10 @@ def run_probe(config: Config, protocol: Protocol, observer: Observer) -> Probed:
             raise
         write_tables(path, tried)
     winners = [] if result.test is None else [Winner(winner.l2, result.test.accuracy), *others]
-    notes = [*_notes(dataset), *result.ending.remarks, *_edge_notes(winner, dataset)]
-    return Probed(run.config, tried, result, winners, varied, notes)
+    first = found.chosen.first_part
+    search = [] if first is None else [first.note([own.settings["l2"] for own in tried])]
+    notes = [*search, *_notes(dataset), *result.ending.remarks, *_edge_notes(winner, dataset)]
+    return Probed(run.config, tried, first, result, winners, varied, notes)
 
 
 def _draws_validation(config: Config) -> bool:
@@ -209,24 +216,34 @@ def _varied(config: Config, protocol: Protocol) -> Varied:
     return Varied(f"random {what}", same_test=True, only_l2=only_l2)
 
 
-def _choose(
-    config: Config, dataset: Dataset, protocol: Protocol, observer: Observer
-) -> tuple[Config, Dataset, list[Candidate]]:
-    """Return the winner's config, the data to train it on, and what was tried, best first."""
+@dataclass(frozen=True)
+class _Found:
+    """The winner's config, the data to train it on and what was read of it, and the search."""
+
+    config: Config
+    dataset: Dataset
+    surveyed: Survey
+    chosen: Chosen
+
+
+def _choose(config: Config, dataset: Dataset, protocol: Protocol, observer: Observer) -> _Found:
+    """Choose l2 for one split."""
     final, trained_on = config, dataset
     if protocol.refit or protocol.folds:
         data = config.data.model_copy(update={"validation": 0})
         final = config.model_copy(update={"data": data})
         trained_on = load_dataset(data)
+    surveyed = survey(trained_on, config.data.standardize, config.model.dtype)
     if protocol.folds:
-        groups = _groups(config)
-        tried = cross_validate(final, trained_on, protocol.folds, groups, observer)
+        comparison = Comparison(protocol.folds, _groups(config))
+        chosen = choose_l2(final, trained_on, comparison, None, observer)
     elif dataset.validation is None:
         raise DataError("data.validation: a probe chooses l2 on validation examples, found none")
     else:
-        tried = search_l2(config, dataset, l2_values(config, dataset.train), observer)
-    ranked = sorted(tried, key=Candidate.rank)
-    return final.model_copy(update=ranked[0].settings), trained_on, ranked
+        own = None if protocol.refit else surveyed.standardization
+        chosen = choose_l2(config, dataset, Comparison(None, None), own, observer)
+    winner = final.model_copy(update=chosen.ranked[0].settings)
+    return _Found(winner, trained_on, surveyed, chosen)
 
 
 def _groups(config: Config) -> NDArray[np.intp] | None:
@@ -241,9 +258,14 @@ def _groups(config: Config) -> NDArray[np.intp] | None:
 def _winner(config: Config, protocol: Protocol, observer: Observer) -> Winner:
     """Return what is best on another split."""
     dataset = load_dataset(config.data)
-    winner, dataset, _ = _choose(config, dataset, protocol, observer)
-    [fitted] = fit(dataset, settings_of([winner]), solver_of([winner]), observer=observer)
-    return Winner(winner.l2, evaluate_model(fitted.model, _test(dataset)).accuracy)
+    found = _choose(config, dataset, protocol, observer)
+    own = [found.config]
+    training = prepare(
+        found.dataset, settings_of(own), solver_of(own),
+        standardization=found.surveyed.standardization,
+    )  # fmt: skip
+    training.run(observer)
+    return Winner(own[0].l2, evaluate_model(training.model(0), _test(found.dataset)).accuracy)
 
 
 def _test(dataset: Dataset) -> Split:

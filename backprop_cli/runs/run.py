@@ -27,7 +27,7 @@ from backprop_cli.runs.run_directory import (
 )
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.solvers.observer import Observer
-from backprop_cli.sources import Dataset, survey
+from backprop_cli.sources import Dataset, Survey, survey
 
 
 class Run:
@@ -41,6 +41,8 @@ class Run:
         Its data; loaded when not given.
     communicator
         The processes that train together; rank 0 writes the run directory.
+    surveyed
+        What was read of the data, where it has been.
 
     Attributes
     ----------
@@ -59,12 +61,13 @@ class Run:
         config: Config,
         dataset: Dataset | None = None,
         communicator: Communicator | None = None,
+        surveyed: Survey | None = None,
     ) -> None:
         communicator = communicator or Serial()
         self._writes = communicator.rank == 0
         self.dataset = dataset or load_dataset(config.data)
         settings, solver = settings_of([config]), solver_of([config])
-        found = survey(self.dataset, settings.standardize, settings.dtype)
+        found = surveyed or survey(self.dataset, settings.standardize, settings.dtype)
         self.training = prepare(self.dataset, settings, solver, communicator, found.standardization)
         compute = Compute(backend=self.training.engine_name, threads=self.training.threads)
         update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}

@@ -5,7 +5,7 @@ import pytest
 
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
-from backprop_cli.runs.penalty import draw_folds, l2_grid, l2_values, search_l2
+from backprop_cli.runs.penalty import Path, draw_folds, l2_grid, l2_values, search_l2
 from backprop_cli.solvers.observer import Observer
 from tests.make import dataset, split
 
@@ -44,7 +44,7 @@ def test_a_variance_that_is_not_finite_leaves_the_grid_alone(bad):
 def test_the_path_ends_when_validation_has_turned_worse():
     """Forty examples of thirty features of noise: the weaker the penalty, the worse."""
     data = dataset(noisy(40, 30, seed=1), noisy(400, 30, seed=2))
-    found = search_l2(config(), data, l2_values(config(), data.train), Observer())
+    found = search_l2(config(), data, Path(l2_values(config(), data.train)), Observer())
     losses = [candidate.validation_loss for candidate in found]
     figures = [candidate.validation_accuracy for candidate in found]
     assert [c.settings["l2"] for c in found] == l2_grid(30)[: len(found)]
@@ -55,7 +55,7 @@ def test_the_path_ends_when_validation_has_turned_worse():
 
 def test_the_path_ends_where_the_training_examples_are_separated():
     data = dataset(noisy(60, noise=0.01), noisy(60, noise=0.01))
-    found = search_l2(config(), data, l2_values(config(), data.train), Observer())
+    found = search_l2(config(), data, Path(l2_values(config(), data.train)), Observer())
     losses = [candidate.history[-1].train_loss for candidate in found]
     assert losses[-1] < 1e-3 < losses[-2]
 
@@ -65,7 +65,7 @@ def test_mini_batch_descent_trains_the_whole_grid():
         update={"training": config().training.model_copy(update={"solver": "sgd", "epochs": 2})}
     )
     data = dataset(noisy(40), noisy(40))
-    found = search_l2(settings, data, l2_grid(5), Observer())
+    found = search_l2(settings, data, Path(l2_grid(5)), Observer())
     assert [c.settings["l2"] for c in found if not c.diverged][-1] == 1e-8
 
 
