@@ -141,24 +141,22 @@ def _size(dataset: Dataset) -> int | None:
     n_part = max(round(n * (_PART_WORK / work)), _MIN_EXAMPLES, _MIN_PER_CLASS * n_classes)
     features = dataset.train.features
     if isinstance(features, StoredFeatures):
-        held_out = dataset.validation
-        share = 1.0 if held_out is None else n / (n + len(held_out))
-        n_part = min(n_part, max(2, int(share * (features.memory // 2) / features.row_bytes)))
+        room = features.memory // 2  # the rest is for blocks
+        n_part = min(n_part, max(2, room // (2 * features.row_bytes)))  # and as many of validation
     return n_part if n_part < n else None
 
 
 def _part(
     config: Config, dataset: Dataset, n_part: int, comparison: Comparison
 ) -> tuple[Dataset, Comparison]:
-    """Return a part of the training examples and the same share of those for validation.
+    """Return a part of the training examples, and at most as many of those for validation.
 
     It has the same shares of the classes, and is in memory where the features are in files.
     """
-    share = n_part / len(dataset.train)
 
     def drawn(split: Split, name: str) -> Split:
         rng = generator(config.data.seed, Stream.SPLIT, _STREAMS[name])
-        size = max(1, round(share * len(split)))
+        size = min(n_part, len(split))
         rows, _ = draw(split.rows, split.source.labels, size, rng, stratified=True)
         return Split(split.source, rows)
 

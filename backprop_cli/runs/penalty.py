@@ -30,6 +30,7 @@ _PATIENCE = 3  # values of the grid without a better figure or a lower loss
 _NARROW_PATIENCE = 1  # where all values are near the best one
 _TRAINS = 0.99  # of the training loss at the largest l2: below, a model has learned something
 _SEPARATED = 1e-3  # mean training loss: right decisions by wide margins
+_IDLE = 1e-5  # of the cost, the penalty's share: without it the loss could be lower by about that
 SEARCH_TOLERANCE = 1e-3
 """The relative gap at which L-BFGS stops a model that is only compared."""
 
@@ -107,8 +108,9 @@ def search_l2(
 
     With L-BFGS the models are a path: each starts at the optimum of the one before. It ends when
     three values in succession (one, if they are narrow) have brought neither a better validation
-    figure nor a lower validation loss, or when the training loss is next to 0, where a smaller l2
-    does little but multiply the weights. The smallest values cost the most steps.
+    figure nor a lower validation loss, or when a smaller l2 does little: where the training loss is
+    next to 0, so that it but multiplies the weights, or where the penalty is. The smallest values
+    cost the most steps.
     Models of mini-batch descent are trained side by side, all of them to the end.
 
     Parameters
@@ -286,4 +288,6 @@ class _Ender(Observer):
         trains = self._narrow or records[-1].train_loss < _TRAINS * records[0].train_loss
         patience = _NARROW_PATIENCE if self._narrow else _PATIENCE
         has_turned = trains and len(standings) - 1 - latest >= patience
-        return has_turned or records[-1].train_loss < _SEPARATED
+        last = records[-1]
+        idle = trains and last.train_cost - last.train_loss < _IDLE * last.train_cost
+        return has_turned or idle or last.train_loss < _SEPARATED

@@ -60,6 +60,16 @@ def test_the_path_ends_where_the_training_examples_are_separated():
     assert losses[-1] < 1e-3 < losses[-2]
 
 
+def test_the_path_ends_where_the_penalty_is_next_to_nothing():
+    """Validated on what it is trained on, a weaker penalty is always better."""
+    data = dataset(noisy(400), noisy(400))
+    found = search_l2(config(), data, Path(l2_values(config(), data.train)), Observer())
+    costs = [candidate.history[-1].train_cost for candidate in found]
+    losses = [candidate.history[-1].train_loss for candidate in found]
+    shares = [1 - loss / cost for loss, cost in zip(losses, costs, strict=True)]
+    assert shares[-1] < 1e-5 < shares[-2]
+
+
 def test_mini_batch_descent_trains_the_whole_grid():
     settings = config().model_copy(
         update={"training": config().training.model_copy(update={"solver": "sgd", "epochs": 2})}
