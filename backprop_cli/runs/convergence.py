@@ -151,9 +151,12 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     last, model = history[-1], training.settings.models[m]
     equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
     if last.train_loss > equal:
+        remedy = "try a lower training.learning_rate"
+        if training.settings.standardize == "none":  # features of 1e6 make large scores of any W
+            remedy = f"standardize the features, or {remedy} or model.initial_std"
         return [
             f"the training loss, {last.train_loss:.4g}, is above that of equal scores, "
-            f"{equal:.4g}: try a lower training.learning_rate, or standardize the features"
+            f"{equal:.4g}: {remedy}"
         ]
     if model.loss.curvature is None or solver.horizontal_flips:
         relative = None  # loose where a loss has kinks; with flips another cost was minimized

@@ -260,6 +260,8 @@ class LbfgsTraining(Training):
         elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
             return
         if not self.solver.certified:
+            if self.selections[m].kept is None:  # it has begun where it ends
+                self._records([m], 0.0)
             norm = float(np.linalg.norm(search.point.gradient))
             self._found[m] = Optimality(search.point.cost, None, norm)
             self._leave(m)

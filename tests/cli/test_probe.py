@@ -48,6 +48,7 @@ def test_the_config_reproduces_the_winner(files, probe, run, tmp_path):
     config = load_config(folder / "config.yaml")
     assert config.l2 == found["settings"]["l2"] == found["models"][0]["settings"]["l2"]
     assert config.data.stratified
+    assert found["first_part"] is None
     assert found["winner"]["validation"]["examples"] == found["winner"]["test"]["examples"] == 48
     assert found["winner"]["train"]["relative_gap"] <= 1e-6
     status, _, _ = run("train", "--config", folder / "config.yaml", "--output", "again")
@@ -176,6 +177,15 @@ def test_a_class_with_a_single_example(files, probe):
     notes = [note for note in found["notes"] if "classes have no" in note]
     assert len(notes) == 2  # two of the three splits lack it
     assert all(note.startswith("1 of 4 classes") and note.endswith(": 3") for note in notes)
+
+
+def test_features_that_are_all_the_same(files, probe):
+    """There is nothing to learn: the model begins where it ends."""
+    x, y = files(n=300)
+    np.save(x, np.ones((300, 6)))
+    found = probe(x, y)
+    assert found["winner"]["test"]["accuracy"] == pytest.approx(1 / 3)
+    assert any("features of all training examples are the same" in n for n in found["notes"])
 
 
 def test_more_features_than_examples(files, probe):

@@ -15,12 +15,12 @@ from tests.make import dataset, descent, split
 LOG_2 = 0.6931471805599453
 
 
-def remarks(costs, gap, loss=None, l2=0.01, kept=None):
+def remarks(costs, gap, loss=None, l2=0.01, kept=None, **common):
     """Return the remarks on a training of two classes with such costs, and such a gap.
 
     The weights of its last epoch are kept, or of another one.
     """
-    training = descent(dataset(split([[0.0], [1.0]])), l2=l2)
+    training = descent(dataset(split([[0.0], [1.0]])), l2=l2, **common)
     training.history[0] = [
         EpochRecord(k + 1, 0.1, 0.1, cost if loss is None else loss, cost, 0.5, None, None)
         for k, cost in enumerate(costs)
@@ -61,6 +61,10 @@ def test_a_loss_above_that_of_equal_scores_is_told():
     (said,) = remarks([5.0, 1.0], gap=0.5, loss=LOG_2 + 0.01)
     assert said.startswith("the training loss, 0.7031, is above that of equal scores, 0.6931: ")
     assert remarks([0.7, 0.7], gap=0.0, loss=LOG_2 - 0.01) == ()
+    assert said.endswith(": try a lower training.learning_rate")
+    (said,) = remarks([5.0, 1.0], gap=0.5, loss=1.0, standardize="none")
+    assert "standardize the features" in said
+    assert "model.initial_std" in said
 
 
 @pytest.mark.parametrize(
