@@ -154,7 +154,7 @@ def _text(found: Probed, folds: int | None) -> str:
     lines = [_title(found, folds), candidate_table(tried[:_SHOWN], result.ending.unit)]
     if result.ending.unit == "step":
         lines.append(
-            f"(the search stops at a gap of {SEARCH_TOLERANCE:g} of the cost, the winner's "
+            f"(the search stops at a gap of about {SEARCH_TOLERANCE:g} of the cost, the winner's "
             f"training at {found.config.training.tolerance:g}: figures below may differ)"
         )
     for name, evaluation in (("validation", result.validation), ("test", result.test)):

@@ -86,7 +86,7 @@ def test_what_is_printed(files, run):
         assert any(line.startswith(start) for line in lines), start
     assert sum(line.startswith("accuracy") and "to" in line for line in lines) == 2
     assert not any(line.startswith("splits") for line in lines)
-    assert any("stops at a gap of 0.001 of the cost, the winner's training at 1e-06" in line
+    assert any("stops at a gap of about 0.001 of the cost, the winner's training at 1e-06" in line
                for line in lines)  # fmt: skip
     assert "epoch" not in lines[1]
 

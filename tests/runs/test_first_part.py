@@ -5,7 +5,7 @@ import pytest
 
 from backprop_cli.runs import first_part
 from backprop_cli.runs.first_part import Comparison, choose_l2
-from backprop_cli.runs.penalty import l2_grid
+from backprop_cli.runs.penalty import cross_validate, l2_grid
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Split
 from tests.make import dataset, split, stored_source
@@ -71,11 +71,10 @@ def test_folds_of_a_part(much, tmp_path, monkeypatch, in_files):
         source = stored_source(tmp_path, features, labels, 1_000_000)
         train = Split(source, np.arange(N))
     seen = []
-    search = first_part.cross_validate
 
     def watch(config, data, path, n_folds, groups, observer):
         seen.append((data.train, groups))
-        return search(config, data, path, n_folds, groups, observer)
+        return cross_validate(config, data, path, n_folds, groups, observer)
 
     monkeypatch.setattr(first_part, "cross_validate", watch)
     assert searched(dataset(train), 3, groups).first_part.n_examples == N // 10

@@ -5,9 +5,11 @@ import pytest
 
 from backprop_cli.communicator import Serial
 from backprop_cli.errors import ConfigError
+from backprop_cli.fitting import prepare
 from backprop_cli.solvers.lbfgs import Lbfgs
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import Observer
-from tests.make import dataset, split, to_optimum
+from tests.make import dataset, job, split, to_optimum
 from tests.solvers.reference import Cost
 from tests.solvers.test_communicator import together
 
@@ -159,6 +161,20 @@ def test_a_path_of_l2_and_smoothings_is_the_models_alone():
         found[:, -1] -= found[:, -1].mean()
         expected[:, -1] -= expected[:, -1].mean()
         np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_without_a_certificate_a_prediction_ends_training():
+    """The costs of a path are scipy's within the tolerance, and no bound is claimed."""
+    x, labels = blobs()
+    settings, _ = job(*({"l2": l2} for l2 in np.geomspace(10, 1e-4, 6)))
+    data = dataset(split(x, labels))
+    training = prepare(data, settings, FullBatchLbfgs(1e-3, "accuracy", certified=False))
+    training.run(Observer())
+    for m in range(len(settings.models)):
+        cost = reference(x, labels, training, m)
+        best = cost(cost.optimum())
+        assert cost(theta(training, m)) - best <= 1e-3 * best
+        assert training.certificate(m).gap is None
 
 
 def test_the_memory_that_a_path_hands_on_is_that_of_the_next_cost(monkeypatch):
