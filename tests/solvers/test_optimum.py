@@ -166,7 +166,7 @@ def test_a_path_of_l2_and_smoothings_is_the_models_alone():
 def test_without_a_certificate_a_prediction_ends_training():
     """The costs of a path are scipy's within the tolerance, and no bound is claimed."""
     x, labels = blobs()
-    settings, _ = job(*({"l2": l2} for l2 in np.geomspace(10, 1e-4, 6)))
+    settings, _ = job(*({"l2": l2} for l2 in np.geomspace(10, 1e-3, 9)))
     data = dataset(split(x, labels))
     training = prepare(data, settings, FullBatchLbfgs(1e-3, "accuracy", certified=False))
     training.run(Observer())
