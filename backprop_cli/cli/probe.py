@@ -85,8 +85,8 @@ def probe(options: ProbeOptions) -> None:
     Features are standardized. A fifth of the examples is for test, a fifth for validation, each
     with the same shares of the classes. l2 is chosen on validation, from a grid that L-BFGS walks
     from the largest value; where that would take minutes, on a part of the examples first. The
-    winner is trained to its optimum, and evaluated once on test. Its
-    run directory, runs/probe by default, is an ordinary one, with what was tried in sweep.json.
+    winner is trained to its optimum, and evaluated once on test. Its run directory, runs/probe by
+    default, is an ordinary one, with what was tried in sweep.json.
     --set training.solver=sgd trains the grid by mini-batch descent instead, side by side.
     """
     from backprop_cli.cli.progress import ProgressBar
