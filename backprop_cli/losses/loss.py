@@ -55,8 +55,8 @@ class Loss:
         ``curvature_bound(C)``: a bound on the largest eigenvalue of d2l/ds2, for any scores. Where
         l has kinks, of l with its kinks rounded off over one unit of the scores.
     curvature : callable or None
-        ``curvature(S, v)``: the sum over the examples of v_i d2l/ds2, C x C, for scores S, C x n,
-        and the weights v of n examples. None if l is not smooth.
+        ``Q, U = curvature(S)``: for every example, d2l/ds2 = diag(q) - u u^T; all are C x n. None
+        if l is not smooth.
     kernel : str or None
         The name of the loss in `backprop_cli.losses.kernels`, where all kernels of losses stand;
         None if only NumPy has it.
@@ -71,7 +71,7 @@ class Loss:
     smooth: bool
     takes_soft_targets: bool
     curvature_bound: Callable[[int], float]
-    curvature: Callable[[Vector, Vector], Vector] | None = None
+    curvature: Callable[[Array], tuple[Array, Array]] | None = None
     smoothed: Callable[[Array, Array], tuple[Array, Array]] | None = None
     kinks: Callable[[Vector, Vector], Vector] | None = None
     kernel: str | None = None

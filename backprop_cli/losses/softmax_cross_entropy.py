@@ -54,12 +54,11 @@ def values(S: NDArray[Any], Y: Vector) -> NDArray[Any]:
     return np.asarray(np.log(np.exp(S).sum(axis=0)) - (Y * S).sum(axis=0))
 
 
-def curvature(S: Vector, v: Vector) -> Vector:
-    """Return the sum over the examples of v_i (diag(p_i) - p_i p_i^T), C x C."""
+def curvature(S: Array) -> tuple[Array, Array]:
+    """Return p and p: the second derivative of an example is diag(p) - p p^T."""
     P = np.exp(S - S.max(axis=0))
     P /= P.sum(axis=0)
-    weighted = v * P
-    return np.asarray(np.diag(weighted.sum(axis=1)) - weighted @ P.T)
+    return P, P
 
 
 SOFTMAX_CROSS_ENTROPY = Loss(

@@ -10,7 +10,7 @@ from backprop_cli.config import Config
 from backprop_cli.runs.history import HistoryLine
 from backprop_cli.runs.stored import Figure, Number, Stored
 
-FORMAT = 4
+FORMAT = 5
 
 Pair = Field(strict=False)  # JSON has lists where Python has pairs
 
@@ -24,7 +24,7 @@ class Part(Stored):
 class Content(Part):
     """All that a checkpoint says besides its arrays."""
 
-    format: Literal[4]
+    format: Literal[5]
     training: dict[str, Any]
     about: dict[str, Any]
 
@@ -104,6 +104,7 @@ class LbfgsState(Part):
     paths: list[list[Number]]
     found: list[Annotated[tuple[Number, OptimalityState], Pair]]
     bounds: list[Annotated[tuple[Number, BoundsState], Pair]]
+    hessians: list[Annotated[tuple[Number, Number], Pair]]
     searches: list[Annotated[tuple[Number, SearchState], Pair]]
 
 

@@ -87,6 +87,14 @@ def _check_lbfgs(training: LbfgsTraining, arrays: Mapping[str, Array], state: Lb
             kept = training.kept(m)
             for name, like in ((f"kept_W_{m}", kept.W), (f"kept_b_{m}", kept.b)):
                 _check_array(arrays, name, like.shape, str(like.dtype))
+    looked = [m for m, _ in state.hessians]
+    if len(set(looked)) < len(looked) or not set(looked) <= set(searching):
+        raise ValueError("hessians: those of some of the models that are searched for")
+    for m, model in state.hessians:
+        if not any({m, model} <= set(path) for path in paths):
+            raise ValueError(f"hessians: {m} and {model}: models of the same path")
+        own = training.kept(m).W.shape
+        _check_array(arrays, f"hessian_{m}", (own[0], own[1] + 1), "float64")
     for m, search in state.searches:
         shape = training.kept(m).W.shape
         _check_search(arrays, m, search, (shape[0], shape[1] + 1))

@@ -50,7 +50,8 @@ class FixedWeights:
             raise ValueError(f"{loss.name} has no curvature")
         curvature = np.zeros((self._C, self._C))
         for WX, _, v in self._blocks():
-            curvature += loss.curvature(class_scores((WX + b[:, None])[None])[0], v)
+            Q, U = loss.curvature(class_scores((WX + b[:, None])[None])[0])
+            curvature += np.diag(Q @ v) - (v * U) @ U.T
         curvature = self._batch.mean(curvature)
         return _HALVES @ curvature @ _HALVES.T if len(b) == 1 else curvature
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose
+from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Array, Loss, Vector
 from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.lbfgs import Point
-from backprop_cli.solvers.second_moment import Preconditioner, SecondMoment
+from backprop_cli.solvers.preconditioner import Hessian, Preconditioner, sampled_hessian
+from backprop_cli.solvers.second_moment import SecondMoment
 from backprop_cli.solvers.start import make_task, training_targets
 from backprop_cli.sources import Block, Dataset, Standardization
 
@@ -244,9 +246,27 @@ class FullBatch:
         kappa: Vector = shares.sum() * np.maximum(p * (1 - p), _LEAST_SHARE)
         return kappa[1:] if self._settings.single_output else kappa
 
-    def preconditioner(self, m: int) -> Preconditioner:
-        """Return the preconditioner of one model."""
-        return Preconditioner(self.moment, self.curvatures(m), self.l2(m))
+    def preconditioner(
+        self, m: int, theta: Vector | None = None, l2: float | None = None
+    ) -> Preconditioner:
+        """Return the preconditioner of one model.
+
+        Parameters
+        ----------
+        m
+            Which one.
+        theta
+            Where to look at the Hessian; None: nowhere.
+        l2
+            lambda, by default the model's.
+        """
+        hessian, l2 = None, self.l2(m) if l2 is None else l2
+        if theta is not None and self.loss(m).curvature is not None:
+            curvature = functools.partial(self._curvature, m)
+            hessian = sampled_hessian(self.moment, theta, l2, curvature)
+        if hessian is None:
+            hessian = Hessian.uniform(self.moment, self.curvatures(m))
+        return Preconditioner(self.moment, hessian, l2)
 
     @functools.cached_property
     def moment(self) -> SecondMoment:
@@ -271,6 +291,18 @@ class FullBatch:
             own = self.mean(np.array([squares, weights]))
             self._reach = float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
         return self._reach
+
+    def _curvature(self, m: int, S: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Return Q and U of v d2l/ds2 = diag(q) - u u^T, O x n, for scores of some rows."""
+        loss = self.loss(m)
+        if loss.curvature is None:
+            raise ValueError(f"{loss.name} has no curvature")
+        Q, U = loss.curvature(class_scores(S))
+        if len(S) == 1:  # a single score s is the pair (-s/2, s/2)
+            Q, U = Q.sum(axis=0, keepdims=True) / 4, (U[1:] - U[:1]) / 2
+        block = self._dataset.train.without_features()._replace(rows=rows)
+        v = self._targets(m).example_weights(block)
+        return (Q, U) if v is None else (Q * v, U * np.sqrt(v))
 
     def _targets(self, m: int) -> Targets:
         own = dataclasses.replace(self._settings_of((m,)), dtype="float64")

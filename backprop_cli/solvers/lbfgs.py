@@ -54,6 +54,11 @@ class Tried:
 class Inverse(Protocol):
     """An approximate inverse of a Hessian."""
 
+    @property
+    def sampled(self) -> bool:
+        """Whether it is that of a sample, at a point: then curvatures may be too small."""
+        ...
+
     def solve(self, gradient: Vector) -> Vector:
         """Return it times a gradient."""
         ...
@@ -75,6 +80,8 @@ class Lbfgs:
     ----------
     point
         The best so far.
+    preconditioner
+        As given, or by `precondition`.
     steps, changes
         The last steps s, and the changes y of the gradient over them.
     t, low, high, trials
@@ -88,7 +95,7 @@ class Lbfgs:
     """
 
     def __init__(self, start: Point, preconditioner: Inverse) -> None:
-        self.point, self._preconditioner = start, preconditioner
+        self.point, self.preconditioner = start, preconditioner
         self.steps: list[Vector] = []
         self.changes: list[Vector] = []
         self.iterations, self.length, self.trials_in_all, self.stuck = 0, 0.0, 0, False
@@ -145,6 +152,11 @@ class Lbfgs:
         kept = [k for k, step in enumerate(steps) if float(np.vdot(step, changes[k])) > 0]
         self.steps, self.changes = [steps[k] for k in kept], [changes[k] for k in kept]
         self._aim()
+
+    def precondition(self, preconditioner: Inverse) -> None:
+        """Begin again from the best point so far, with a better initial inverse Hessian."""
+        self.preconditioner = preconditioner
+        self.forget()
 
     def restart(self, point: Point) -> None:
         """Take the same point with a cost and a gradient of higher precision."""
@@ -230,7 +242,11 @@ class Lbfgs:
             alpha = rho * float(np.vdot(step, q))
             taken.append((rho, alpha))
             q -= alpha * change
-        q = self._preconditioner.solve(q)
+        q = self.preconditioner.solve(q)
+        if self.steps and self.preconditioner.sampled:  # its scale, as in eq. 7.20
+            step, change = self.steps[-1], self.changes[-1]
+            expected = float(np.vdot(change, self.preconditioner.solve(change)))
+            q *= min(1.0, float(np.vdot(step, change)) / expected)
         for step, change, (rho, alpha) in zip(
             self.steps, self.changes, reversed(taken), strict=True
         ):

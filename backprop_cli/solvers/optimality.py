@@ -92,7 +92,7 @@ def certify(
         bound = hinge_bound(batch, m, theta, max_passes)
         return Optimality(point.cost, max(point.cost - bound, rounding), norm)
     if search is None:
-        search = Lbfgs(batch.point(m, theta), batch.preconditioner(m))
+        search = Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta))
     gap, fallen, passes = math.inf, 0.0, 0
     while True:
         made, further = _sharpen(batch, m, search, fallen, max_passes - passes)

@@ -18,10 +18,11 @@ from backprop_cli.errors import ConfigError
 from backprop_cli.losses import Array, Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
-from backprop_cli.solvers.lbfgs import Lbfgs, Point
+from backprop_cli.solvers.lbfgs import Inverse, Lbfgs, Point
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality, certify
+from backprop_cli.solvers.preconditioner import Preconditioner
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.training import Training, restored_history, saved_history
 from backprop_cli.sources import Dataset, Standardization
@@ -32,6 +33,7 @@ _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
 _FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
 _UNDERRATES = 3.0  # how far the cost falls in the end, against what the next step predicts
+_FIRST_HESSIAN, _NEXT_HESSIAN = 6, 4  # steps before the first; times that before each later one
 
 
 class LbfgsTraining(Training):
@@ -72,6 +74,7 @@ class LbfgsTraining(Training):
         self.selections = [Selection("last", None) for _ in settings.models]
         self._start: Array | None = None
         self._searches: dict[int, Lbfgs] = {}
+        self._hessians: dict[int, _Looked] = {}
         self._paths = _paths(settings)
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
@@ -135,6 +138,8 @@ class LbfgsTraining(Training):
         for m, search in self._searches.items():
             arrays[f"theta_{m}"] = search.point.theta
             arrays[f"gradient_{m}"] = search.point.gradient
+            if m in self._hessians:
+                arrays[f"hessian_{m}"] = self._hessians[m].theta
             for name, memory in (("step", search.steps), ("change", search.changes)):
                 arrays |= {f"{name}_{m}_{k}": own for k, own in enumerate(memory)}
         for m, selection in enumerate(self.selections):
@@ -152,6 +157,7 @@ class LbfgsTraining(Training):
             "paths": self._paths,
             "found": [[m, vars(own)] for m, own in self._found.items()],
             "bounds": [[m, vars(own)] for m, own in self._bounds.items()],
+            "hessians": [[m, own.model] for m, own in self._hessians.items()],
             "searches": [[m, search.progress()] for m, search in self._searches.items()],
         }
 
@@ -165,10 +171,14 @@ class LbfgsTraining(Training):
         self._paths = [list(path) for path in progress["paths"]]
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
         self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
+        self._hessians = {
+            m: _Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
+            for m, model in progress["hessians"]
+        }
         for m, own in progress["searches"]:
             theta, gradient = (arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient"))
             point = Point(theta, own["cost"], gradient)
-            search = Lbfgs(point, self.batch.preconditioner(m))
+            search = Lbfgs(point, self._preconditioner(m))
             memory = [
                 [arrays[f"{name}_{m}_{k}"].astype(np.float64) for k in range(own["remembered"])]
                 for name in ("step", "change")
@@ -192,19 +202,30 @@ class LbfgsTraining(Training):
         for m, point, norm in zip(models, points, norms, strict=True):
             self._enter(m, point, norm)
 
-    def _enter(self, m: int, point: Point, norm: float) -> None:
+    def _enter(
+        self, m: int, point: Point, norm: float, preconditioner: Inverse | None = None
+    ) -> None:
         self._bounds[m] = _Bounds(norm)
-        self._searches[m] = Lbfgs(point, self.batch.preconditioner(m))
+        self._searches[m] = Lbfgs(point, preconditioner or self._preconditioner(m))
+
+    def _preconditioner(self, m: int) -> Preconditioner:
+        own = self._hessians.get(m)
+        if own is None:
+            return self.batch.preconditioner(m)
+        return self.batch.preconditioner(m, own.theta, self.batch.l2(own.model))
 
     def _pass(self) -> list[int]:
         """Evaluate every model at its trial point; return those that have made a step."""
-        models = list(self._searches)
+        models, moved = list(self._searches), []
         points = self.batch.points(models, [self._searches[m].trial() for m in models])
-        return [
-            m
-            for m, point in zip(models, points, strict=True)
-            if self._searches[m].take(point, self.batch.precision)
-        ]
+        for m, point in zip(models, points, strict=True):
+            search = self._searches[m]
+            if search.take(point, self.batch.precision):
+                moved.append(m)
+                if _is_time(search.iterations):
+                    self._hessians[m] = _Looked(point.theta, m)
+                    search.precondition(self._preconditioner(m))
+        return moved
 
     def _records(self, moved: Sequence[int], seconds: float) -> list[EpochRecord | None]:
         """Keep the weights of the models that have made a step, and return their records."""
@@ -297,6 +318,7 @@ class LbfgsTraining(Training):
     def _leave(self, m: int) -> None:
         """Take a model out; the next one of its path begins where it stands."""
         search = self._searches.pop(m)
+        hessian = self._hessians.pop(m, None)
         path = next(path for path in self._paths if path and path[0] == m)
         path.pop(0)
         if not path:
@@ -305,7 +327,9 @@ class LbfgsTraining(Training):
         W = point.theta[:, :-1]
         cost = point.cost + more * float(np.vdot(W, W))
         start = Point(point.theta, cost, _with_l2(point.gradient, point.theta, more))
-        self._enter(path[0], start, self._bounds[m].norm)
+        if hessian is not None:  # the Hessian of its neighbour is good enough for some steps
+            self._hessians[path[0]] = hessian
+        self._enter(path[0], start, self._bounds[m].norm, search.preconditioner)
         changes = [
             _with_l2(change, step, more)
             for step, change in zip(search.steps, search.changes, strict=True)
@@ -331,6 +355,22 @@ class _Bounds:
 
     norm: float
     asked: float = sys.float_info.max
+
+
+def _is_time(steps: int) -> bool:
+    """Say whether to look at the Hessian after so many steps: 6, 24, 96, ..."""
+    due = _FIRST_HESSIAN
+    while due < steps:
+        due *= _NEXT_HESSIAN
+    return steps == due
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Where a Hessian was looked at: theta, and the model whose penalty it has."""
+
+    theta: Vector
+    model: int
 
 
 def _with_l2(gradient: Vector, theta: Vector, more: float) -> Vector:

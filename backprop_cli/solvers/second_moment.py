@@ -1,7 +1,8 @@
-"""The leading directions of the features, and the L-BFGS preconditioner that they make."""
+"""The leading directions of the features, from a sample of the training examples."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class SecondMoment:
 
     Attributes
     ----------
+    rows
+        The sample: n' rows of the split's source, ascending.
     mean
         m, d.
     V, e
@@ -49,8 +52,9 @@ class SecondMoment:
         rng = generator(seed, Stream.SECOND_MOMENT)
         d = split.features.shape[1]
         n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
-        rows = np.sort(rng.choice(split.rows, n, replace=False))
-        x, scale = _standardized(split.source.gather(rows), standardization)
+        self.rows = np.sort(rng.choice(split.rows, n, replace=False))
+        self._source, self._standardization = split.source, standardization
+        x, scale = _standardized(split.source.gather(self.rows), standardization)
         mean = x.mean(axis=0, dtype=np.float64)
         x -= mean.astype(np.float32)
         self.mean: Vector = scale * mean
@@ -64,6 +68,16 @@ class SecondMoment:
         floor = _MIN_SHARE * self.trace / d
         self.e: Vector = np.maximum(e[-rank:], floor or 1.0)
         self.rest = float(self.e[0])
+
+    def sample(
+        self, most: int, at_once: int
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """Yield ``most`` rows of the sample at most, some at once: numbers, and x - m, n x d."""
+        own, chosen = self._standardization, self.rows[:: -(-len(self.rows) // most)]
+        for first in range(0, len(chosen), at_once):
+            rows = chosen[first : first + at_once]
+            x = (self._source.gather(rows) - own.mean) / own.std
+            yield rows, (x - self.mean).astype(np.float32)
 
 
 def _standardized(
@@ -90,38 +104,3 @@ def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> ND
     for _ in range(_ITERATIONS):
         basis = np.linalg.qr(x.T @ (x @ basis))[0]
     return basis
-
-
-class Preconditioner:
-    """The inverse of an approximate Hessian of J, for the parameters [W | b] of one model.
-
-        H ~ diag(kappa) (x) covariance + 2 lambda I    for W,    diag(kappa)    for b,
-
-    after Boehning (1992), with kappa_k the mean of p_k (1 - p_k) in place of its bound. W and b are
-    taken apart by the features' mean: along b' = b + W m they do not depend on each other.
-
-    Parameters
-    ----------
-    moment
-        Of the features.
-    kappa
-        The mean curvature of the loss by each score, O numbers > 0.
-    l2
-        lambda.
-    """
-
-    def __init__(self, moment: SecondMoment, kappa: Vector, l2: float) -> None:
-        self._moment, self._kappa, self._l2 = moment, kappa[:, None], l2
-
-    def solve(self, gradient: Vector) -> Vector:
-        """Return H^-1 times a gradient, O x (d + 1)."""
-        moment, kappa = self._moment, self._kappa
-        dW, db = gradient[:, :-1], gradient[:, -1:]
-        along = dW - db * moment.mean
-        lead = along @ moment.V
-        ridge = 2 * self._l2
-        rest = 1 / (kappa * moment.rest + ridge)
-        W = (lead * (1 / (kappa * moment.e + ridge) - rest)) @ moment.V.T
-        W += rest * along
-        b = db / kappa - (W @ moment.mean)[:, None]
-        return np.concatenate([W, b], axis=1)

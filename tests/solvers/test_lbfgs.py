@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from backprop_cli.solvers.lbfgs import Lbfgs, Point
-from backprop_cli.solvers.second_moment import Preconditioner
 
 SHAPE = (2, 4)
 SIZE = SHAPE[0] * SHAPE[1]
 WEIGHT = 10.0  # of the bias's gradient, the last column, where a small gradient is looked for
 
 
-class Inverse(Preconditioner):
+class Inverse:
     """A preconditioner that multiplies by a matrix."""
 
-    def __init__(self, H):
-        self._H = H
+    def __init__(self, H, sampled=False):
+        self._H, self.sampled = H, sampled
 
     def solve(self, gradient):
         return (self._H @ gradient.ravel()).reshape(gradient.shape)
@@ -71,6 +70,18 @@ def test_any_preconditioner_leads_to_the_minimum_of_a_quadratic(seed):
     costs = descend(search, cost, 120)
     assert (np.diff(costs) <= 1e-12).all()
     np.testing.assert_allclose(search.point.theta, cost.best, atol=1e-6)
+
+
+@pytest.mark.parametrize(("factor", "sampled", "exact"), [
+    (100, True, True), (100, False, False), (0.01, True, False),
+])  # fmt: skip
+def test_a_sampled_inverse_that_is_too_large_is_scaled_by_the_last_step(factor, sampled, exact):
+    """Nocedal and Wright (2006), eq. 7.20: a multiple of the inverse becomes the inverse."""
+    cost = Quadratic()
+    search = Lbfgs(cost(np.zeros(SHAPE)), Inverse(factor * np.linalg.inv(cost.A), sampled))
+    step = np.random.default_rng(0).standard_normal(SHAPE)
+    search.remember([step], [(cost.A @ step.ravel()).reshape(SHAPE)])
+    assert np.allclose(search.trial(), cost.best, rtol=1e-8) == exact
 
 
 def test_every_step_satisfies_the_wolfe_conditions():

@@ -211,7 +211,7 @@ def test_without_l2_separable_data_ends_by_the_gradient(single):
 
 def test_without_l2_data_that_overlaps_has_an_optimum():
     x, y = blobs()
-    training = to_optimum(dataset(split(x, y)), dtype="float64", tolerance=1e-6)
+    training = to_optimum(dataset(split(x, y)), dtype="float64", tolerance=1e-8)
     cost = reference(x, y, training)
     best = cost(cost.optimum())
     assert cost(theta(training)) - best <= 1e-7 * best
