@@ -32,7 +32,7 @@ _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
 _FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
-_UNDERRATES = 3.0  # how far the cost falls in the end, against what the next step predicts
+_UNDERRATES = 20.0  # how far the cost falls in the end, against what the next step predicts
 _FIRST_HESSIAN, _NEXT_HESSIAN = 6, 4  # steps before the first; times that before each later one
 
 
