@@ -97,12 +97,13 @@ class LinearModel:
     def score_blocks(self, source: Source, rows: NDArray[np.intp]) -> Iterator[tuple[slice, Array]]:
         """Yield the scores of some rows block by block: which of the rows, and O x their number.
 
-        A block's scores are overwritten by the next one. Errors are those of `scores`; at the end,
-        also a DataError if a file was changed meanwhile.
+        They are sums in float64, rounded to the model's type at the end: sums of thousands of
+        products in float32 would differ between libraries from the sixth digit on. Errors are
+        those of `scores`; at the end, also a DataError if a file was changed meanwhile.
         """
         self.check(source)
         engine = self.engine(source.image)
-        weights, bias = self.parameters(source.image)
+        weights, bias = (array.astype(np.float64) for array in self.parameters(source.image))
         # So that differences of scores, and their sums over the classes, are finite too.
         largest = np.finfo(self.weights.dtype).max / (2 * self.n_classes)
         first = 0
@@ -110,15 +111,15 @@ class LinearModel:
             some = slice(first, first + len(block.rows))
             first = some.stop
             with np.errstate(over="ignore", invalid="ignore"):
-                scores = engine.scores(weights, bias, block)[0]
-            good = (np.abs(scores) <= largest).all(axis=0)  # NaN is not
+                exact = engine.scores(weights, bias, block)[0]
+            good = (np.abs(exact) <= largest).all(axis=0)  # NaN is not
             if not good.all():
                 row = int(rows[some][int(np.argmin(good))])
                 raise DataError(
                     f"{source.name}: the scores of example {row} are too large for "
                     f"{self.weights.dtype}; look at its features and at the model's weights"
                 )
-            yield some, scores
+            yield some, exact.astype(self.weights.dtype)
         source.check_unchanged()
 
     def check(self, source: Source) -> None:
@@ -170,15 +171,15 @@ class LinearModel:
         return (weights * standardization.std)[None], bias[None]
 
     def engine(self, image: ImageLayout | None) -> NumpyEngine:
-        """Return an engine that evaluates the model on examples stored in some order."""
+        """Return an engine that scores examples stored in some order, in float64."""
         return NumpyEngine(
             Task(
                 losses=(LOSSES[self.loss],),
-                targets=Targets.plain(self.n_classes, self.weights.dtype),
+                targets=Targets.plain(self.n_classes, np.dtype(np.float64)),
                 n_outputs=len(self.bias),
                 standardization=self.standardization_for(image),
                 splits=(),
-                dtype=self.weights.dtype,
+                dtype=np.dtype(np.float64),
                 batch_size=1,
                 threads=1,
             )

@@ -23,7 +23,7 @@ class PredictedBlock:
     examples
         Which of the examples they are.
     scores
-        n x O, O = C or 1; overwritten by the next block.
+        n x O, O = C or 1.
     temperature
         What scores are divided by before SoftMax.
     """

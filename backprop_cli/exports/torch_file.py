@@ -30,6 +30,6 @@ def usage(classifier: RawClassifier, path: pathlib.Path) -> str:
             "from safetensors.torch import load_file",
             f"layer = torch.nn.Linear({d}, {n_classes})",
             f"layer.load_state_dict(load_file({str(path)!r}))",
-            f"probabilities = layer(x).softmax(dim=1)  # x: float32, n x {d}",
+            f"probabilities = layer(torch.from_numpy(x)).softmax(dim=1)  # x: float32, n x {d}",
         ]
     )

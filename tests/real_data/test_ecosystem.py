@@ -1,7 +1,5 @@
 """The estimator and an exported model on CIFAR-10, against the command and ONNX Runtime."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -50,14 +48,5 @@ def test_onnx_runtime_gives_our_probabilities(run):
     session = onnxruntime.InferenceSession(content(raw_classifier(model)))
     found, _ = session.run(None, {"features": x})
     ours, decisions = model.predict(test.source, test.rows)
-    # Sums of 3,072 products in float32, theirs and ours; in float64 ours are those of the file.
-    np.testing.assert_allclose(found, ours, rtol=0, atol=5e-6)
-    np.testing.assert_array_equal(found.argmax(axis=1)[:1000], decisions[:1000])
-    exact = dataclasses.replace(
-        model, weights=model.weights.astype(np.float64), bias=model.bias.astype(np.float64)
-    )
-    raw = raw_classifier(model)
-    scores = x.astype(np.float64) @ raw.weights.T + raw.bias
-    expected, _ = exact.predict(test.source, test.rows)
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-9)
+    np.testing.assert_allclose(found, ours, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.argmax(axis=1), decisions)
