@@ -35,14 +35,18 @@ def resolved(
     epochs = solver.epochs or _epochs(len(dataset.train), solver.batch_size)
     if all(rule.learning_rate is not None for rule in solver.rules):
         return dataclasses.replace(solver, epochs=epochs)
-    moment = SecondMoment(dataset.train, standardization, solver.seed, max_rank=1)
     v = training_targets(settings, dataset).example_weights(dataset.train.without_features())
-    mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v.astype(np.float64))
-    B = min(solver.batch_size, len(dataset.train))
+    v = None if v is None else v.astype(np.float64)
+    mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v)
+    n = len(dataset.train)
+    whole = solver.batch_size >= n  # every step takes all examples: there is no noise
+    counts = v if whole and mean_v > 0 else None
+    moment = SecondMoment(dataset.train, standardization, solver.seed, 1, counts)
     # + 1: the bias is a feature that is 1.
     squares = moment.trace + float(moment.mean @ moment.mean) + 1
     largest = float(moment.e[-1]) + float(moment.mean @ moment.mean) + 1
-    of_data = mean_v * largest + ratio * squares / B
+    noise = 0.0 if whole else ratio * squares / solver.batch_size
+    of_data = mean_v * largest + noise
     rules = []
     for rule, model in zip(solver.rules, settings.models, strict=True):
         if rule.learning_rate is None:

@@ -60,6 +60,13 @@ class Optimality:
             return self.gap
         return self.gap / self.cost
 
+    def within(self, tolerance: float) -> bool:
+        """Say whether the gap is at most this share of the cost.
+
+        Of tolerances that are smaller than what float64 can prove, the smallest gap will do.
+        """
+        return self.gap is not None and self.gap <= max(tolerance, _ROUNDING) * self.cost
+
 
 def certify(
     batch: FullBatch, m: int, theta: Vector, max_passes: int, search: Lbfgs | None = None

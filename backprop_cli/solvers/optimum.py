@@ -291,7 +291,7 @@ class LbfgsTraining(Training):
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
         found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
         gap = found.relative_gap
-        if gap is not None and gap > tolerance and not ends:
+        if gap is not None and not found.within(tolerance) and not ends:
             self._searches[m], bounds.asked = further, predicted * tolerance / gap
             return
         kept = self.selections[m].kept

@@ -16,6 +16,7 @@ _MAX_ROWS, _MAX_NUMBERS = 10_000, 10_000_000  # of the sample
 _MAX_RANK = 400
 _MIN_SHARE = 1e-3  # of the mean eigenvalue: a smaller one may be an accident of the sample
 _MORE = 10  # directions beyond those that are kept, which make these accurate
+_FEW = 64  # features of which all directions are taken: their eigenvalues are exact
 _ITERATIONS = 2
 _CHUNK_NUMBERS = 200_000  # that are converted at once: they stay in the cache
 
@@ -26,7 +27,19 @@ class SecondMoment:
         1/n sum_i (x_i - m) (x_i - m)^T  ~  V diag(e) V^T + e_rest (I - V V^T)
 
     By subspace iteration (Halko, Martinsson and Tropp, 2011, algorithm 4.4). An approximation is
-    enough: what is made of it is a preconditioner, which has no part in the result.
+    enough: what is made of it is a preconditioner, which has no part in the result, or a learning
+    rate.
+
+    Parameters
+    ----------
+    split, standardization
+        The examples, and what standardizes them.
+    seed
+        Of the sample.
+    max_rank
+        How many eigenvectors to keep at most.
+    weights
+        A factor v_i >= 0 per example, by which it counts in all means; None: 1.
 
     Attributes
     ----------
@@ -48,15 +61,24 @@ class SecondMoment:
         standardization: Standardization,
         seed: int,
         max_rank: int = _MAX_RANK,
+        weights: Vector | None = None,
     ) -> None:
         rng = generator(seed, Stream.SECOND_MOMENT)
         d = split.features.shape[1]
         n = min(len(split), _MAX_ROWS, max(1, _MAX_NUMBERS // d))
-        self.rows = np.sort(rng.choice(split.rows, n, replace=False))
+        chosen = rng.choice(len(split), n, replace=False)
+        chosen = chosen[np.argsort(split.rows[chosen])]  # files are read in their order
+        self.rows = split.rows[chosen]
         self._source, self._standardization = split.source, standardization
         x, scale = _standardized(split.source.gather(self.rows), standardization)
-        mean = x.mean(axis=0, dtype=np.float64)
-        x -= mean.astype(np.float32)
+        if weights is None:
+            mean = x.mean(axis=0, dtype=np.float64)
+            x -= mean.astype(np.float32)
+        else:
+            v = weights[chosen] / weights[chosen].mean()
+            mean = v @ x / n
+            x -= mean.astype(np.float32)
+            x *= np.sqrt(v, dtype=np.float32)[:, None]
         self.mean: Vector = scale * mean
         rank = min(d, max_rank, n)
         basis = _subspace(x, rank, rng)
@@ -98,7 +120,7 @@ def _standardized(
 def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return an orthonormal basis, d x (rank + some), of the leading directions of n rows."""
     d = x.shape[1]
-    if rank + _MORE >= d:
+    if d <= max(rank + _MORE, _FEW):
         return np.eye(d, dtype=np.float32)
     basis = rng.standard_normal((d, rank + _MORE), np.float32)
     for _ in range(_ITERATIONS):

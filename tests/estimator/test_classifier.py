@@ -339,8 +339,14 @@ def test_divergence_is_an_error():
 
 
 def test_a_tolerance_that_is_not_reached_is_told():
-    with pytest.warns(ConvergenceWarning, match="L-BFGS stopped within"):
-        LinearClassifier(solver="lbfgs", l2=L2, tolerance=1e-300).fit(*blobs())
+    with pytest.warns(ConvergenceWarning, match="L-BFGS stopped within"):  # float32 is too coarse
+        LinearClassifier(solver="lbfgs", l2=L2, tolerance=1e-12, dtype="float32").fit(*blobs())
+
+
+def test_a_tolerance_below_what_can_be_proved_ends_at_the_optimum():
+    found = LinearClassifier(solver="lbfgs", l2=L2, tolerance=1e-24).fit(*blobs())
+    assert found.gap_ == pytest.approx(1e-14)
+    assert found.n_iter_ < 100  # it does not go on until the line search fails
 
 
 def test_schedules_are_taken():

@@ -27,8 +27,12 @@ def rate(x, labels=None, **given):
 @pytest.mark.parametrize("batch_size", [1, 4, 12])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_the_rate_is_one_over_the_curvature(batch_size, l2):
-    """1/2 (largest eigenvalue of the mean of x x^T + mean |x|^2 / B) + 2 lambda, x with a 1."""
-    expected = 1 / (0.5 * ((1 + 1) + (D + 1) / batch_size) + 2 * l2)
+    """1/2 (largest eigenvalue of the mean of x x^T + mean |x|^2 / B) + 2 lambda, x with a 1.
+
+    A batch of all examples has no noise: the second term is missing.
+    """
+    noise = 0 if batch_size == 2 * D else (D + 1) / batch_size
+    expected = 1 / (0.5 * ((1 + 1) + noise) + 2 * l2)
     assert rate(axes(), batch_size=batch_size, l2=l2) == pytest.approx(expected, rel=5e-3)
 
 
@@ -49,6 +53,17 @@ def test_class_weights_count():
     expected = 1 / (0.5 * (3 * (1 + 1) + 10 / 3 * (D + 1) / 4))
     found = rate(axes(), labels, class_weights=[2.0, 4.0])
     assert found == pytest.approx(expected, rel=5e-3)
+
+
+def test_in_one_batch_weights_are_copies():
+    """Class 0 weighs 1 and class 1 weighs 3: the rate is that of its rows three times."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((20, 30)) * np.geomspace(1, 9, 30), np.arange(20) % 2
+    copies = np.where(labels == 1, 3, 1)
+    found = rate(x, labels, class_weights=[0.5, 1.5], batch_size=100)
+    expected = rate(x.repeat(copies, axis=0), labels.repeat(copies), batch_size=100)
+    assert found == pytest.approx(expected, rel=5e-3)
+    assert found != pytest.approx(rate(x, labels, batch_size=100), rel=0.05)
 
 
 def test_examples_without_weight_leave_a_rate():
