@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pathlib
 import tarfile
 import zlib
@@ -113,7 +112,7 @@ def _fetch(
                 path=folder,
                 downloader=_Resuming(folder / f".{file.name}.part", file, progress),
             )
-        except _Unreachable as error:
+        except _MirrorError as error:
             reasons.append(f"{url}: {error}")
         except ValueError:  # of pooch: another content, or not the address of a file
             reasons.append(f"{url}: not the expected content")
@@ -122,8 +121,8 @@ def _fetch(
     raise DownloadError("; ".join(reasons))
 
 
-class _Unreachable(Exception):  # noqa: N818 - the next mirror may do
-    """A mirror does not give a file."""
+class _MirrorError(Exception):
+    """A mirror does not give a file; the next one may."""
 
 
 class _Resuming:
@@ -155,10 +154,10 @@ class _Resuming:
                 if answer.status_code != _NO_SUCH_RANGE:  # then it is all here, or another file
                     self._receive(answer, begun)
         except requests.HTTPError as error:
-            raise _Unreachable(f"HTTP {error.response.status_code}") from error
+            raise _MirrorError(f"HTTP {error.response.status_code}") from error
         except requests.RequestException as error:
-            raise _Unreachable(_why(error)) from error
-        os.replace(self._part, output_file)  # noqa: PTH105 - pooch may give an open file's name
+            raise _MirrorError(_why(error)) from error
+        self._part.replace(output_file)
 
     def _receive(self, answer: Any, begun: int) -> None:
         answer.raise_for_status()

@@ -155,7 +155,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     gap_: float | None
     _momentum: _Momentum | None
 
-    def __init__(  # noqa: PLR0913 - scikit-learn reads the parameters off this signature
+    def __init__(  # noqa: PLR0913 - scikit-learn wants each parameter named here
         self,
         *,
         loss: str = "softmax_cross_entropy",

@@ -53,7 +53,7 @@ def matching(path: str) -> list[pathlib.Path]:
     with reading(path):
         if not glob.has_magic(path) or single.exists():
             return [single]
-        names = sorted(glob.glob(str(single)))  # noqa: PTH207 - Path.glob takes no absolute one
+        names = sorted(glob.glob(str(single)))  # noqa: PTH207 - Path.glob finds hidden files too
         found = [p for p in map(pathlib.Path, names) if p.is_file()]
     if not found:
         raise DataError(f"{path}: no file has such a name")
