@@ -3,7 +3,7 @@
 try:
     from backprop_cli.estimator.classifier import LinearClassifier
 except ModuleNotFoundError as error:
-    if error.name != "sklearn":
+    if error.name is None or error.name.split(".")[0] != "sklearn":
         raise
     raise ModuleNotFoundError(
         "LinearClassifier needs scikit-learn, found none: install backprop-cli[sklearn]",
