@@ -24,7 +24,7 @@ SUFFIXES = {
     "benchmarks": {".py", ".txt"},
     "configs": {".md", ".yaml"},
     "data": {".md"},
-    "docs": {".ipynb", ".md", ".png", ".py"},
+    "docs": {".css", ".ipynb", ".md", ".png", ".py"},
     "tests": {".py"},
 }
 

@@ -13,7 +13,7 @@ from backprop_cli import api
 from tests.command import call
 
 ROOT = pathlib.Path(__file__).parents[2]
-TUTORIALS = ["first-classifier.md", "linear-probe.md"]
+TUTORIALS = ["first-classifier.md", "linear-probe.md", "streaming.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
