@@ -175,16 +175,19 @@ class LbfgsTraining(Training):
             m: _Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
             for m, model in progress["hessians"]
         }
-        for m, own in progress["searches"]:
-            theta, gradient = (arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient"))
-            point = Point(theta, own["cost"], gradient)
-            search = Lbfgs(point, self._preconditioner(m))
-            memory = [
-                [arrays[f"{name}_{m}_{k}"].astype(np.float64) for k in range(own["remembered"])]
-                for name in ("step", "change")
-            ]
-            search.restore(memory[0], memory[1], own)
-            self._searches[m] = search
+        with blas_threads(self.threads):  # as in `run`: their number decides the last digits
+            for m, own in progress["searches"]:
+                theta, gradient = (
+                    arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient")
+                )
+                point = Point(theta, own["cost"], gradient)
+                search = Lbfgs(point, self._preconditioner(m))
+                memory = [
+                    [arrays[f"{name}_{m}_{k}"].astype(np.float64) for k in range(own["remembered"])]
+                    for name in ("step", "change")
+                ]
+                search.restore(memory[0], memory[1], own)
+                self._searches[m] = search
         for m, (selection, records) in enumerate(zip(self.selections, self.history, strict=True)):
             if records:
                 last = records[-1].epoch

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backprop_cli import blas
 from backprop_cli.config import check_config, load_config
 from backprop_cli.engine import threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
@@ -88,6 +89,17 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(kind, tmp_path):
                 assert not (folder / "summary.json").exists()
         assert content(folder) == expected
         assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_lbfgs_resumes_the_same_where_the_blas_has_other_threads(tmp_path):
+    """As with OPENBLAS_NUM_THREADS=1: the run's own number of threads counts, also on resuming."""
+    own = KINDS["lbfgs"] + "\ncompute: {threads: 2}"
+    with blas.limited(1):
+        Run(config(own, tmp_path / "whole")).train(Observer())
+        with pytest.raises(Interrupted):
+            Run(config(own, tmp_path / "run")).train(StopAt(7))
+        Run(config(own, tmp_path / "run")).train(Observer(), resume=True)
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
 SWEPT: list[dict[str, Any]] = [
