@@ -68,7 +68,8 @@ def assert_same(data, *models, threads=1, **common):
 @given(
     shape=st.tuples(st.integers(3, 60), st.integers(1, 140), st.integers(2, 13)),
     batch_size=st.integers(1, 70),
-    dtype=st.sampled_from(["uint8", "int8", "bool", "uint16", "int16", "float16", "float32"]),
+    # Kernels are compiled for each type, which takes most of this test's time.
+    dtype=st.sampled_from(["uint8", "bool", "int16", "float16", "float32"]),
     momentum=st.sampled_from([0.0, 0.9]),
     l2=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 5),

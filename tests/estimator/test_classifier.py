@@ -217,8 +217,7 @@ def test_warm_start_is_the_same_function_under_other_statistics():
     np.testing.assert_allclose(ours.predict_proba(X), before, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize(("dtype", "solver"), [(np.uint8, "sgd"), (np.float32, "lbfgs")])
 def test_memory_does_not_grow_with_the_features(dtype, solver):
     """What else there is, blocks of rows and a sample of them, has a largest size."""
 

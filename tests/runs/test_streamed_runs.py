@@ -144,7 +144,7 @@ def test_memory_for_less_than_two_mini_batches_is_refused(run, files):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(run, files, number):
     more = "l2: 0.01\n"
     path = config(files, "auto", "whole", more=more)
-    words = [sys.executable, "-m", "backprop_cli", "train", "--set", "training.epochs=400"]
+    words = [sys.executable, "-m", "backprop_cli", "train", "--set", "training.epochs=200"]
     memory = ["--set", "data.memory=12 kB"]
     subprocess.run([*words, "--config", path, *memory], check=True, capture_output=True)
     path = config(files, "auto", "run", more=more)
