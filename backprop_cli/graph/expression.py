@@ -59,6 +59,8 @@ def graph_from_expression(text: str, values: Mapping[str, ArrayLike]) -> Graph:
         statements = ast.parse(_python(text)).body
     except (SyntaxError, ValueError, tokenize.TokenError) as error:
         column = error.offset if isinstance(error, SyntaxError) else None
+        if isinstance(error, tokenize.TokenError):
+            column = error.args[1][1]  # of (line, column); from Python 3.12 on it is not 0
         where = f" near column {column}" if column else ""
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise GraphError(f"'{shown}' is no expression{where}") from error
