@@ -72,8 +72,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     solver : {"sgd", "lbfgs"}
         "sgd" is mini-batch gradient descent. "lbfgs" is full-batch L-BFGS, for softmax.
     tolerance : float
-        Of "lbfgs": the relative duality gap to stop at. Below 1e-14, the smallest gap that
-        float64 can prove, it is compared with the gap that is expected from the gradient.
+        Of "lbfgs": the relative duality gap to stop at. Below 1e-14, which float64 cannot
+        prove, the gap that the gradient lets expect.
     epochs : int or "auto"
         Of "sgd": passes over the examples. "auto": 30, and more for small data.
     batch_size : int
@@ -251,8 +251,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self._take(training, classes, [])
         self.cost_, self.gap_ = found.cost, found.relative_gap
         self._momentum = None
-        missed = self.gap_ is not None and not found.within(self.tolerance)
-        if self.solver == "lbfgs" and missed:
+        if self.solver == "lbfgs" and self.gap_ is not None and not found.within(self.tolerance):
             warnings.warn(
                 f"L-BFGS stopped within {self.gap_:.1e} of the optimum, tolerance is "
                 f"{self.tolerance:.1e}",

@@ -35,8 +35,8 @@ def resolved(
     epochs = solver.epochs or _epochs(len(dataset.train), solver.batch_size)
     if all(rule.learning_rate is not None for rule in solver.rules):
         return dataclasses.replace(solver, epochs=epochs)
-    v = training_targets(settings, dataset).example_weights(dataset.train.without_features())
-    v = None if v is None else v.astype(np.float64)
+    given = training_targets(settings, dataset).example_weights(dataset.train.without_features())
+    v: Vector | None = None if given is None else given.astype(np.float64)
     mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v)
     n = len(dataset.train)
     whole = solver.batch_size >= n  # every step takes all examples: there is no noise
