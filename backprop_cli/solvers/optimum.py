@@ -330,9 +330,10 @@ class LbfgsTraining(Training):
         W = point.theta[:, :-1]
         cost = point.cost + more * float(np.vdot(W, W))
         start = Point(point.theta, cost, _with_l2(point.gradient, point.theta, more))
+        handed = None
         if hessian is not None:  # the Hessian of its neighbour is good enough for some steps
-            self._hessians[path[0]] = hessian
-        self._enter(path[0], start, self._bounds[m].norm, search.preconditioner)
+            self._hessians[path[0]], handed = hessian, search.preconditioner
+        self._enter(path[0], start, self._bounds[m].norm, handed)
         changes = [
             _with_l2(change, step, more)
             for step, change in zip(search.steps, search.changes, strict=True)
