@@ -19,23 +19,21 @@ from backprop_cli.api.results import (
     TrainedRun,
 )
 from backprop_cli.config import Config, check_config, load_config
-from backprop_cli.config.convert import descent_of, settings_of
 from backprop_cli.config.paths import with_absolute_paths
 from backprop_cli.errors import ConfigError, DataError, first_line
 from backprop_cli.evaluation.metrics import evaluate_model
 from backprop_cli.evaluation.predictions import predicted_blocks
-from backprop_cli.fitting import prepare
-from backprop_cli.formats import load_dataset
 from backprop_cli.formats.feature_files import as_features
 from backprop_cli.formats.inputs import read_inputs
-from backprop_cli.gradcheck import Comparison, compare, move_to_generic_point, reference
+from backprop_cli.gradcheck import compare_engines, move_to_generic_point
 from backprop_cli.model import LinearModel
+from backprop_cli.reporting.explain import at_the_start
 from backprop_cli.reporting.explain import explain as describe
+from backprop_cli.runs.beginning import of_config
 from backprop_cli.runs.calibration import load_temperature
 from backprop_cli.runs.opened import open_run
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run
-from backprop_cli.solvers.descent import Descent
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Source, check_features
 
@@ -143,9 +141,8 @@ def explain(
         Its index, from 0.
     """
     found = _config(config, settings)
-    descent = _descent(found)
-    where = f"initial weights: W random (seed {found.training.seed}), b zero"
-    return Explained(describe(descent, example, where))
+    descent = of_config(found)
+    return Explained(describe(descent, example, at_the_start(found.training.seed)))
 
 
 def gradcheck(
@@ -167,25 +164,9 @@ def gradcheck(
         Take only the first of the mini-batch; None: all.
     """
     found = _config(config, settings)
-    seed, descent = found.training.seed, _descent(found)
-    rows: list[Comparison] = []
-    idle: list[str] = []
+    seed, descent = found.training.seed, of_config(found)
     move_to_generic_point(descent, seed)
-    other = reference(descent)
-    if other is not None:
-        other.state.W[...], other.state.b[...] = descent.state.W, descent.state.b
-    for part in filter(None, (descent, other)):
-        results = compare(part, samples, seed, examples)
-        own = [row for row in results if isinstance(row, Comparison)]
-        if not any(row.checked for row in own):
-            idle.append(f"{part.engine_name}, {part.settings.dtype}")
-        rows += own
-    return GradientCheck(tuple(rows), tuple(idle))
-
-
-def _descent(config: Config) -> Descent:
-    """Return training by mini-batches at its first step."""
-    return prepare(load_dataset(config.data), settings_of([config]), descent_of([config]))
+    return GradientCheck.of(compare_engines(descent, samples, seed, examples))
 
 
 def _config(config: ConfigLike, settings: Mapping[str, Any] | None) -> Config:

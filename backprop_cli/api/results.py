@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backprop_cli.api import html
 from backprop_cli.evaluation.metrics import Evaluation
 from backprop_cli.evaluation.wording import measure_texts
-from backprop_cli.gradcheck import Comparison
+from backprop_cli.gradcheck import EngineCheck
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.reporting.explain import Explanation, to_html, to_mapping, to_text
@@ -192,29 +192,8 @@ class Explained:
         return html.frame(self.to_html())
 
 
-@dataclass(frozen=True)
-class GradientCheck:
-    """An engine's gradient against other derivations.
-
-    Attributes
-    ----------
-    rows
-        A comparison per quantity and derivation.
-    idle
-        Engines with which nothing could be compared: take another ``training.seed``.
-    """
-
-    rows: tuple[Comparison, ...]
-    idle: tuple[str, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every comparison agrees, and each engine was compared."""
-        return not self.idle and all(row.agrees for row in self.rows)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the comparisons as plain Python objects."""
-        return {"agrees": self.agrees, "rows": [row.to_mapping() for row in self.rows]}
+class GradientCheck(EngineCheck):
+    """An engine's gradient against other derivations; a notebook shows the table."""
 
     def _repr_html_(self) -> str:
         head = ("engine", "cost", "quantity", "derivation", "checked", "relative error", "agrees")

@@ -6,7 +6,7 @@ import pathlib
 
 import click
 
-from backprop_cli.cli.options import a_page, config_option, json_option, set_option
+from backprop_cli.cli.options import config_option, html_option, json_option, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data
 from backprop_cli.jsontext import to_json
@@ -15,14 +15,7 @@ from backprop_cli.jsontext import to_json
 @click.command("info")
 @config_option
 @set_option
-@click.option(
-    "--html",
-    "html_file",
-    metavar="FILE",
-    type=click.Path(),
-    callback=a_page,
-    help="Also write a page, with a picture of each class.",
-)
+@html_option("Also write a page, with a picture of each class.")
 @json_option
 def info(
     config_file: str, overrides: tuple[str, ...], html_file: str | None, as_json: bool

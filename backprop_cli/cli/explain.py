@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from backprop_cli.cli.messages import columns
-from backprop_cli.cli.options import a_page, json_option, packed, set_option
+from backprop_cli.cli.options import html_option, json_option, packed, refuse_given, set_option
 from backprop_cli.cli.output import show
-from backprop_cli.cli.start import after_steps, config_or_run_option, prepared, run_argument
+from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
     from backprop_cli.reporting.explain import Explanation
     from backprop_cli.solvers.descent import Descent
+
+
+T = TypeVar("T")
+_OF_TRAINING = ("overrides", "index", "examples", "step")
+_OF_EXPRESSIONS = ("at", "seed")
 
 
 @dataclass(frozen=True)
@@ -88,14 +94,7 @@ class ExplainOptions:
 @click.option(
     "--dot", "as_dot", is_flag=True, help="Print the graph in the DOT language of Graphviz."
 )
-@click.option(
-    "--html",
-    "html_file",
-    metavar="FILE",
-    type=click.Path(),
-    callback=a_page,
-    help="Also write a page that steps through both passes.",
-)
+@html_option("Also write a page that steps through both passes.")
 @packed(ExplainOptions)
 def explain(options: ExplainOptions) -> None:
     """Explain the gradient of one example, or of any function.
@@ -107,34 +106,58 @@ def explain(options: ExplainOptions) -> None:
     An expression is made of names, numbers, + - * / ^ @, and the functions sin, cos, exp, log,
     tanh, relu, sigmoid, square, softmax, sum, dot, cross_entropy, multiclass_svm, sum_of_squares.
     """
-    from backprop_cli.atomic import write_atomically
-    from backprop_cli.reporting.explain import to_dot, to_html, to_mapping, to_text
-
     if options.as_json + options.as_dot + (options.html_file is not None) > 1:
         raise click.UsageError("choose one of --json, --dot and --html")
+    given = [options.run, options.config_file, options.expression, options.graph_file]
+    if sum(one is not None for one in given) != 1:
+        raise click.UsageError("expected one of RUN, --config, --expression and --graph")
+    if options.expression is None:
+        refuse_given(_OF_EXPRESSIONS, "is for --expression")
+    if options.expression is not None or options.graph_file is not None:
+        refuse_given(_OF_TRAINING, "is for a config or a RUN")
     if options.examples is not None:
-        _explain_batch(options, options.examples)
-        return
+        refuse_given(["as_dot"], "is for a single example, not for --examples")
+        _show_batch(options, options.examples)
+    else:
+        _show(options)
+
+
+def _show(options: ExplainOptions) -> None:
+    from backprop_cli.reporting.explain import to_dot, to_html, to_mapping, to_text
+
     explanation = _explanation(options)
     if options.as_json:
         show(to_json(to_mapping(explanation)))
     elif options.as_dot:
         show(to_dot(explanation))
     else:
-        page = ""
-        if options.html_file is not None:
-            content = to_html(explanation).encode("utf-8", "replace")
-            write_atomically(pathlib.Path(options.html_file), content)
-            page = f"\n\npage  {options.html_file}"
+        page = _page(options.html_file, explanation, to_html)
         show(to_text(explanation, columns()) + page)
 
 
+def _show_batch(options: ExplainOptions, n: int) -> None:
+    from backprop_cli.reporting.explain import batch_to_html, batch_to_text, explain_batch
+
+    descent, where = _training(options)
+    batch = explain_batch(descent, options.index, n, where)
+    if options.as_json:
+        show(to_json(batch.to_mapping()))
+    else:
+        page = _page(options.html_file, batch, batch_to_html)
+        show(batch_to_text(batch, min(columns(), 100)) + page)
+
+
+def _page(file: str | None, explanation: T, to_html: Callable[[T], str]) -> str:
+    """Write the page, if one is asked for, and return the line that says so."""
+    from backprop_cli.atomic import write_atomically
+
+    if file is None:
+        return ""
+    write_atomically(pathlib.Path(file), to_html(explanation).encode("utf-8", "replace"))
+    return f"\n\npage  {file}"
+
+
 def _explanation(options: ExplainOptions) -> Explanation:
-    given = [options.run, options.config_file, options.expression, options.graph_file]
-    if sum(one is not None for one in given) != 1:
-        raise click.UsageError("expected one of RUN, --config, --expression and --graph")
-    if options.at and options.expression is None:
-        raise click.UsageError("--at is for --expression")
     if options.expression is not None or options.graph_file is not None:
         return _of_function(options)
     from backprop_cli.reporting.explain import explain as describe
@@ -143,34 +166,19 @@ def _explanation(options: ExplainOptions) -> Explanation:
     return describe(descent, options.index, where)
 
 
-def _explain_batch(options: ExplainOptions, n: int) -> None:
-    from backprop_cli.atomic import write_atomically
-    from backprop_cli.reporting.explain import batch_to_html, batch_to_text, explain_batch
-
-    if options.as_dot or options.expression is not None or options.graph_file is not None:
-        raise click.UsageError("--examples is for a config or a RUN, without --dot")
-    descent, where = _training(options)
-    batch = explain_batch(descent, options.index, n, where)
-    if options.as_json:
-        show(to_json(batch.to_mapping()))
-        return
-    page = ""
-    if options.html_file is not None:
-        content = batch_to_html(batch).encode("utf-8", "replace")
-        write_atomically(pathlib.Path(options.html_file), content)
-        page = f"\n\npage  {options.html_file}"
-    show(batch_to_text(batch, min(columns(), 100)) + page)
-
-
 def _training(options: ExplainOptions) -> tuple[Descent, str]:
     """Return training at the weights that are asked for, and which these are, in words."""
+    from backprop_cli.reporting.explain import at_the_start
+    from backprop_cli.runs.beginning import after_steps
+
     config, descent = prepared(options.run, options.config_file, options.overrides)
     if options.step is not None:
-        descent = after_steps(descent, options.step)
+        run = None if options.overrides else options.run
+        descent = after_steps(config, descent, options.step, run)
         return descent, f"the weights after {options.step} update{'s' * (options.step != 1)}"
     if options.run is not None:
         return descent, f"the weights of {options.run}"
-    return descent, f"initial weights: W random (seed {config.training.seed}), b zero"
+    return descent, at_the_start(config.training.seed)
 
 
 def _of_function(options: ExplainOptions) -> Explanation:

@@ -10,7 +10,7 @@ import click
 
 from backprop_cli.cli.comparisons import TITLES, Table, about, verdict
 from backprop_cli.cli.messages import wrapped
-from backprop_cli.cli.options import json_option, packed, set_option
+from backprop_cli.cli.options import json_option, packed, refuse_given, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.start import config_or_run_option, prepared, run_argument
 from backprop_cli.errors import OutputError
@@ -19,6 +19,11 @@ from backprop_cli.jsontext import to_json
 if TYPE_CHECKING:
     from backprop_cli.gradcheck import Comparison, OwnCheck, OwnGradient
     from backprop_cli.solvers.descent import Descent
+
+
+_CHECKS = (
+    "run", "config_file", "overrides", "against", "samples", "every", "examples", "as_json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,12 @@ def gradcheck(options: GradcheckOptions) -> None:
     difference across a kink of the loss, or a probability that underflows.
     """
     if options.template is not None:
+        refuse_given(_CHECKS, "has no effect with --template, which writes a file and stops")
         _write_template(pathlib.Path(options.template))
         return
-    from backprop_cli.gradcheck import OwnGradient, move_to_generic_point, reference
+    if options.every:
+        refuse_given(["samples"], "has no effect with --all, which checks every coordinate")
+    from backprop_cli.gradcheck import OwnGradient, move_to_generic_point
 
     own = None if options.against is None else OwnGradient(options.against)
     config, descent = prepared(options.run, options.config_file, options.overrides)
@@ -98,10 +106,7 @@ def gradcheck(options: GradcheckOptions) -> None:
     if own is not None:
         fine = _check_own(own, descent, options, seed)
     else:
-        other = reference(descent)
-        if other is not None:
-            other.state.W[...], other.state.b[...] = descent.state.W, descent.state.b
-        fine = _check_engines([part for part in (descent, other) if part], options, seed)
+        fine = _check_engines(descent, options, seed)
     if not fine:
         raise click.exceptions.Exit(1)
 
@@ -145,39 +150,29 @@ def _own_text(check: OwnCheck) -> str:
     return "\n".join(lines)
 
 
-def _check_engines(parts: list[Descent], options: GradcheckOptions, seed: int) -> bool:
+def _check_engines(descent: Descent, options: GradcheckOptions, seed: int) -> bool:
     """Compare the engine of the config, then the reference; return whether all agree."""
-    from backprop_cli.gradcheck import Comparison, compare
+    from backprop_cli.gradcheck import Checked, EngineCheck, compare_engines
 
     samples = None if options.every else options.samples
     table = Table.fitting()
-    rows: list[Comparison] = []
-    idle: list[str] = []
-    for part in parts:
-        first, cost = len(rows), ""
-        what = "the engine of this config" if part is parts[0] else "the reference"
-        for found in compare(part, samples, seed, options.examples):
-            if isinstance(found, Comparison):
-                rows.append(found)
-            if options.as_json:
-                continue
-            if not isinstance(found, Comparison):
-                show(about(found, what))
-                continue
-            if found.cost != cost:
-                cost = found.cost
-                show(f"\n{wrapped(TITLES[cost])}\n{table.header()}")
-            show(table.line(found))
-        if not any(row.checked for row in rows[first:]):
-            idle.append(f"{part.engine_name}, {part.settings.dtype}")
-    wrong = [row for row in rows if not row.agrees]
-    if options.as_json:
-        mapping = {
-            "agrees": not idle and not wrong,
-            "engine": f"{parts[0].engine_name}, {parts[0].settings.dtype}",
-            "rows": [row.to_mapping() for row in rows],
-        }
-        show(to_json(mapping))
-    else:
-        show("\n" + verdict(wrong, idle))
-    return not wrong and not idle
+    found: list[Checked | Comparison] = []
+    cost = ""
+    for one in compare_engines(descent, samples, seed, options.examples):
+        what = "the reference" if found else "the engine of this config"
+        found.append(one)
+        if options.as_json:
+            continue
+        if isinstance(one, Checked):
+            cost = ""
+            show(about(one, what))
+            continue
+        if one.cost != cost:
+            cost = one.cost
+            show(f"\n{wrapped(TITLES[cost])}\n{table.header()}")
+        show(table.line(one))
+    check = EngineCheck.of(found)
+    show(
+        to_json(check.to_mapping()) if options.as_json else "\n" + verdict(check.wrong, check.idle)
+    )
+    return check.agrees

@@ -12,7 +12,6 @@ from backprop_cli.cli.messages import columns, wrapped
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_suffix
-from backprop_cli.cli.start import prepared
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def lr_range(options: RangeOptions) -> None:
     Trains while the rate rises in every step, and shows at which rate the loss falls fastest, is
     the lowest, and runs away. Nothing is kept of the model.
     """
+    from backprop_cli.config import load_config
+    from backprop_cli.runs.beginning import of_config, refuse_lbfgs
     from backprop_cli.solvers.rate_range import rate_range
 
     if options.low >= options.high:
@@ -67,7 +68,9 @@ def lr_range(options: RangeOptions) -> None:
 
         refuse_suffix(options.output, (".png",))
         check_matplotlib("lr-range --output")
-    _, descent = prepared(None, options.config_file, options.overrides)
+    config = load_config(options.config_file, options.overrides)
+    refuse_lbfgs(config, "lr-range")
+    descent = of_config(config)
     found = rate_range(descent, options.low, options.high, options.steps)
     if options.output is not None:
         from backprop_cli.reporting.report.rates import write_rates

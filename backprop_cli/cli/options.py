@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from backprop_cli.errors import OutputError
 
@@ -38,6 +39,30 @@ def a_page(context: click.Context, option: click.Parameter, value: str | None) -
     if value is not None and pathlib.Path(value).suffix != ".html":
         raise OutputError(f"{option.opts[0]} {value}: expected a name that ends in .html")
     return value
+
+
+def refuse_given(names: Collection[str], why: str) -> None:
+    """Refuse options that were given and would have no effect.
+
+    Parameters
+    ----------
+    names
+        The names of the command's parameters.
+    why
+        What follows the option in the message.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} {why}")
+
+
+def html_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option --html FILE, for a page that a command writes besides."""
+    return click.option(
+        "--html", "html_file", metavar="FILE", type=click.Path(), callback=a_page, help=help_text
+    )
 
 
 config_option = click.option(

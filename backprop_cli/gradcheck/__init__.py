@@ -9,6 +9,7 @@ the user's (`own`) is held against the same (`against`); `diagnosis` names typic
 from backprop_cli.gradcheck.against import OwnCheck, compare_own
 from backprop_cli.gradcheck.compare import DERIVATIONS, Checked, compare, reference
 from backprop_cli.gradcheck.comparison import Comparison
+from backprop_cli.gradcheck.engines import EngineCheck, compare_engines
 from backprop_cli.gradcheck.own import OwnGradient
 from backprop_cli.gradcheck.point import move_to_generic_point
 from backprop_cli.gradcheck.problem import Problem, make_problem
@@ -19,10 +20,12 @@ __all__ = [
     "TEMPLATE",
     "Checked",
     "Comparison",
+    "EngineCheck",
     "OwnCheck",
     "OwnGradient",
     "Problem",
     "compare",
+    "compare_engines",
     "compare_own",
     "make_problem",
     "move_to_generic_point",

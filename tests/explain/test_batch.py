@@ -61,7 +61,7 @@ def test_the_page_has_a_step_per_example(explain, name, tmp_path):
     [
         (("--examples", 8, "--example", 199), "has 200 examples"),
         (("--examples", 0), "0 is not in the range"),
-        (("--examples", 3, "--dot"), "--examples is for"),
+        (("--examples", 3, "--dot"), "--dot is for a single example"),
     ],
 )
 def test_mistakes(explain, args, words):

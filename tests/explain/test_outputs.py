@@ -161,27 +161,6 @@ def test_mistakes(explain, args, words):
     assert "Traceback" not in err
 
 
-def test_a_run_and_a_step_of_its_training(run, explain, tmp_path):
-    explain("softmax")
-    config, folder = tmp_path / "config.yaml", tmp_path / "run"
-    more = ("--set", "training.epochs=2", "--set", "training.keep=last")
-    assert run("train", "--config", config, *more, "--output", folder)[0] == 0
-
-    def loss(*args):
-        status, out, err = run("explain", *args, "--json")
-        assert (status, err) == (0, "")
-        return json.loads(out)["result"]["loss"]
-
-    steps = 2 * 2  # two epochs of 200 examples, by 100
-    assert loss(folder) == pytest.approx(loss(folder, "--step", steps), rel=1e-5)
-    assert loss(folder, "--step", 0) == loss("--config", config)
-    assert loss(folder, "--step", 1) not in (loss(folder), loss(folder, "--step", 0))
-    assert f"the weights of {folder}" in " ".join(run("explain", folder)[1].split())
-    status, out, err = run("explain", folder, "--step", 1000)
-    assert (status, out) == (2, "")
-    assert "training makes 4 updates" in err
-
-
 @pytest.mark.parametrize("columns", [60, 80, 120])
 @pytest.mark.parametrize("name", CASES)
 def test_the_text_fits_the_terminal(explain, monkeypatch, name, columns):

@@ -14,10 +14,12 @@ from backprop_cli.reporting.explain.explanation import Explanation
 from backprop_cli.reporting.explain.html import batch_to_html, to_html
 from backprop_cli.reporting.explain.mapping import to_mapping
 from backprop_cli.reporting.explain.text import to_text
+from backprop_cli.reporting.explain.words import at_the_start
 
 __all__ = [
     "BatchExplanation",
     "Explanation",
+    "at_the_start",
     "batch_to_html",
     "batch_to_text",
     "explain",

@@ -17,6 +17,11 @@ _START_NODES = {
 }
 
 
+def at_the_start(seed: int) -> str:
+    """Return which weights training starts from."""
+    return f"initial weights: W random (seed {seed}), b zero"
+
+
 def of_value(node: Node, *, classifier: bool) -> str:
     """Return a sentence about a node, of the classifier's graph or of another one."""
     if node.operation is None:
