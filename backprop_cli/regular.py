@@ -67,6 +67,22 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     return content
 
 
+def utf_8_text(content: bytes) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    ValueError
+        It is not UTF-8; the message says what it is, as far as that is known.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        what = "found UTF-16; save it as UTF-8" if utf_16 else error.reason
+        raise ValueError(f"expected UTF-8 text: {what}") from error
+
+
 def _check(status: os.stat_result, path: str | os.PathLike[str], max_bytes: int | None) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))

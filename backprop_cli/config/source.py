@@ -13,6 +13,7 @@ from typing import Any, cast
 import yaml
 
 from backprop_cli.errors import ConfigError, printable
+from backprop_cli.regular import utf_8_text
 
 Path = tuple[str | int, ...]
 
@@ -64,12 +65,11 @@ def parse(text: str | bytes, name: str) -> Source:
     source = Source(name)
     try:
         if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
+            text = utf_8_text(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    try:
         _read_events(source, text)
-    except UnicodeDecodeError as error:
-        utf_16 = isinstance(text, bytes) and text[:2] in (b"\xff\xfe", b"\xfe\xff")
-        what = "found UTF-16; save it as UTF-8" if utf_16 else error.reason
-        raise ConfigError(f"{name}: expected UTF-8 text: {what}") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(printable(f"{name}{line}: not valid YAML: {error.problem}")) from error

@@ -96,7 +96,7 @@ def compare_own(
             floor_of({parameter: right}, precision.floor),
             precision.rounding(n) * terms[parameter],
         )
-        quantity = Quantity(own.place, cost, parameter, gradient, floor)
+        quantity = Quantity(str(own.place), cost, parameter, gradient, floor)
         drawn = coordinates_of(gradient.size, samples, seed, index)
         for kind, way in usable(problem).items():
             rows.append(way.compare(kind, quantity, problem, drawn, tolerance))
@@ -105,7 +105,7 @@ def compare_own(
         if found:
             where[f"d{cost}/d{parameter}"] = found
             wrong.add(parameter)
-    checked = Checked(own.place, n, left_out, tolerance, precision.floor)
+    checked = Checked(str(own.place), n, left_out, tolerance, precision.floor)
     return OwnCheck(checked, tuple(rows), where, hints(problem, answer, wrong))
 
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from backprop_cli.gradcheck.own import OwnAnswer
 from backprop_cli.gradcheck.problem import Problem
-from backprop_cli.losses import MULTICLASS_SVM, SOFTMAX_CROSS_ENTROPY, Vector
+from backprop_cli.losses import LOSSES, MULTICLASS_SVM, SOFTMAX_CROSS_ENTROPY, Loss, Vector
 
 _FITS = 1e-6  # of the gradient's norm: what a right pattern leaves unexplained
 _SAME = 1e-5  # relative; two factors this close are one
 _MAX_LISTED = 5
+_ONE = "example counts"  # in what is said where one example's gradient stands for all
 
 
 def hints(problem: Problem, answer: OwnAnswer, wrong: Collection[str]) -> list[str]:
@@ -40,10 +41,11 @@ def hints(problem: Problem, answer: OwnAnswer, wrong: Collection[str]) -> list[s
         if turned is not None:
             found, dW = [*found, "dW is transposed"], dW.T
     about = {
-        "dW": _about(problem, "W", dW) if "W" in wrong else [],
-        "db": _about(problem, "b", answer.db) if "b" in wrong else [],
+        f"d{name}": _of_integers(answer.integers.get(name)) or _about(problem, name, gradient)
+        for name, gradient in (("W", dW), ("b", answer.db))
+        if name in wrong
     }
-    both = [line for line in about["dW"] if line in about["db"]]
+    both = [line for line in about.get("dW", []) if line in about.get("db", [])]
     found += [f"dW and db: {line}" for line in both]
     for name, lines in about.items():
         found += [f"{name}: {line}" for line in lines if line not in both]
@@ -81,6 +83,12 @@ def _listed(one: str, several: str, wrong: Vector) -> str:
     return f"{one if k == 1 else several} {shown} of {n}"
 
 
+def _of_integers(dtype: str | None) -> list[str]:
+    if dtype is None:
+        return []
+    return [f"an array of {dtype}, which cuts off what is behind the point: make it of float64"]
+
+
 def _about(problem: Problem, parameter: str, gradient: Vector) -> list[str]:
     if not np.isfinite(gradient).all():
         return ["not finite (NaN or infinity)"]
@@ -101,7 +109,7 @@ def _explained(problem: Problem, parameter: str, gradient: Vector) -> list[str] 
             if factors is None or (shape and abs(factors[1]) < _SAME):
                 continue
             lines = [mistake] if mistake and abs(factors[0]) > _SAME else []
-            lines += _data_lines(factors[0], problem)
+            lines += _data_lines(factors[0], problem, of_all=_ONE not in mistake)
             if penalty is not None and parameter == "b":
                 lines += ["b has a penalty; only W has one"] if abs(factors[1]) > _SAME else []
             elif penalty is not None:
@@ -135,12 +143,14 @@ def _penalties(problem: Problem, theta: Vector) -> Iterator[tuple[str, Vector | 
         yield "the penalty is that of |W|, not of W^2", problem.l2 * np.sign(theta)
 
 
-def _data_lines(factor: float, problem: Problem) -> list[str]:
-    """Return what a factor of the data term means."""
+def _data_lines(factor: float, problem: Problem, *, of_all: bool) -> list[str]:
+    """Return what a factor of the data term means; of a single example's, only a sign does."""
     n, C, d = len(problem.rows), len(problem.Y), problem.W.shape[1]
     if abs(factor) < _SAME:
         return ["the data term, G X^T / n or G 1 / n, is missing"]
     lines = ["the data term has the wrong sign: G = P - Y = -(Y - P)"] if factor < 0 else []
+    if not of_all:
+        return lines
     names = [
         (1.0, ""),
         (float(n), f"not divided by the number of examples, {n}"),
@@ -188,14 +198,14 @@ def _named(
 def _variants(problem: Problem) -> Iterator[tuple[str, Vector]]:
     """Yield what mistakes make of G, O x n; first G itself, with no name."""
     S, Y = problem.scores(), problem.Y
-    G = _gradient(problem, S, Y)
+    G = _gradient(problem.loss, S, Y)
     yield "", _one_row(problem, G)
     without_bias = S - problem.b[:, None] if len(problem.b) > 1 else None
     if without_bias is not None:
-        yield "b is left out of the scores", _gradient(problem, without_bias, Y)
+        yield "b is left out of the scores", _gradient(problem.loss, without_bias, Y)
         for shift in (1, -1):
             off = "G is off by one class: are labels counted from 0?"
-            yield off, _gradient(problem, S, np.roll(Y, shift, axis=0))
+            yield off, _gradient(problem.loss, S, np.roll(Y, shift, axis=0))
             yield off, np.roll(G, shift, axis=0)
         for k, which in ((-1, "last"), (0, "first")):
             part = G.copy()
@@ -207,15 +217,27 @@ def _variants(problem: Problem) -> Iterator[tuple[str, Vector]]:
         }.get(problem.loss.name)
         if own is not None:
             yield from own(S, Y)
-    for k, which in ((-1, "last"), (0, "first")):
+    for other in LOSSES.values():
+        if other is not problem.loss and (other.takes_soft_targets or _is_one_hot(Y)):
+            what = f"the gradient is that of {other.name}, and the loss is {problem.loss.name}"
+            yield what, _one_row(problem, _gradient(other, S, Y))
+    for k, which, why in (
+        (-1, "last", "is it dW = in the loop, in place of dW += ?"),
+        (0, "first", "does the function return within the loop?"),
+    ):
         part = G.copy()
         part[:, k] = 0
         yield f"the {which} example is left out", _one_row(problem, part)
+        yield f"only the {which} {_ONE}: {why}", _one_row(problem, G - part)
 
 
-def _gradient(problem: Problem, S: Vector, Y: Vector) -> Vector:
+def _gradient(loss: Loss, S: Vector, Y: Vector) -> Vector:
     """Return G, C x n, one example at a time."""
-    return np.stack([problem.loss.by_example(s, y)[1] for s, y in zip(S.T, Y.T, strict=True)], 1)
+    return np.stack([loss.by_example(s, y)[1] for s, y in zip(S.T, Y.T, strict=True)], 1)
+
+
+def _is_one_hot(Y: Vector) -> bool:
+    return bool(((Y == 0) | (Y == 1)).all())
 
 
 def _one_row(problem: Problem, G: Vector) -> Vector:

@@ -79,6 +79,29 @@ NAMED = {
     "SVM, size": (
         *svm_with("(margins > 0) *", "np.maximum(0, margins) *"), "violations count by their size",
     ),
+    "first example": (
+        *softmax_with("    dW =", "    G[:, 1:] = 0\n    dW ="), "only the first example counts",
+    ),
+    "last example alone, not divided": (
+        *softmax_with(
+            "    dW = G @ X.T / n + 2 * lam * W\n    db = G.sum(axis=1, keepdims=True) / n\n",
+            "    for x, g in zip(X.T, G.T):\n        dW, db = np.outer(g, x), g\n"
+            "    dW = dW + 2 * lam * W\n",
+        ), "only the last example counts: is it dW =",
+    ),
+    "SoftMax, SVM meant": (
+        HEAD, "multiclass_svm",
+        "the gradient is that of softmax_cross_entropy, and the loss is multiclass_svm",
+    ),
+    "SVM, SoftMax meant": (
+        SVM_HEAD, "softmax_cross_entropy",
+        "the gradient is that of multiclass_svm, and the loss is softmax_cross_entropy",
+    ),
+    "integers": (
+        *softmax_with(
+            "    dW = G", "    dW = np.zeros(W.shape, int)\n    dW[...] = 1000 * G"
+        ), "dW: an array of int64, which cuts off what is behind the point",
+    ),
 }  # fmt: skip
 """Text of the file, loss, and a part of the hint."""
 
@@ -100,9 +123,30 @@ FAULTY = {
     "wrong shape": (HEAD.replace("return dW", "return dW[:-1]"), "dW has shape (2, 75)"),
     "G as db": (HEAD.replace("return dW, db", "return dW, G"), "shape of G"),
     "other parameters": ("def gradient(a, b):\n    return 1\n", "takes (a, b), expected (X, Y, W"),
+    "a stop of its own": (
+        HEAD.replace("    n =", "    raise KeyboardInterrupt\n    n ="),
+        "gradient failed: KeyboardInterrupt",
+    ),
+    "asks": (HEAD.replace("    n =", "    input()\n    n ="), "gradient failed: EOFError"),
+    "complex": (HEAD.replace("return dW", "return dW + 0j"), "dW has complex numbers"),
+    "objects": (HEAD.replace("return dW", "return dW.astype(object)"), "dW is an array of objects"),
+    "ragged": (HEAD.replace("return dW", "return [[1, 2], [3]]"), "dW is no array of numbers"),
     "recursion": ("def gradient(X, Y, W, b, lam):\n    gradient(X, Y, W, b, lam)\n", "Recursion"),
 }
 """Text of the file, and a part of the one line."""
+
+FATAL = {
+    "leaves": ("import os\nos._exit(0)\n", "its process ended, with exit status 0, before"),
+    "segmentation fault": (
+        HEAD.replace("    n =", "    import ctypes\n    ctypes.string_at(0)\n    n ="),
+        "its process was ended by SIGSEGV before",
+    ),
+    "killed": (
+        "import os\nos.kill(os.getpid(), 9)\n", "its process was ended by SIGKILL (out of memory?)",
+    ),
+    "endless": (HEAD.replace("    n =", "    while True: pass\n    n ="), "has not returned after"),
+}  # fmt: skip
+"""What ends a process, or keeps it: text of the file, and a part of the one line."""
 
 RIGHT = {
     "five arrays": (HEAD, "softmax_cross_entropy"),
@@ -117,7 +161,6 @@ RIGHT = {
         textwrap.dedent(
             """\
             def gradient(X, Y, P, network, lam):
-                print("this is not part of the JSON")
                 n = X.shape[1]
                 G = P - Y
                 return {

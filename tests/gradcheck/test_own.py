@@ -1,10 +1,17 @@
 """`gradcheck --against`: a right gradient passes, a mistake is found and named, one clear line."""
 
+import io
 import json
+import os
 import runpy
+import signal
+import subprocess
+import sys
 
 import pytest
 
+from backprop_cli.gradcheck import apart
+from tests.command import call
 from tests.gradcheck import students
 
 CONFIG = """\
@@ -15,7 +22,7 @@ training: {batch_size: 20}
 
 
 @pytest.fixture
-def against(run, tmp_path, monkeypatch):
+def against_apart(run, tmp_path, monkeypatch):
     """Return a function that checks the text of a file: status, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / "config.yaml").write_text(CONFIG)
@@ -28,13 +35,21 @@ def against(run, tmp_path, monkeypatch):
     return check
 
 
+@pytest.fixture
+def against(against_apart, monkeypatch):
+    """Return the same, with the file executed here, which is faster."""
+    monkeypatch.setattr(apart, "call_apart", apart.call_here)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return against_apart
+
+
 @pytest.mark.parametrize("name", students.RIGHT)
 def test_a_right_gradient_passes(against, name):
     text, loss = students.RIGHT[name]
-    status, out, err = against(text, "--json", "--set", f"loss={loss}")
+    status, out, _ = against(text, "--json", "--set", f"loss={loss}")
     found = json.loads(out)
     assert (status, found["agrees"], found["hints"], found["places"]) == (0, True, [], {})
-    assert ("not part of the JSON" in err) == ("print(" in text)
     derivations = {row["derivation"] for row in found["rows"]}
     assert {"loop over examples", "graph, backward pass", "centred differences"} < derivations
     assert {row["derivation"] for row in found["rows"]} & {"numpy, float32", "compiled, float32"}
@@ -88,6 +103,58 @@ def test_a_faulty_function_gives_one_line(against, name, tmp_path):
     assert len(err.splitlines()) == 1
     assert err.startswith(f"Error: {tmp_path}/mine.py")
     assert words in err
+
+
+@pytest.mark.parametrize("name", students.FATAL)
+def test_what_ends_a_process_does_not_end_the_command(against_apart, name, tmp_path, monkeypatch):
+    text, words = students.FATAL[name]
+    monkeypatch.setattr(apart, "TIME_LIMIT", 3 if name == "endless" else 60)
+    status, out, err = against_apart(text, "--json")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"Error: {tmp_path}/mine.py:gradient: {words}")
+
+
+def test_what_the_function_prints_is_not_part_of_the_json(tmp_path, capfd):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    text = students.HEAD.replace("    n =", "    print('hello')\n    n =")
+    (tmp_path / "mine.py").write_text(text)
+    place = f"{tmp_path}/mine.py:gradient"
+    config = tmp_path / "config.yaml"
+    assert call("gradcheck", "--config", config, "--against", place, "--json") == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["agrees"]
+    assert err == "hello\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_one_while_the_function_runs(tmp_path, number):
+    """As Ctrl-C does, the signal goes to both processes; the function's ends too."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    started = "    import os\n    print('at work', os.getpid(), flush=True)\n    while True: pass\n"
+    (tmp_path / "mine.py").write_text(students.HEAD.replace("    n =", started + "    n ="))
+    command = [sys.executable, "-m", "backprop_cli", "gradcheck", "--config",
+               str(tmp_path / "config.yaml"), "--against", f"{tmp_path}/mine.py:gradient", "--json",
+               ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    worker = int(process.stderr.readline().split()[-1])
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.strip() in ("Interrupted.", "Terminated.")
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_utf_16(run, tmp_path):
+    (tmp_path / "mine.py").write_bytes(students.HEAD.encode("utf-16"))
+    place = f"{tmp_path}/mine.py:gradient"
+    status, out, err = run("gradcheck", "--config", "c.yaml", "--against", place)
+    assert (status, out) == (2, "")
+    assert "mine.py: expected UTF-8 text: found UTF-16; save it as UTF-8" in err
 
 
 @pytest.mark.parametrize("place", ["mine.py", "mine.py:", ":gradient", "no_such.py:gradient"])
