@@ -50,6 +50,7 @@ PRECISIONS = {
 """By the number type that an engine computes in."""
 
 _MIN_FLOOR = 1e-9
+_TIE = 1e-9  # relative; errors this close are equal
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,13 @@ class Quantity:
             return Comparison(*what, 0, int(apart.sum()), 0.0, None, 0.0, 0.0)
         own = self.values.reshape(-1)[coordinates]
         with np.errstate(over="ignore", invalid="ignore"):
-            errors = np.abs(own - others) / np.maximum(np.abs(own) + np.abs(others), self.floor)
-        worst = int(np.argmax(errors))  # NaN counts as the largest
+            distances = np.abs(own - others)
+            errors = distances / np.maximum(np.abs(own) + np.abs(others), self.floor)
+        # NaN counts as the largest. The error of a wrong sign is 1 everywhere: of equal ones, the
+        # coordinate that is furthest off in numbers.
+        largest = errors.max()
+        ties = np.isnan(errors) if np.isnan(largest) else errors >= largest * (1 - _TIE)
+        worst = int(np.argmax(np.where(ties, distances, -1.0)))
         return Comparison(
             *what,
             checked=len(coordinates),

@@ -13,6 +13,13 @@ C x 1, and lam is lambda. The cost is
 Instead of W and b, a function may take the course's dict, network = {"W": W, "b": b}, as in
 gradient(X, Y, network, lam) or gradient(X, Y, P, network, lam), and return
 {"W": dW, "b": db}.
+
+With model.outputs: 1, for two classes, W is 1 x d and b 1 x 1, and Y is still 2 x n. The one
+score s stands for the scores -s/2 and +s/2 of the two classes: the probability of the second is
+1 / (1 + exp(-s)), and P, where a function asks for it, is 2 x n. dW is 1 x d, and db 1 x 1.
+
+The function is called once, in a process of its own, and may take 60 seconds. What it prints goes
+to stderr; it cannot ask for input. X, Y, W and b are copies in float64.
 """
 
 import numpy as np

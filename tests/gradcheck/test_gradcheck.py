@@ -8,6 +8,7 @@ import pytest
 
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.gradcheck import DERIVATIONS, Checked, Comparison, Problem, compare, reference
+from backprop_cli.gradcheck.comparison import Quantity
 from backprop_cli.gradcheck.numeric import centred_differences
 from backprop_cli.losses import MULTICLASS_SVM
 from backprop_cli.sources import from_planes
@@ -103,6 +104,16 @@ def test_the_worst_coordinate_is_named(monkeypatch, dtype):
     assert {row.worst for row in rows} == {(2, 17)}
     row = rows[0]
     assert row.engine_value - row.other_value == pytest.approx(1e-2, rel=1e-4)
+
+
+def test_of_equal_relative_errors_the_largest_difference_is_the_worst():
+    """With the sign wrong, every relative error is 1."""
+    right = np.array([0.1, 2.0, -3.0, 0.5])
+    quantity = Quantity("mine", "J", "W", -right.reshape(2, 2), 1e-9)
+    found = quantity.compare("loop", 1e-6, np.arange(4), right, np.zeros(4))
+    assert (found.relative_error, found.worst) == (1.0, (1, 0))
+    quantity = Quantity("mine", "J", "W", np.array([[1.0, 9.0], [np.nan, 0.5]]), 1e-9)
+    assert quantity.compare("loop", 1e-6, np.arange(4), right, np.zeros(4)).worst == (1, 0)
 
 
 def test_kinks_are_set_apart():
