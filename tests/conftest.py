@@ -19,3 +19,19 @@ def run(capsys):
         return status, *capsys.readouterr()
 
     return command
+
+
+@pytest.fixture
+def refused(run):
+    """Return a function that expects one line on stderr, exit 2, and nothing on stdout."""
+
+    def command(*args, words=()):
+        status, out, err = run(*args)
+        assert (status, out) == (2, ""), err
+        assert err.startswith("Error: ")
+        assert len(err.splitlines()) == 1, err
+        for word in words:
+            assert word in err, err
+        return err
+
+    return command

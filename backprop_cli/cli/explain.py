@@ -103,8 +103,9 @@ def explain(options: ExplainOptions) -> None:
     computation, and the cost of reverse mode and forward mode, in float64: at the weights of RUN,
     or at those that training with a config starts from.
 
-    An expression is made of names, numbers, + - * / ^ @, and the functions sin, cos, exp, log,
+    An expression is made of names, numbers, + - * / ^ @, W^T, and the functions sin, cos, exp, log,
     tanh, relu, sigmoid, square, softmax, sum, dot, cross_entropy, multiclass_svm, sum_of_squares.
+    It has at most 2000 characters.
     """
     if options.as_json + options.as_dot + (options.html_file is not None) > 1:
         raise click.UsageError("choose one of --json, --dot and --html")

@@ -147,6 +147,8 @@ class _Builder:
                 return value
             return -value if isinstance(value, float) else self._apply(_NEGATIVE, name, value)
         if isinstance(tree, ast.BinOp):
+            if self._is_transpose(tree):
+                return self._transpose(tree, name)
             return self._binary(tree, name)
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.keywords:
             return self._call(tree.func.id, tree.args, name)
@@ -210,6 +212,20 @@ class _Builder:
             return self._apply("scale", name, reciprocal, left)
         operation_name = {ast.Add: "add", ast.Sub: "subtract", ast.Div: "divide"}[kind]
         return self._apply(operation_name, name, left, right)
+
+    def _is_transpose(self, tree: ast.BinOp) -> bool:
+        """Whether it is W^T, and T is no name of the user's."""
+        is_t = isinstance(tree.right, ast.Name) and tree.right.id == "T"
+        return isinstance(tree.op, ast.Pow) and is_t and "T" not in {*self._values, *self._named}
+
+    def _transpose(self, tree: ast.BinOp, name: str | None) -> Node:
+        node = self._node(tree.left)
+        if isinstance(node, float) or node.value.ndim != 2:
+            text = ast.unparse(tree.left)
+            raise GraphError(
+                f"'{text}^T': {text} is no matrix; of two vectors, x^T y is written x @ y"
+            )
+        return self._apply("transpose", name, node)
 
     def _product(self, left: Node, right: Node, name: str | None, *, elementwise: bool) -> Node:
         """Add a product, whose kind the shapes say."""

@@ -76,6 +76,16 @@ def _cross_entropy_by_y(loss: Array, p: Array, y: Array) -> Array:
         return _row(-np.log(p))
 
 
+# --- Transpose -------------------------------------------------------------------------------
+
+
+def _of_transpose(A: Array) -> Array:
+    """vec(A^T) = K vec(A): a permutation, as vec stacks rows."""
+    order = np.arange(A.size).reshape(A.shape).T.ravel()
+    K: Array = np.eye(A.size)[order]
+    return K
+
+
 # --- Multi-class SVM -------------------------------------------------------------------------
 # For one-hot y, y^T s is the score of the true class, and 1 - y leaves that class out. The
 # Jacobians hold for any y, with m = s - y^T s + 1 and a_j = (1 - y_j) [m_j > 0].
@@ -334,6 +344,14 @@ _TABLE = (
         ),
         "(p, q) and (q, r)",
         lambda A, B: len(A) == len(B) == 2 and A[1] == B[0],
+    ),
+    Operation(
+        "transpose",
+        "{u} = {0}ᵀ",
+        lambda A: A.T,
+        (Derivative("K, vec({u}) = K vec({0})", lambda u, A: _of_transpose(A)),),
+        "a matrix",
+        lambda A: len(A) == 2,
     ),
     Operation(
         "sum",

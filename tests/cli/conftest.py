@@ -1,23 +1,7 @@
-"""Commands that are refused, and configs of a few examples."""
+"""Configs of a few examples."""
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def refused(run):
-    """Return a function that expects one line on stderr, exit 2, and nothing on stdout."""
-
-    def command(*args, words=()):
-        status, out, err = run(*args)
-        assert (status, out) == (2, ""), err
-        assert err.startswith("Error: ")
-        assert len(err.splitlines()) == 1, err
-        for word in words:
-            assert word in err, err
-        return err
-
-    return command
 
 
 @pytest.fixture

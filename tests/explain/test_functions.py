@@ -164,3 +164,55 @@ def test_mistakes(run, args, words):
     status, out, err = run("explain", *args)
     assert (status, out) == (2, ""), err
     assert words in err
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "words"),
+    [
+        ("log(x)", ["x=-1"], "log(x): u1 = log(x) is not a number at x = -1"),
+        ("2 / x", ["x=0"], "u1 = 2/x is infinite at x = 0"),
+        ("sum(log(W x))", ["W=[[1,0],[0,-1]]", "x=[1,2]"], "is not a number at u1 from -2 to 1"),
+        ("x^T y", ["x=[1,2]", "y=[1,2]"], "of two vectors, x^T y is written x @ y"),
+    ],
+)
+def test_a_value_that_is_not_finite_is_refused(refused, text, values, words):
+    refused(
+        "explain", "--expression", text, *(w for v in values for w in ("--at", v)), words=[words]
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_graph_with_values_that_are_not_finite_is_refused(refused, tmp_path, number):
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps(GRAPH).replace("2.0", number))
+    refused("explain", "--graph", path, words=[str(path), "number"])
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "words"),
+    [
+        ("x^0.5", ["x=0"], "the gradient by x is infinite"),
+        ("cross_entropy(softmax(s), y)", ["s=3x", "y=3x"], "y is no target of cross_entropy"),
+        ("multiclass_svm(s, y)", ["s=3x", "y=[1,1,0]"], "y is no target of multiclass_svm"),
+        ("cross_entropy(softmax(s), y)", ["s=3x", "y=[0.3,0.7,0]"], None),
+        ("multiclass_svm(s, y)", ["s=3x", "y=[0,1,0]"], None),
+    ],
+)
+def test_a_note_on_what_says_little(run, text, values, words):
+    ats = [word for value in values for word in ("--at", value)]
+    status, out, err = run("explain", "--expression", text, *ats)
+    assert (status, err) == (0, "")
+    assert ("Note: " in out) == (words is not None)
+    assert (words or "") in " ".join(out.split())
+
+
+def test_the_comparison_of_the_modes_is_in_words(run):
+    """A single function of a number: no mode multiplies anything, and there is one call."""
+    out = run("explain", *CASES["sine"])[1]
+    assert "Forward mode takes as many for x." in out
+    assert "times as many" not in out
+    out = run("explain", "--expression", "sin(x)", "--at", "x=1")[1]
+    assert "ComputeBranch: 1 call, 0 too early" in out
+    # Six results of one number, w: forward mode multiplies vectors, reverse mode matrices.
+    out = run("explain", "--expression", "tanh(tanh(w v))", "--at", "v=6x", "--at", "w=1")[1]
+    assert "Forward mode takes fewer" in out

@@ -184,3 +184,19 @@ def test_what_is_no_expression_gives_one_line(text, words):
     with pytest.raises(GraphError) as error:
         graph_from_expression(text, {"x": 2.0})
     assert words in str(error.value), str(error.value)
+
+
+def test_a_transpose():
+    rng = np.random.default_rng(3)
+    values = {"W": rng.normal(size=(2, 3)), "x": rng.normal(size=2), "y": rng.normal(size=3)}
+    for text in ("y @ tanh(W^T x)", "dot(y, tanh(transpose(W) x))"):
+        back = backward_pass(graph_from_expression(text, values))
+        gradients = {node.name: gradient for node, gradient in back.gradients.items()}
+        for i, name in enumerate(("W", "x", "y")):
+            expected = autograd.grad(lambda W, x, y: anp.dot(y, anp.tanh(anp.dot(W.T, x))), i)(
+                *values.values()
+            )
+            assert_allclose(gradients[name], np.reshape(expected, (1, -1)), rtol=1e-10)
+    with pytest.raises(GraphError, match=r"x\^T': x is no matrix; .* x\^T y is written x @ y"):
+        graph_from_expression("x^T x", {"x": [1.0, 2.0]})
+    assert graph_from_expression("x * 2^T", {"x": 1.0, "T": 3.0}).result.value == 8.0

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from backprop_cli.errors import DataError
+from backprop_cli.errors import DataError, GraphError
 from backprop_cli.gradcheck import make_problem
-from backprop_cli.graph import Graph, Node
+from backprop_cli.graph import OPERATIONS, Graph, Node
 from backprop_cli.reporting.explain import words
-from backprop_cli.reporting.explain.explanation import Classified, Example, Explanation, Outcome
+from backprop_cli.reporting.explain.explanation import (
+    BackwardStep,
+    Classified,
+    Example,
+    Explanation,
+    Outcome,
+)
 from backprop_cli.reporting.explain.notation import plain, shape_text, shortened
 from backprop_cli.reporting.explain.passes import child_by, described
 from backprop_cli.solvers.descent import Descent
@@ -98,6 +106,7 @@ def describe_graph(
             f"Training example {example.index} of {example.n_examples}: class {example.label}, "
             f"{shortened(name)}",
             f"{loss}, {penalty}; {weights}; float64",
+            *_notes(graph, passes["backward"]),
         ),
         meaning=words.meaning(example, outcome),
         classified=Classified(example, outcome, loss, l2),
@@ -116,7 +125,13 @@ def explain_function(graph: Graph, text: str, values: str) -> Explanation:
         What the user wrote: an expression, or the name of a file.
     values
         Where the values come from, in words.
+
+    Raises
+    ------
+    GraphError
+        A value is infinite or no number.
     """
+    _refuse_infinite(graph, text)
     passes = described(graph, classifier=False)
     result = graph.result
     found = f"{shape_text(result.value.shape)} numbers"
@@ -126,11 +141,54 @@ def explain_function(graph: Graph, text: str, values: str) -> Explanation:
         found = f"({', '.join(f'{number:.4g}' for number in result.value)})"
     return Explanation(
         title=f"{text}, forward and back",
-        setting=(text, f"{values}; float64"),
+        setting=(text, f"{values}; float64", *_notes(graph, passes["backward"])),
         meaning=f"{plain(result.name)} = {found}".replace("-", "−"),
         classified=None,
         **passes,
     )
+
+
+def _refuse_infinite(graph: Graph, text: str) -> None:
+    """Refuse values that are not finite: what is computed from them says nothing."""
+    for node in graph.topological_order():
+        if np.isfinite(node.value).all():
+            continue
+        what = "not a number" if np.isnan(node.value).any() else "infinite"
+        at = [f"{p.name} = {p.value.item():.6g}" for p in node.parents if p.size == 1]
+        at += [
+            f"{p.name} from {p.value.min():.6g} to {p.value.max():.6g}"
+            for p in node.parents
+            if p.size > 1
+        ]
+        where = f" at {', '.join(at)}" if at else ""
+        raise GraphError(f"{shortened(text)}: {plain(node.formula)} is {what}{where}")
+
+
+def _notes(graph: Graph, backward: Sequence[BackwardStep]) -> list[str]:
+    """Return what one should know of the numbers: targets that are none, infinite gradients."""
+    notes = []
+    for node in graph.topological_order():
+        if node.operation is OPERATIONS["cross_entropy"]:
+            y = node.parents[1]
+            if y.value.min() < 0 or not np.isclose(y.value.sum(), 1.0, rtol=0, atol=1e-6):
+                notes.append(
+                    f"Note: {y.name} is no target of cross_entropy: its entries are to be at least "
+                    f"0 and to add up to 1, as in --at {y.name}=[0,1,0]"
+                )
+        if node.operation is OPERATIONS["multiclass_svm"]:
+            y = node.parents[1]
+            if not np.array_equal(np.sort(y.value), np.eye(y.size)[-1]):
+                notes.append(
+                    f"Note: {y.name} is no target of multiclass_svm: one entry is to be 1, the "
+                    f"others 0, as in --at {y.name}=[0,1,0]"
+                )
+    names = [step.name for step in backward if not np.isfinite(step.gradient).all()]
+    if names:
+        notes.append(
+            f"Note: the gradient by {', '.join(map(plain, names))} is infinite or not a number: "
+            "there is no derivative at this point, or a number overflows"
+        )
+    return notes
 
 
 def _outcome(graph: Graph, loss_of_equal_scores: float) -> Outcome:

@@ -87,7 +87,7 @@ def graph_of_file(file: str) -> Graph:
     """
     try:
         with pathlib.Path(file).open("rb") as stream:
-            content = json.loads(stream.read(_MAX_BYTES + 1))
+            content = json.loads(stream.read(_MAX_BYTES + 1), parse_constant=_no_number)
     except OSError as error:
         raise DataError(f"{file}: cannot read it: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -106,12 +106,19 @@ def graph_of_file(file: str) -> Graph:
         graph = graph_from_description(nodes, inputs=starts[0], parameters=starts[1], result=result)
         for node in graph.topological_order():
             node.compute()
+            if node.operation is None and not np.isfinite(node.value).all():
+                raise GraphError(f"node '{node.name}': expected finite numbers")
             if node.size > MAX_ENTRIES or node.size == 0:
                 raise GraphError(f"node '{node.name}': expected 1 to {MAX_ENTRIES} entries")
-        graph.result.name  # noqa: B018 - there must be one
+        if graph.result.operation is None:
+            raise GraphError("expected a result that is computed")
     except GraphError as error:
         raise GraphError(f"{file}: {error}") from error
     return graph
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _is_row(row: Any) -> bool:

@@ -6,7 +6,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from backprop_cli.reporting.explain import pictures
+from backprop_cli.reporting.explain import pictures, words
 from backprop_cli.reporting.explain.batch import BatchExplanation
 from backprop_cli.reporting.explain.batch_page import batch_sections
 from backprop_cli.reporting.explain.diagram import to_svg
@@ -99,8 +99,7 @@ def _products(explanation: Explanation) -> str:
         )
     return (
         f'<table class="products">{"".join(rows)}</table>\n'
-        f"<p>Forward mode takes <strong>{explanation.ratio:,.1f} times</strong> as many "
-        f"multiplications for {' and '.join(map(plain, explanation.forward_mode))}.</p>"
+        f"<p>{escape(words.of_modes(explanation))}</p>"
     )
 
 

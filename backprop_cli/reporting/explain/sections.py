@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from backprop_cli.reporting.explain import words
 from backprop_cli.reporting.explain.explanation import Array, Explanation, Visit
 from backprop_cli.reporting.explain.matrices import fits_table, number_text, table
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
@@ -82,10 +83,8 @@ def _calls(name: str, visits: tuple[Visit, ...], order: list[str]) -> str:
         f'style="padding-left: {min(visit.depth, 12)}em">{_call(visit)}</li>'
         for visit in visits
     )
-    outcomes = [visit.outcome for visit in visits]
     return (
-        f"<div><h3>{name} <small>{len(visits)} calls, {outcomes.count('too early')} too early, "
-        f"{outcomes.count('again')} again</small></h3><ol>{items}</ol>"
+        f"<div><h3>{name} <small>{words.of_calls(visits)}</small></h3><ol>{items}</ol>"
         f'<p class="note">In topological order, each once: '
         f"{escape(', '.join(map(plain, order)))}.</p></div>"
     )

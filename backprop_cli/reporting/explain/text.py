@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 
+from backprop_cli.reporting.explain import words
 from backprop_cli.reporting.explain.explanation import (
     SHORT,
     Array,
@@ -174,11 +175,7 @@ class _Text:
                 f"{counted(count.coordinates, 'coordinate')}: {how}",
                 "  ",
             )
-        return lines + self._wrapped(
-            f"Forward mode takes {explanation.ratio:,.1f} times as many for "
-            f"{' and '.join(map(plain, counts))}.",
-            "  ",
-        )
+        return lines + self._wrapped(words.of_modes(explanation), "  ")
 
     def _modes(self, modes: Modes) -> list[str]:
         """Return both modes along the path, step by step."""
@@ -218,11 +215,9 @@ class _Text:
             ("ComputeBranch", recursion.compute_branch),
             ("BackOp", recursion.back_op),
         ):
-            outcomes = [visit.outcome for visit in visits]
+            done = sum(visit.outcome == "done" for visit in visits)
             lines += self._wrapped(
-                f"{name}: {len(visits)} calls, {outcomes.count('too early')} too early, "
-                f"{outcomes.count('again')} again; in topological order "
-                f"{outcomes.count('done')}, one for each node",
+                f"{name}: {words.of_calls(visits)}; in topological order {done}, one for each node",
                 "  ",
             )
             shown = "; ".join(_visit_text(visit) for visit in visits[:_MAX_CALLS])

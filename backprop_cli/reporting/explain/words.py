@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from backprop_cli.graph import Node
-from backprop_cli.reporting.explain.explanation import Example, Outcome
+from backprop_cli.reporting.explain.explanation import Example, Explanation, Outcome, Visit
+from backprop_cli.reporting.explain.notation import counted, plain
 
 _START_NODES = {
     "W": "The weights, to be learnt: one row per score.",
@@ -20,6 +22,24 @@ _START_NODES = {
 def at_the_start(seed: int) -> str:
     """Return which weights training starts from."""
     return f"initial weights: W random (seed {seed}), b zero"
+
+
+def of_modes(explanation: Explanation) -> str:
+    """Return how the multiplications of forward mode compare with those of reverse mode."""
+    forward, reverse = explanation.forward_mode_products, explanation.reverse_mode_products
+    names = " and ".join(map(plain, explanation.forward_mode))
+    if forward == reverse:
+        return f"Forward mode takes as many for {names}."
+    if forward < reverse:
+        return f"Forward mode takes fewer for {names}: {forward:,} in place of {reverse:,}."
+    return f"Forward mode takes {explanation.ratio:,.1f} times as many for {names}."
+
+
+def of_calls(visits: Sequence[Visit]) -> str:
+    """Return how many calls a recursion makes, and how many of them in vain."""
+    outcomes = [visit.outcome for visit in visits]
+    early, again = outcomes.count("too early"), outcomes.count("again")
+    return f"{counted(len(visits), 'call')}, {early} too early, {again} again"
 
 
 def of_value(node: Node, *, classifier: bool) -> str:
