@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from backprop_cli.regular import open_regular, read_regular
-from tests.cli.conftest import config, refused
+from tests.cli.conftest import config
 
-__all__ = ["config", "refused"]  # fixtures
+__all__ = ["config"]  # a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from backprop_cli.cli.messages import shown_path
+from backprop_cli.cli.messages import columns, shown_path
 from backprop_cli.cli.options import json_option
 from backprop_cli.cli.output import show
 from backprop_cli.jsontext import to_json
@@ -21,6 +21,7 @@ def list_data(as_json: bool) -> None:
     """List the data sets that can be downloaded, and which of them are here."""
     from backprop_cli.cache import data_folder
     from backprop_cli.downloads import DATA_SETS, is_complete
+    from backprop_cli.reporting.fitted import titled
 
     folder = data_folder()
     here = {name: is_complete(own, folder / name) for name, own in DATA_SETS.items()}
@@ -36,7 +37,8 @@ def list_data(as_json: bool) -> None:
         return
     for name, own in DATA_SETS.items():
         size = f"{own.size / 1e6:.0f} MB"
-        show(f"{name:<15}{size:>7}  {'here' if here[name] else '-':<5} {own.title}")
+        head = f"{name:<15}{size:>7}  {'here' if here[name] else '-':<5} "
+        show("\n".join(titled(head, own.title, columns(), len(head))))
     show(f"\nfolder: {folder}")
 
 

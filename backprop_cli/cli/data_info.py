@@ -6,6 +6,7 @@ import pathlib
 
 import click
 
+from backprop_cli.cli.messages import columns
 from backprop_cli.cli.options import config_option, html_option, json_option, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data
@@ -30,7 +31,7 @@ def info(
     if html_file is not None:
         refuse_data(html_file, config.data, (config_file,))
     view = describe(load_dataset(config.data))
-    show(to_json(view.to_mapping()) if as_json else to_text(view))
+    show(to_json(view.to_mapping()) if as_json else to_text(view, columns()))
     if html_file is not None:
         write_atomically(pathlib.Path(html_file), to_html(view).encode("utf-8", "replace"))
         show(f"page        {html_file}", err=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import print_notes
+from backprop_cli.cli.messages import columns, print_notes
 from backprop_cli.cli.options import data_set_option, json_option, packed, split_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
@@ -85,7 +84,7 @@ def evaluate(options: EvalOptions) -> None:
     if options.as_json:
         show(to_json({"run": run, "split": split, **result.to_mapping()}))
     else:
-        show(_table(split, result))
+        show(_text(split, result))
     if output is not None:
         show(f"{len(examples)} examples in {output}", err=options.as_json)
 
@@ -101,9 +100,11 @@ def _print_verified(run: str, unchanged: Mapping[str, bool], as_json: bool) -> N
         raise click.exceptions.Exit(1)
 
 
-def _table(split: str, result: Evaluation) -> str:
+def _text(split: str, result: Evaluation) -> str:
     from backprop_cli.evaluation.wording import measure_lines
+    from backprop_cli.reporting.fitted import confusion_matrix, table
 
+    names = tuple(map(printable, result.class_names))
     lines = [
         f"{split}: {result.n_examples} examples",
         *measure_lines(result),
@@ -111,32 +112,16 @@ def _table(split: str, result: Evaluation) -> str:
         "(in brackets: 95 % confidence intervals)",
         "",
     ]
-    result = dataclasses.replace(result, class_names=tuple(map(printable, result.class_names)))
-    width = max(5, *(len(name) for name in result.class_names))
-    lines.append(f"{'class':<{width}}  precision   recall  examples")
-    for row in result.classes:
-        figures = f"{_percent(row.precision)}  {_percent(row.recall)}  {row.examples:>8}"
-        lines.append(f"{row.name:<{width}}  {figures}")
-    if len(result.class_names) <= _MAX_COLUMNS:
-        lines += ["", *_confusion(result, width)]
+    rows = [("class", "precision", "recall", "examples")]
+    for name, row in zip(names, result.classes, strict=True):
+        rows.append((name, _percent(row.precision), _percent(row.recall), str(row.examples)))
+    lines += [*table(rows, columns(), (0,)), ""]
+    if len(names) <= _MAX_COLUMNS:
+        lines += confusion_matrix(result.counts, names, columns())
     else:
-        lines += ["", "(the confusion matrix is in --json)"]
+        lines.append("(the confusion matrix is in --json)")
     return "\n".join(lines)
 
 
 def _percent(share: float | None) -> str:
-    return "      - " if share is None else f"{100 * share:>6.2f} %"
-
-
-def _confusion(result: Evaluation, width: int) -> list[str]:
-    """Return the confusion matrix, whose columns are numbered in the order of the rows."""
-    confusion = result.counts.dense()
-    cell = max(len(str(confusion.max())), 3) + 1
-    n = len(result.class_names)
-    lines = [
-        "confusion matrix: one row per true class, one column per decision",
-        " " * (width + 4) + "".join(f"{k:>{cell}}" for k in range(n)),
-    ]
-    for k, (name, row) in enumerate(zip(result.class_names, confusion, strict=True)):
-        lines.append(f"{k:>3} {name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
-    return lines
+    return "-" if share is None else f"{100 * share:.2f} %"

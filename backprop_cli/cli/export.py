@@ -6,7 +6,7 @@ import pathlib
 
 import click
 
-from backprop_cli.cli.messages import print_notes, shown_path
+from backprop_cli.cli.messages import print_notes, shown_path, titled
 from backprop_cli.cli.options import json_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
@@ -62,7 +62,7 @@ def export(run: str, to: str, output: str | None, as_json: bool) -> None:
         show(to_json({**about, "class_names": classifier.class_names, "usage": usage}))
         return
     show(f"{'written to':<12}{shown_path(path)}")
-    show(f"{'features':<12}{classifier.features}")
+    show(titled("features", classifier.features))
     if temperature is not None:
         show(f"{'temperature':<12}{temperature:.4g}, of backprop calibrate")
     show(f"\n{usage}")

@@ -8,7 +8,6 @@ import os
 import pathlib
 import shlex
 import shutil
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _NO_TERMINAL = (120, 24)  # where the output goes to a file
+_READABLE = 100  # columns
 
 
 def columns() -> int:
@@ -30,22 +30,29 @@ def columns() -> int:
     return max(40, shutil.get_terminal_size(_NO_TERMINAL).columns)
 
 
+def width() -> int:
+    """Return how many columns text has: those of the terminal, but not more than can be read."""
+    return min(columns(), _READABLE)
+
+
 def wrapped(text: str, indent: str = "") -> str:
     """Return a text in lines that fit into the terminal, and are not too long to read."""
-    lines = textwrap.wrap(
-        text,
-        min(columns(), 100),
-        initial_indent=indent,
-        subsequent_indent=indent + "  " if indent else "",
-        break_on_hyphens=False,
-    )
-    return "\n".join(lines)
+    from backprop_cli.reporting.fitted import paragraph
+
+    return "\n".join(paragraph(text, width(), indent, indent + "  " if indent else ""))
+
+
+def titled(title: str, text: str) -> str:
+    """Return a title, and a text in lines beside it that fit into the terminal."""
+    from backprop_cli.reporting.fitted import titled as lines
+
+    return "\n".join(lines(title, text, width()))
 
 
 def print_notes(run: str, notes: Iterable[str]) -> None:
     """Print on stderr what one should know before trusting the figures of a run."""
     for note in notes:
-        show(f"Note: {printable(run)}: {printable(note)}", err=True)
+        show(wrapped(f"Note: {printable(run)}: {printable(note)}"), err=True)
 
 
 def print_how_to_resume(stop: Interrupted, command: str) -> None:
@@ -66,19 +73,20 @@ def summary_text(result: Result) -> str:
         if evaluation is not None
     ]
     ending = result.ending
-    lines.append(f"{'training':<12}{ending.line()}")
+    lines.append(titled("training", ending.line()))
     lines.append(length_line(ending.unit, ending.kept_epoch, ending.epochs))
     if ending.shuffle is not None:
-        lines.append(f"{'shuffle':<12}{ending.shuffle.line()}")
+        lines.append(titled("shuffle", ending.shuffle.line()))
     lines.append(f"{'run':<12}{shown_path(result.path)}")
-    lines += [f"{'note':<12}{printable(remark)}" for remark in ending.remarks]
+    lines += [titled("note", printable(remark)) for remark in ending.remarks]
     return "\n".join(lines)
 
 
 def _figures(split: str, evaluation: Evaluation) -> str:
-    return (
-        f"{split:<12}accuracy {100 * evaluation.accuracy:.2f} %   loss {evaluation.loss:.4f}   "
-        f"({evaluation.n_examples} examples)"
+    return titled(
+        split,
+        f"accuracy {100 * evaluation.accuracy:.2f} %   loss {evaluation.loss:.4f}   "
+        f"({evaluation.n_examples} examples)",
     )
 
 
@@ -109,6 +117,8 @@ def candidate_table(candidates: Sequence[Candidate], unit: str) -> str:
 
     The last column has the epoch that would be kept, or how many steps L-BFGS has made.
     """
+    from backprop_cli.reporting.fitted import aligned, table
+
     keys = list(candidates[0].settings)
     measures = next((list(c.validation_measures) for c in candidates if c.validation_measures), [])
     counted = any(c.best_epoch is not None for c in candidates)  # means over folds have none
@@ -130,35 +140,13 @@ def candidate_table(candidates: Sequence[Candidate], unit: str) -> str:
                 *([str(candidate.best_epoch or "")] if counted else []),
             ]
         rows.append(row)
-    return (
-        _aligned(rows) or _aligned([[_last(cell) for cell in rows[0]], *rows[1:]]) or _folded(rows)
-    )
+    short = [[_last(cell) for cell in rows[0]], *rows[1:]]
+    return "\n".join(aligned(rows, columns()) or aligned(short, columns()) or table(rows, width()))
 
 
 def _last(key: str) -> str:
     """Return a key without its section."""
     return key.rpartition(".")[2]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of right-aligned columns, or "" if the terminal is too narrow."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sum(widths) + 2 * (len(widths) - 1) > columns():
-        return ""
-    return "\n".join(
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-
-
-def _folded(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows of a table as text, each with the titles of its cells."""
-    title, *others = rows
-    lines = []
-    for number, row in enumerate(others, 1):
-        cells = [f"{key} {cell}" for key, cell in zip(title, row, strict=True) if cell]
-        lines.append(wrapped(f"{number}. {', '.join(cells)}", " "))
-    return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import print_notes
+from backprop_cli.cli.messages import columns, print_notes
 from backprop_cli.cli.options import json_option, packed
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
@@ -79,11 +79,11 @@ def predict(options: PredictOptions) -> None:
     temperature = load_temperature(run)
     as_scores = temperature is None and not LOSSES[model.loss].smooth
     if as_scores and (output is not None or options.as_json):
-        show(
-            f"Note: {printable(options.run)}: scores of {model.loss} are not trained to be "
-            f"probabilities; backprop calibrate {shlex.quote(options.run)} fits a temperature",
-            err=True,
+        note = (
+            f"scores of {model.loss} are not trained to be probabilities; backprop calibrate "
+            f"{shlex.quote(options.run)} fits a temperature"
         )
+        print_notes(options.run, [note])
     blocks = predicted_blocks(model, source, np.arange(len(source)), temperature or 1.0)
     top = None if top is None else min(top, model.n_classes)
     if output is not None:
@@ -141,4 +141,7 @@ def _print_table(
         unit = "score" if as_scores else "%"
         for name, row, best in zip(names[block.examples], found, block.top(top), strict=True):
             cells = [f"{class_names[k]:<{second}} {row[k]:6.2f} {unit}" for k in best]
-            show(f"{name:<{first}}  " + "   ".join(cells))
+            line = f"{name:<{first}}  " + "   ".join(cells)
+            if len(line) > columns():
+                line = "\n".join([name, *(f"  {cell}" for cell in cells)])
+            show(line)

@@ -13,6 +13,8 @@ from backprop_cli.cli.messages import (
     print_how_to_resume,
     shell_word,
     shown_path,
+    titled,
+    wrapped,
 )
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
@@ -152,11 +154,13 @@ def _text(found: Probed, folds: int | None) -> str:
     from backprop_cli.runs.penalty import SEARCH_TOLERANCE
 
     result, tried = found.result, found.tried
-    lines = [_title(found, folds), candidate_table(tried[:_SHOWN], result.ending.unit)]
+    lines = [wrapped(_title(found, folds)), candidate_table(tried[:_SHOWN], result.ending.unit)]
     if result.ending.unit == "step":
         lines.append(
-            f"(the search stops at a gap of about {SEARCH_TOLERANCE:g} of the cost, the winner's "
-            f"training at {found.config.training.tolerance:g}: figures below may differ)"
+            wrapped(
+                f"(the search stops at a gap of about {SEARCH_TOLERANCE:g} of the cost, the winner's "
+                f"training at {found.config.training.tolerance:g}: figures below may differ)"
+            )
         )
     for name, evaluation in (("validation", result.validation), ("test", result.test)):
         if evaluation is not None:
@@ -168,10 +172,10 @@ def _text(found: Probed, folds: int | None) -> str:
         lines += _splits(found)
     lines += [
         f"{'winner':<12}l2 {found.config.l2:g}",
-        f"{'training':<12}{result.ending.line()}",
+        titled("training", result.ending.line()),
         f"{'run':<12}{shown_path(result.path)}",
         f"{'report':<12}backprop report {shell_word(result.path)}",
-        *(f"{'note':<12}{note}" for note in found.notes),
+        *(titled("note", note) for note in found.notes),
     ]
     return "\n".join(lines)
 
@@ -204,4 +208,4 @@ def _splits(found: Probed) -> list[str]:
         remarks.append(f"{what} are the same each time")
     if len(values) > 1 or not varied.only_l2:
         remarks.append("figures above are of the first")
-    return [f"{'splits':<12}{figure}", f"{'':<12}({'; '.join(remarks)})"]
+    return [titled("splits", figure), titled("", f"({'; '.join(remarks)})")]

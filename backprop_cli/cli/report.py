@@ -14,7 +14,7 @@ from backprop_cli.errors import OutputError
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
-@click.option("--text", "as_text", is_flag=True, help="Print to the terminal, in 80 columns.")
+@click.option("--text", "as_text", is_flag=True, help="Print to the terminal.")
 @click.option(
     "--templates",
     is_flag=True,
@@ -67,7 +67,7 @@ def report(
     if as_text:
         from backprop_cli.reporting.report.text import to_text
 
-        show("\n\n".join(map(to_text, views)))
+        show("\n\n".join(to_text(view, columns()) for view in views))
         if templates:
             from backprop_cli.reporting.report.templates import to_blocks
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import print_how_to_resume, print_notes, shown_path, summary_text
+from backprop_cli.cli.messages import (
+    print_how_to_resume,
+    print_notes,
+    shown_path,
+    summary_text,
+    titled,
+)
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.errors import OutputError, printable
@@ -116,9 +122,10 @@ def _about_batch(config: Config, n_examples: int) -> str:
     asked = training.solver == "sgd" and "batch_size" in training.model_fields_set
     if not asked or training.batch_size <= n_examples:
         return ""
-    return (
-        f"\n{'note':<12}training.batch_size is {training.batch_size}, but there are {n_examples} "
-        "training examples: every step takes all of them"
+    return "\n" + titled(
+        "note",
+        f"training.batch_size is {training.batch_size}, but there are {n_examples} training "
+        "examples: every step takes all of them",
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import printable
 from backprop_cli.reporting.explain.pictures import photograph
+from backprop_cli.reporting.fitted import paragraph, table, titled
 from backprop_cli.sources import Dataset, Split, to_planes
 
 _CHUNK_BYTES = 2_000_000
@@ -150,40 +151,38 @@ def _features(view: DataView) -> str:
     return f"{view.n_features} of {view.dtype}: {images}"
 
 
-def to_text(view: DataView) -> str:
-    """Return the description for a terminal."""
+def to_text(view: DataView, width: int) -> str:
+    """Return the description for a terminal of so many columns."""
     classes = _class_rows(view)
     more = len(classes) - 1 - _MAX_ROWS
-    lines = [f"features    {_features(view)}", f"classes     {len(view.class_names)}", ""]
-    lines += [*_aligned(_rows(view)), "", *_aligned(classes[: _MAX_ROWS + 1])]
+    lines = titled("features", _features(view), width)
+    lines += [f"classes     {len(view.class_names)}", ""]
+    lines += [*table(_rows(view), width, (0, 5)), ""]
+    lines += table(classes[: _MAX_ROWS + 1], width, (0,))
     if more > 0:
         lines.append(f"(and {more} more: --json has them all)")
-    return "\n".join([*lines, *_drawn(view)])
+    return "\n".join([*lines, *_drawn(view, width)])
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if k in (0, 5) else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _drawn(view: DataView) -> list[str]:
-    """Return a few examples in characters, two beside each other."""
-    lines: list[str] = []
+def _drawn(view: DataView, width: int) -> list[str]:
+    """Return a few examples in characters, two beside each other where there is room."""
     drawn = [
-        [printable(view.class_names[k])[:_COLUMNS], *_characters(features, view.image_shape)]
+        (printable(view.class_names[k]), _characters(features, view.image_shape))
         for k, features in view.pictures[:_MAX_DRAWN]
         if view.image_shape is not None
     ]
+    beside = width >= 2 * _COLUMNS + 2 and all(len(name) <= _COLUMNS for name, _ in drawn)
+    lines: list[str] = []
+    if not beside:
+        for name, picture in drawn:
+            lines += ["", *paragraph(name, width), *picture]
+        return lines
     for first in range(0, len(drawn), 2):
         lines.append("")
-        for row in zip(*drawn[first : first + 2], strict=True):
-            lines.append("  ".join(part.ljust(_COLUMNS) for part in row).rstrip())
+        parts = [[name, *picture] for name, picture in drawn[first : first + 2]]
+        lines += [
+            "  ".join(p.ljust(_COLUMNS) for p in row).rstrip() for row in zip(*parts, strict=True)
+        ]
     return lines
 
 

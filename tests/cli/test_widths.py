@@ -3,6 +3,7 @@
 import io
 import re
 
+import numpy as np
 import pytest
 
 from backprop_cli.cli.progress import ProgressBar
@@ -64,3 +65,49 @@ def test_the_sweeps_table(run, config, monkeypatch, columns):
     for part in ("learning_rate", "momentum", "kind: constant", "validation", "epoch"):
         assert part in words
     assert words.count("kind: constant") == 8
+
+
+NAMES = [f"a class with a name of some length, number {k}" for k in range(12)]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_every_table_fits_and_nothing_is_cut(run, monkeypatch, tmp_path, columns):
+    """Names of classes longer than half a line, matrices of twelve columns, and notes."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(720) % 12
+    np.savez("d.npz", x=rng.normal(size=(720, 3, 4, 1)) + y[:, None, None, None] / 9, y=y)
+    np.savez("t.npz", x=rng.normal(size=(24, 12)), y=y[:24])
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{format: npy, path: d.npz, classes: {NAMES}, validation: 120, test: 120}}\n"
+        "training: {epochs: 2, batch_size: 5000}\noutput: run\n"
+    )
+
+    def fits(*args):
+        status, out, err = run(*args)
+        assert status == 0, err
+        for line in (out + err).splitlines():
+            assert len(line) <= columns, line
+        assert "…" not in out + err
+        return " ".join(out.split()), " ".join(err.split())
+
+    trained, _ = fits("train", "--config", "c.yaml")
+    assert "note training.batch_size is 5000, but there are 480 training examples" in trained
+    (tmp_path / "run" / "summary.json").rename(tmp_path / "summary.json")
+    for args in (
+        ("eval", "run"),
+        ("report", "--text", "run"),
+        ("data", "info", "--config", "c.yaml"),
+    ):
+        found, err = fits(*args)
+        assert ("Note: run: the run has not finished" in err) == (args[0] != "data")
+        for name in NAMES[:4] if args[0] == "report" else NAMES:
+            assert name in found
+    (tmp_path / "summary.json").rename(tmp_path / "run" / "summary.json")
+    fits("eval", "run")
+    fits("predict", "run", "--input", "t.npz")
+    assert "runs away" in fits("lr-range", "--config", "c.yaml", "--steps", "20")[0]
+    assert "10 characters of hiragana" in fits("data", "list")[0]
+    probed, _ = fits("probe", "d.npz", "--output", "probe")
+    assert "validation" in probed

@@ -12,10 +12,10 @@ from backprop_cli.evaluation.predictions import decided
 from backprop_cli.model import LinearModel
 from backprop_cli.reporting.tensorboard import TensorBoardLog
 from backprop_cli.sources import Standardization
-from tests.cli.conftest import config, refused
+from tests.cli.conftest import config
 from tests.make import split
 
-__all__ = ["config", "refused"]  # fixtures
+__all__ = ["config"]  # a fixture
 
 
 @pytest.fixture

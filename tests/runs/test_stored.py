@@ -8,10 +8,7 @@ from safetensors.numpy import load, save
 
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.history import HistoryLine
-from tests.cli.conftest import refused
 from tests.reliability.structured import _made
-
-__all__ = ["refused"]  # a fixture
 
 DATA = "data: {format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}\n"
 SGD = f"{DATA}training: {{epochs: 3, momentum: 0.9}}\noutput: '%s'\n"

@@ -1,4 +1,4 @@
-"""The report of a run as text for a terminal of 80 columns."""
+"""The report of a run as text for a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from backprop_cli.errors import printable
 from backprop_cli.evaluation.counts import Counts
 from backprop_cli.evaluation.reliability import reliability
 from backprop_cli.evaluation.wording import measure_lines
+from backprop_cli.reporting.fitted import confusion_matrix, paragraph, table, titled
 from backprop_cli.reporting.report.view import RunView
 from backprop_cli.runs.convergence import length_line
 
-WIDTH = 80
+_MAX_WIDTH = 80
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_MAX_CLASSES = 10  # in a confusion matrix of 80 columns
+_MAX_CLASSES = 10  # in a confusion matrix
 _MAX_CONFUSIONS = 15
 _CURVES = (
     ("train_cost", "cost, training"),
@@ -49,23 +50,24 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     )
 
 
-def to_text(view: RunView) -> str:
-    """Return the report as lines of at most 80 characters."""
+def to_text(view: RunView, columns: int = _MAX_WIDTH) -> str:
+    """Return the report for a terminal of so many columns, in lines of at most 80 characters."""
+    width = min(columns, _MAX_WIDTH)
     view = dataclasses.replace(view, class_names=tuple(map(printable, view.class_names)))
-    lines = [
-        _cut(f"run {printable(view.name)}: {view.config['data']['format']}, {view.config['loss']}"),
-        "",
-    ]
+    title = f"run {printable(view.name)}: {view.config['data']['format']}, {view.config['loss']}"
+    lines = [*paragraph(title, width), ""]
     for split, found in view.evaluations.items():
-        lines.append(
-            f"{split:<12}accuracy {100 * found.accuracy:.2f} %   loss {found.loss:.4f}   "
-            f"({found.n_examples} examples)"
+        lines += titled(
+            split,
+            f"accuracy {100 * found.accuracy:.2f} %   loss {found.loss:.4f}   "
+            f"({found.n_examples} examples)",
+            width,
         )
         lines += [f"  {line}" for line in measure_lines(found)]
     if view.training is not None:
-        lines.append(f"{'training':<12}{view.training}")
+        lines += titled("training", view.training, width)
     lines += [length_line(view.unit, view.kept_epoch, len(view.history)), ""]
-    lines += _curves(view) if view.history else [f"no {view.unit} has finished"]
+    lines += _curves(view, width) if view.history else [f"no {view.unit} has finished"]
     if view.shown is not None and view.predictions is not None:
         predictions = view.predictions
         found_bins = reliability(
@@ -76,11 +78,11 @@ def to_text(view: RunView) -> str:
             f"calibration error {100 * found_bins.error:.2f} % on {predictions.split}",
             "",
         ]
-        lines += _confusion(view.shown.counts, view.class_names)
+        lines += _confusion(view.shown.counts, view.class_names, width)
     return "\n".join(lines)
 
 
-def _curves(view: RunView) -> list[str]:
+def _curves(view: RunView, width: int) -> list[str]:
     lines = []
     for key, label in _CURVES:
         values = [line[key] for line in view.history]
@@ -90,29 +92,18 @@ def _curves(view: RunView) -> list[str]:
         if key == "learning_rate" and view.unit == "step":
             label = "step length"
         ends = f"{_short(numbers[0]):>9} to {_short(numbers[-1]):<9}"
-        lines.append(f"{label:<22}{ends} {sparkline(values, WIDTH - 46)}")
+        lines.append(f"{label:<22}{ends} {sparkline(values, max(8, width - 46))}")
     return lines
 
 
-def _confusion(counts: Counts, names: Sequence[str]) -> list[str]:
-    if counts.n_classes > _MAX_CLASSES:
-        lines = ["the most frequent confusions: true class, decision, examples"]
-        for i, j, n in counts.most_frequent_mistakes(_MAX_CONFUSIONS):
-            lines.append(f"  {names[i][:28]:<30}{names[j][:28]:<30}{n:>8}")
-        return lines
-    first = 12
-    width = (WIDTH - first) // counts.n_classes
-    width = min(width, 9)
-    lines = ["confusion: one row per true class, one column per decision"]
-    lines.append(" " * first + "".join(f"{name[: width - 1]:>{width}}" for name in names))
-    for name, row in zip(names, counts.dense(), strict=True):
-        lines.append(f"{name[: first - 1]:<{first}}" + "".join(f"{n:>{width}}" for n in row))
-    return lines
+def _confusion(counts: Counts, names: Sequence[str], width: int) -> list[str]:
+    if counts.n_classes <= _MAX_CLASSES:
+        return confusion_matrix(counts, names, width)
+    rows = [("true class", "decision", "examples")]
+    for i, j, n in counts.most_frequent_mistakes(_MAX_CONFUSIONS):
+        rows.append((names[i], names[j], str(n)))
+    return ["the most frequent confusions", *table(rows, width, (0, 1))]
 
 
 def _short(value: float) -> str:
     return f"{value:.4g}"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
