@@ -8,6 +8,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,14 @@ def titled(title: str, text: str) -> str:
 
 
 def print_notes(run: str, notes: Iterable[str]) -> None:
-    """Print on stderr what one should know before trusting the figures of a run."""
+    """Print on stderr what one should know before trusting the figures of a run.
+
+    In a file, a note is one line.
+    """
+    has_width = "COLUMNS" in os.environ or (sys.stderr is not None and sys.stderr.isatty())
     for note in notes:
-        show(wrapped(f"Note: {printable(run)}: {printable(note)}"), err=True)
+        text = f"Note: {printable(run)}: {printable(note)}"
+        show(wrapped(text) if has_width else text, err=True)
 
 
 def print_how_to_resume(stop: Interrupted, command: str) -> None:

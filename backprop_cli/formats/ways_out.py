@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Sequence
 
 _PACKED = (".tar.gz", ".tgz", ".tar", ".zip")
-_GET_IT = "data/README.md says where to get it"
+_GET_IT = "backprop data download {} gets it, and says what to write here; or see data/README.md"
+_KNOWN = ("cifar100", "cifar10", "fashion-mnist", "kmnist", "mnist")  # as `backprop data list` has
 
 
 def for_no_folder(path: pathlib.Path) -> str:
@@ -18,7 +19,9 @@ def for_no_folder(path: pathlib.Path) -> str:
         for other in sorted(path.parent.iterdir()):
             if other.name.lower().endswith(_PACKED) and other.name.lower().startswith(words[0]):
                 return _unpack(other)
-    return _GET_IT
+    plain = str(path).lower().replace("-", "").replace("_", "")
+    known = [name for name in _KNOWN if name.replace("-", "") in plain]
+    return _GET_IT.format(known[0] if known else "NAME")
 
 
 def for_a_file(path: pathlib.Path) -> str:

@@ -111,6 +111,40 @@ def test_a_large_screen_is_filled_with_larger_type(page, tmp_path, width, least,
     assert (found["perRow"], found["rows"]) == (5, 2)  # ten classes
 
 
+NETWORK = (
+    "--expression", "softmax(W2 relu(W1 x + b1) + b2)", "--at", "W1=4x3", "--at", "b1=4x",
+    "--at", "x=3x", "--at", "W2=2x4", "--at", "b2=2x",
+)  # fmt: skip
+
+
+def test_no_step_is_wider_than_the_page(page, tmp_path):
+    """A Jacobian of ten columns, a gradient of two rows and eight: they scroll in their card."""
+    network = tmp_path / "network.html"
+    assert call("explain", *NETWORK, "--html", network) == 0
+    with browser(tmp_path) as chrome:
+        size = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for path in (page, network):
+            chrome.get(path.as_uri())
+            wider = chrome.execute_script(
+                """
+                const steps = [...document.querySelectorAll(".step")];
+                return steps.filter((step) => {
+                  for (const other of steps) other.classList.toggle("current", other === step);
+                  const root = document.documentElement;
+                  return root.scrollWidth > root.clientWidth || step.scrollWidth > step.clientWidth;
+                }).map((step) => step.id);
+                """
+            )
+            assert wider == []
+        chrome.get("about:blank")
+        chrome.get(page.as_uri() + "#step-22")
+        pictures = chrome.execute_script(
+            "return document.querySelector('.step.current > .pictures').getBoundingClientRect()"
+        )
+        assert pictures["bottom"] < 800  # the gradient by W is seen without scrolling
+
+
 def test_the_sliders_count_products(page, tmp_path):
     from selenium.webdriver.common.by import By
 

@@ -9,7 +9,7 @@ import numpy as np
 from backprop_cli.reporting.explain import pictures
 from backprop_cli.reporting.explain.batch import BatchExplanation
 from backprop_cli.reporting.explain.explanation import Array, norm_of
-from backprop_cli.reporting.explain.matrices import number_text
+from backprop_cli.reporting.explain.matrices import legend, number_text
 from backprop_cli.reporting.explain.notation import shape_text
 
 _MAX_CLASSES = 20
@@ -27,7 +27,7 @@ def batch_sections(batch: BatchExplanation) -> tuple[str, str, int]:
         if name != "X"
     ]
     shape = shape_text(batch.matrices["X"].shape)
-    head = f"<h3>X <small>{shape}, one example per column</small></h3>"
+    head = f"<h3>X <small>{shape}, one example per column, one scale for all</small></h3>"
     left = f'<div class="batch">{head}{_columns(batch)}{"".join(figures)}</div>'
     n, total = batch.n, np.zeros_like(batch.product)
     steps = []
@@ -88,7 +88,7 @@ def _columns(batch: BatchExplanation) -> str:
             f'alt="example {batch.first + i}"><figcaption>{batch.first + i}: {name}</figcaption>'
             "</figure>"
         )
-    return f'<div class="columns">{"".join(figures)}</div>'
+    return f'{legend(limit)}<div class="columns">{"".join(figures)}</div>'
 
 
 def _matrix(batch: BatchExplanation, values: Array) -> str:
@@ -120,4 +120,4 @@ def _rows(batch: BatchExplanation, matrix: Array) -> str:
     )
     kind = "pictures" if batch.image_shape else "strips"
     norm = number_text(norm_of(matrix))
-    return f'<div class="{kind}">{figures}</div><p class="note">norm {norm}</p>'
+    return f'{legend(limit)}<div class="{kind}">{figures}</div><p class="note">norm {norm}</p>'

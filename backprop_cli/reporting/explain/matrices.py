@@ -9,6 +9,7 @@ from backprop_cli.reporting.explain import pictures
 from backprop_cli.reporting.explain.explanation import Array, EdgeJacobian
 
 _MAX_COLUMNS, _MAX_ROWS = 10, 12  # of a table
+_MANY_COLUMNS = 5  # more are in a smaller type
 _MAX_SIDE = 64  # of a heat map
 _MAX_PIXELS_HIGH = 260
 
@@ -25,7 +26,17 @@ def table(values: Array) -> str:
         "<tr>" + "".join(f"<td>{number_text(float(number))}</td>" for number in row) + "</tr>"
         for row in values
     )
-    return f'<table class="matrix">{rows}</table>'
+    small = " small" if values.shape[1] > _MANY_COLUMNS else ""
+    return f'<div class="scroll"><table class="matrix{small}">{rows}</table></div>'
+
+
+def legend(limit: float) -> str:
+    """Return the scale of the colours of pictures, from -limit to limit."""
+    return (
+        f'<p class="legend"><span>{number_text(-limit)}</span>'
+        f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
+        f"</span><span>{number_text(limit)}</span></p>"
+    )
 
 
 def numbers_of(edge: EdgeJacobian) -> str:

@@ -16,7 +16,13 @@ from backprop_cli.reporting.explain.explanation import (
     ForwardStep,
     norm_of,
 )
-from backprop_cli.reporting.explain.matrices import fits_table, number_text, numbers_of, table
+from backprop_cli.reporting.explain.matrices import (
+    fits_table,
+    legend,
+    number_text,
+    numbers_of,
+    table,
+)
 from backprop_cli.reporting.explain.notation import plain, shape_text, typeset
 
 _MAX_BARS = 20
@@ -84,16 +90,16 @@ class Panels:
         if step.simplified:
             content.append(f'<p class="simplified">= {self._math(step.simplified)}</p>')
         content.append(f"<p>{_sentence(step.words)}</p>")
+        content += [
+            f"<h3>Gradient <small>{_shape(step.gradient.shape)}</small></h3>",
+            self._value(step.name, step.in_shape(step.gradient), "gradient"),
+        ]
         if step.terms:
             title = "Jacobian of its child" if len(step.terms) == 1 else "Jacobians of its children"
             content.append(self._jacobians(title, step.terms))
         if len(step.terms) > 1:
             content.append(f'<p class="note">{_norms(step)}</p>')
             content.append(self._terms(step))
-        content += [
-            f"<h3>Gradient <small>{_shape(step.gradient.shape)}</small></h3>",
-            self._value(step.name, step.in_shape(step.gradient), "gradient"),
-        ]
         if step.jacobians:
             content.append(self._jacobians("Next, its own Jacobians", step.jacobians))
         return self._section(number, step, step.chain_rule, attributes, content)
@@ -221,9 +227,7 @@ class Panels:
         kind = "pictures" if image_shape else "strips"
         many = " many" if len(shown) > _MAX_LARGE_PICTURES else ""
         return (
-            f'<p class="legend"><span>{number_text(-limit)}</span>'
-            f'<span class="scale" style="background: linear-gradient(to right, {pictures.LEGEND})">'
-            f"</span><span>{number_text(limit)}</span></p>\n"
+            f"{legend(limit)}\n"
             f'<div class="{kind}{many}">{"".join(figures)}</div>\n'
             f'<p class="note">{self._about_rows(matrix, len(shown))}</p>'
         )

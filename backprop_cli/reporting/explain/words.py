@@ -27,7 +27,8 @@ def at_the_start(seed: int) -> str:
 def of_modes(explanation: Explanation) -> str:
     """Return how the multiplications of forward mode compare with those of reverse mode."""
     forward, reverse = explanation.forward_mode_products, explanation.reverse_mode_products
-    names = " and ".join(map(plain, explanation.forward_mode))
+    *others, last = map(plain, explanation.forward_mode)
+    names = f"{', '.join(others)} and {last}" if others else last
     if forward == reverse:
         return f"Forward mode takes as many for {names}."
     if forward < reverse:
