@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
-from types import TracebackType
 from typing import Any
 
 import click
@@ -80,7 +80,7 @@ def download(
     found = {}
     for name in dict.fromkeys(names):
         own = DATA_SETS[name]
-        with _Bar() as bar:
+        with contextlib.closing(_Bar()) as bar:
             fetch(own, base / name, mirrors, bar.show)
         found[name] = own.config(base / name)
         if not as_json:
@@ -97,17 +97,6 @@ class _Bar:
         self._bar: Any = None
         self._name = ""
 
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._close()
-
     def show(self, name: str, done: int, size: int) -> None:
         """Show how much of a file is here."""
         if not sys.stderr.isatty():
@@ -115,11 +104,12 @@ class _Bar:
         from tqdm import tqdm
 
         if name != self._name:
-            self._close()
+            self.close()
             self._name = name
             self._bar = tqdm(total=size, desc=name, unit="B", unit_scale=True, leave=False)
         self._bar.update(done - self._bar.n)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the bar of the last file."""
         if self._bar is not None:
             self._bar.close()

@@ -58,7 +58,9 @@ def test_data_that_is_not_there(refused, tmp_path):
     path = tmp_path / "c.yaml"
     folder = tmp_path / "data" / "cifar-10-batches-py"
     path.write_text(f"data: {{format: cifar10, path: '{folder}'}}\n")
-    refused("train", "--config", path, words=("data/README.md",))
+    refused("train", "--config", path, words=("backprop data download cifar10 gets it",))
+    elsewhere = ("--set", f"data.path={tmp_path}/images")
+    refused("train", "--config", path, *elsewhere, words=("backprop data download NAME",))
     folder.parent.mkdir()
     packed = folder.parent / "cifar-10-python.tar.gz"
     packed.touch()
