@@ -193,7 +193,17 @@ class Explained:
 
 
 class GradientCheck(EngineCheck):
-    """An engine's gradient against other derivations; a notebook shows the table."""
+    """An engine's gradient against other derivations; a notebook shows the table.
+
+    Attributes
+    ----------
+    engine
+        The engine that trains, and its number type.
+    rows
+        A comparison per engine, quantity and derivation.
+    idle
+        Engines with which nothing could be compared: take another ``training.seed``.
+    """
 
     def _repr_html_(self) -> str:
         head = ("engine", "cost", "quantity", "derivation", "checked", "relative error", "agrees")

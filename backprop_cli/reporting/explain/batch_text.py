@@ -8,10 +8,12 @@ import numpy as np
 
 from backprop_cli.reporting.explain.batch import BatchExplanation
 from backprop_cli.reporting.explain.explanation import Array, norm_of
-from backprop_cli.reporting.explain.notation import shape_text, shortened
+from backprop_cli.reporting.explain.notation import printable, shape_text
+from backprop_cli.reporting.fitted import paragraph
 
 _CELL = 9
 _MAX_ROWS = 20
+_TITLE = 14  # columns of a class name; rows of longer ones are numbered
 _FORMULAS = {
     "X": "X, one example per column",
     "S": "S = W X + b 1ᵀ",
@@ -36,9 +38,9 @@ def batch_to_text(batch: BatchExplanation, width: int) -> str:
     total = np.zeros_like(batch.product)
     for i, term in enumerate(batch.terms):
         total = total + term
-        name = shortened(batch.class_names[batch.labels[i]])
+        name = printable(batch.class_names[batch.labels[i]])
         line = (
-            f"example {batch.first + i} ({name[: max(4, width - 58)]}): "
+            f"example {batch.first + i} ({name}): "
             f"norm {norm_of(term):.4g}, of the sum {norm_of(total):.4g}"
         )
         lines += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ")
@@ -63,19 +65,23 @@ def batch_to_text(batch: BatchExplanation, width: int) -> str:
 
 def _table(batch: BatchExplanation, values: Array, width: int) -> list[str]:
     """Return a matrix with a row per class and a column per example, in blocks that fit."""
-    names = [shortened(name) for name in batch.class_names]
+    lines = []
+    names = [printable(name) for name in batch.class_names]
     if len(values) != len(names):
         names = ["score"] * len(values)
-    title = min(14, max(map(len, names)))
+    elif max(map(len, names)) > _TITLE:
+        numbered = [f"{k} {name}" for k, name in enumerate(names)]
+        lines = paragraph("; ".join(numbered[:_MAX_ROWS]), width, "  ")
+        names = [str(k) for k in range(len(names))]
+    title = max(map(len, names))
     per_block = max(1, (width - 3 - title) // _CELL)
-    lines = []
     for start in range(0, batch.n, per_block):
         columns = range(start, min(start + per_block, batch.n))
         head = "".join(f"{batch.first + i:>{_CELL}}" for i in columns)
         lines.append(f"  {'':<{title}}{head}")
         for k in range(min(len(values), _MAX_ROWS)):
             cells = "".join(f"{values[k, i]:>{_CELL}.3g}" for i in columns)
-            lines.append(f"  {names[k][:title]:<{title}}{cells}")
+            lines.append(f"  {names[k]:<{title}}{cells}")
         if len(values) > _MAX_ROWS:
             lines.append(f"  ({_MAX_ROWS} of {len(values)} rows; --json has all)")
     return lines

@@ -78,15 +78,19 @@ class _Text:
         if len(shown) > _MAX_CLASSES:
             best = np.argsort(-outcome.scores, kind="stable")[:_MAX_CLASSES]
             shown = np.unique([*best, example.label])
-        longest = max(5, self._width - 52)
-        names = [shortened(example.class_names[k])[:longest] for k in shown]
-        width = max(5, *map(len, names))
+        room = max(5, self._width - 52)
+        names = [shortened(example.class_names[k]) for k in shown]
+        width = min(room, max(5, *map(len, names)))
         p = outcome.probabilities
         lines = [
             f"{'':>6}  {'class':<{width}}{'score':>12}" + ("" if p is None else "  probability")
         ]
         for k, name in zip(shown, names, strict=True):
-            line = f"{k:>6}  {name:<{width}}{outcome.scores[k]:>12.4f}"
+            line = f"{k:>6}  {name:<{width}}"
+            if len(name) > width:  # a line of its own
+                lines.append(line)
+                line = " " * (8 + width)
+            line += f"{outcome.scores[k]:>12.4f}"
             line += "" if p is None else f"{p[k]:>13.4g}"
             marks = [("true", k == example.label), ("predicted", k == outcome.predicted)]
             line += "".join(f"  {mark}" for mark, holds in marks if holds)
