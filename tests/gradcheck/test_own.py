@@ -25,11 +25,12 @@ training: {batch_size: 20}
 def against_apart(run, tmp_path, monkeypatch):
     """Return a function that checks the text of a file: status, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text(CONFIG)
 
     def check(text, *args, function="gradient"):
         (tmp_path / "mine.py").write_text(text)
-        place = f"{tmp_path}/mine.py:{function}"
+        place = f"mine.py:{function}"
         return run("gradcheck", "--config", tmp_path / "config.yaml", "--against", place, *args)
 
     return check
@@ -96,23 +97,23 @@ def test_two_mistakes_have_two_hints(against):
 
 
 @pytest.mark.parametrize("name", students.FAULTY)
-def test_a_faulty_function_gives_one_line(against, name, tmp_path):
+def test_a_faulty_function_gives_one_line(against, name):
     text, words = students.FAULTY[name]
     status, out, err = against(text, "--json")
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
-    assert err.startswith(f"Error: {tmp_path}/mine.py")
+    assert err.startswith("Error: mine.py")
     assert words in err
 
 
 @pytest.mark.parametrize("name", students.FATAL)
-def test_what_ends_a_process_does_not_end_the_command(against_apart, name, tmp_path, monkeypatch):
+def test_what_ends_a_process_does_not_end_the_command(against_apart, name, monkeypatch):
     text, words = students.FATAL[name]
     monkeypatch.setattr(apart, "TIME_LIMIT", 3 if name == "endless" else 60)
     status, out, err = against_apart(text, "--json")
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
-    assert err.startswith(f"Error: {tmp_path}/mine.py:gradient: {words}")
+    assert err.startswith(f"Error: mine.py:gradient: {words}")
 
 
 def test_what_the_function_prints_is_not_part_of_the_json(tmp_path, capfd):
