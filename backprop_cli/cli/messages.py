@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from backprop_cli.cli.output import show
 from backprop_cli.errors import printable
@@ -29,6 +29,11 @@ _READABLE = 100  # columns
 def columns() -> int:
     """Return how many columns the terminal has; COLUMNS says otherwise."""
     return max(40, shutil.get_terminal_size(_NO_TERMINAL).columns)
+
+
+def has_width(stream: TextIO | None) -> bool:
+    """Whether lines of a stream are to fit: it is a terminal, or COLUMNS is set."""
+    return "COLUMNS" in os.environ or (stream is not None and stream.isatty())
 
 
 def width() -> int:
@@ -55,10 +60,9 @@ def print_notes(run: str, notes: Iterable[str]) -> None:
 
     In a file, a note is one line.
     """
-    has_width = "COLUMNS" in os.environ or (sys.stderr is not None and sys.stderr.isatty())
     for note in notes:
         text = f"Note: {printable(run)}: {printable(note)}"
-        show(wrapped(text) if has_width else text, err=True)
+        show(wrapped(text) if has_width(sys.stderr) else text, err=True)
 
 
 def print_how_to_resume(stop: Interrupted, command: str) -> None:

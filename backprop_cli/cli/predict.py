@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import columns, print_notes
+from backprop_cli.cli.messages import columns, has_width, print_notes
 from backprop_cli.cli.options import json_option, packed
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
@@ -142,6 +143,6 @@ def _print_table(
         for name, row, best in zip(names[block.examples], found, block.top(top), strict=True):
             cells = [f"{class_names[k]:<{second}} {row[k]:6.2f} {unit}" for k in best]
             line = f"{name:<{first}}  " + "   ".join(cells)
-            if len(line) > columns():
+            if has_width(sys.stdout) and len(line) > columns():
                 line = "\n".join([name, *(f"  {cell}" for cell in cells)])
             show(line)
