@@ -93,8 +93,8 @@ def _check_lbfgs(training: LbfgsTraining, arrays: Mapping[str, Array], state: Lb
     for m, model in state.hessians:
         if not any({m, model} <= set(path) for path in paths):
             raise ValueError(f"hessians: {m} and {model}: models of the same path")
-        own = training.kept(m).W.shape
-        _check_array(arrays, f"hessian_{m}", (own[0], own[1] + 1), "float64")
+        size = training.kept(m).W.shape
+        _check_array(arrays, f"hessian_{m}", (size[0], size[1] + 1), "float64")
     for m, search in state.searches:
         shape = training.kept(m).W.shape
         _check_search(arrays, m, search, (shape[0], shape[1] + 1))
