@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import multiprocessing
@@ -85,14 +86,24 @@ def wrong_with(status: object, out: str, err: str) -> str | None:
     return f"control characters {sorted(strange)}: {(out + err)[:500]!r}" if strange else None
 
 
-def campaign(work: Work, seed: int, inputs: int, only: str = "") -> int:
-    """Let processes try inputs, print what became of them, and return the number of problems."""
+def campaign(work: Work, inputs: int) -> None:
+    """Let processes try inputs as the command line says; print what became of them, and exit."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inputs", type=int, default=inputs)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="what the names of the cases begin with")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
     start, share = time.perf_counter(), 200
-    tasks = [(seed + k, min(share, inputs - k * share), only) for k in range(-(-inputs // share))]
+    tasks = [
+        (options.seed + k, min(share, options.inputs - k * share), options.only)
+        for k in range(-(-options.inputs // share))
+    ]
     tried: Counter[str] = Counter()
     problems: list[str] = []
     peak = 0.0
-    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=8) as pool:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.processes, maxtasksperchild=8) as pool:
         for some, wrong, megabytes in pool.imap_unordered(work, tasks):
             tried += some
             problems += wrong
@@ -106,4 +117,4 @@ def campaign(work: Work, seed: int, inputs: int, only: str = "") -> int:
     print(f"{peak:.0f} MB at most, {time.perf_counter() - start:.0f} s")
     for kind, number in sorted(tried.items()):
         print(f"  {number:6d}  {kind}")
-    return len(problems)
+    sys.exit(bool(problems))

@@ -8,7 +8,6 @@ stderr, and no traceback; a process that tries thousands of them stays below 1 G
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gzip
 import io
@@ -18,7 +17,6 @@ import pickle
 import random
 import resource
 import struct
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -326,14 +324,5 @@ def remove(folder: pathlib.Path) -> None:
     folder.rmdir()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--inputs", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="what the names of the cases begin with")
-    options = parser.parse_args()
-    sys.exit(bool(campaign(work, options.seed, options.inputs, options.only)))
-
-
 if __name__ == "__main__":
-    main()
+    campaign(work, 20_000)

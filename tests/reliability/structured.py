@@ -8,7 +8,6 @@ run would write. The demands are the same; warnings and control characters are p
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import json
@@ -16,7 +15,6 @@ import os
 import pathlib
 import random
 import resource
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -308,14 +306,5 @@ def work(task: Task) -> tuple[Counter[str], list[str], float]:
     return tried, problems, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--inputs", type=int, default=50_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="what the names of the cases begin with")
-    options = parser.parse_args()
-    sys.exit(bool(campaign(work, options.seed, options.inputs, options.only)))
-
-
 if __name__ == "__main__":
-    main()
+    campaign(work, 50_000)
