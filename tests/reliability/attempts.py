@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import multiprocessing
+import re
 import signal
 import sys
 import time
@@ -13,12 +14,15 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 
 SECONDS, MEGABYTES = 5, 1000  # of computing: the machine may be busy with other work
 MAX_WALL = 60  # seconds; beyond, something waits
 STATUSES = {0, 1, 2, 3}
 MAX_LINES, MAX_BYTES = 30, 20_000  # of stderr
+
+_COLOURS = re.compile("\x1b\\[(38;2;[0-9;]+|0)m")  # of --templates; no mutation has these
 
 _TIMERS = (
     (signal.SIGPROF, signal.ITIMER_PROF, SECONDS),
@@ -29,6 +33,14 @@ Task = tuple[int, int, str]
 Work = Callable[[Task], tuple[Counter[str], list[str], float]]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """The exit status of a command, and what is wrong with how it ended, or None."""
+
+    status: object
+    wrong: str | None
+
+
 class _TooLong(BaseException):
     pass
 
@@ -37,8 +49,8 @@ def _ring(signum: int, frame: FrameType | None) -> None:
     raise _TooLong
 
 
-def attempt(command: tuple[str, ...]) -> str | None:
-    """Run the command line here; return what is wrong with how it ended, or None."""
+def attempt(command: tuple[str, ...]) -> Ending:
+    """Run the command line here, and see how it ends."""
     from backprop_cli.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -59,15 +71,15 @@ def attempt(command: tuple[str, ...]) -> str | None:
     except SystemExit as stop:
         status = stop.code
     except _TooLong:
-        return f"longer than {SECONDS} s, or a wait"
+        return Ending(None, f"longer than {SECONDS} s of computing, or {MAX_WALL} s in all")
     except BaseException:
-        return traceback.format_exc()
+        return Ending(None, traceback.format_exc())
     finally:
         for _, timer, _ in _TIMERS:
             signal.setitimer(timer, 0)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    return wrong_with(status, out.getvalue(), err.getvalue())
+    return Ending(status, wrong_with(status, out.getvalue(), err.getvalue()))
 
 
 def wrong_with(status: object, out: str, err: str) -> str | None:
@@ -80,8 +92,11 @@ def wrong_with(status: object, out: str, err: str) -> str | None:
         return f"exit {status}, not a line an error: {err!r}"
     if (status in (2, 3)) != bool(told):
         return f"exit {status}, but stderr says {err!r}"
+    if "Error: out of memory" in err:  # not found out before it was asked for
+        return f"exit {status}, {err!r}"
     if len(lines) > MAX_LINES or len(err) > MAX_BYTES:
         return f"{len(lines)} lines and {len(err)} characters on stderr: {err[:500]!r}"
+    out = _COLOURS.sub("", out)
     strange = {sign for sign in out + err if sign != "\n" and not sign.isprintable()}
     return f"control characters {sorted(strange)}: {(out + err)[:500]!r}" if strange else None
 
@@ -94,7 +109,7 @@ def campaign(work: Work, inputs: int) -> None:
     parser.add_argument("--only", default="", help="what the names of the cases begin with")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    start, share = time.perf_counter(), 200
+    start, share = time.perf_counter(), 500
     tasks = [
         (options.seed + k, min(share, options.inputs - k * share), options.only)
         for k in range(-(-options.inputs // share))

@@ -308,10 +308,10 @@ def work(task: Task) -> tuple[Counter[str], list[str], float]:
                 (here / file).parent.mkdir(exist_ok=True)
                 mutated = mutate(content, rng, is_text=case.is_text) if file == victim else content
                 (here / file).write_bytes(mutated)
-            wrong = attempt(case.command)
-            tried[kind] += 1
-            if wrong is not None:
-                problems.append(f"seed {seed}, input {k}, {kind}: {wrong}")
+            ending = attempt(case.command)
+            tried[f"{kind}: exit {ending.status}"] += 1
+            if ending.wrong is not None:
+                problems.append(f"seed {seed}, input {k}, {kind}: {ending.wrong}")
             os.chdir(folder)
             remove(here)
         os.chdir("/")

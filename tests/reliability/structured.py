@@ -17,7 +17,6 @@ import random
 import resource
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,95 +25,10 @@ from safetensors.numpy import load, save
 
 from tests.reliability.attempts import Task, attempt, campaign
 from tests.reliability.fuzz import Files, remove
+from tests.reliability.run_directories import cases, import_libraries, write
 
-_DATA = "data: {format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}\n"
-_TAIL = "compute: {backend: numpy, threads: 1}\noutput: '%s'\n"
-_SGD = _DATA + "training: {epochs: 3, momentum: 0.9, keep: best}\n" + _TAIL
-_STOPPED = _DATA + "training: {epochs: 3, select_by: macro_f1, keep: last}\nl2: 0.1\n" + _TAIL
-_LBFGS = _DATA + "training: {solver: lbfgs}\nl2: 0.01\n" + _TAIL
-_GRID = ("--grid", "l2=0.1,0.01", "--grid", "training.seed=1,2", "--set", "training.epochs=2")
-_PATH = ("--grid", "l2=0.1,0.01,0.001")
 _MODEL, _CHECKPOINT = "run/model.safetensors", "run/checkpoint.safetensors"
-
-
-@dataclass(frozen=True)
-class Case:
-    """The files of a run, and the commands that read them."""
-
-    files: Files
-    commands: tuple[tuple[str, ...], ...]
-
-
-def cases(folder: pathlib.Path) -> dict[str, Case]:
-    """Make runs in a folder: finished ones, and some that were interrupted."""
-    finished = _made(folder, "train", _SGD, 9)
-    (folder / "in.npy").write_bytes(b"")
-    np.save(folder / "in.npy", np.random.default_rng(0).uniform(0, 255, (5, 48)))
-    finished["in.npy"] = (folder / "in.npy").read_bytes()
-    reads = (
-        ("eval", "run"), ("eval", "run", "--json"), ("eval", "run", "--verify"),
-        ("eval", "run", "--output", "s.csv"), ("predict", "run", "--input", "in.npy"),
-        ("predict", "run", "--input", "in.npy", "--json"),
-        ("predict", "run", "--input", "in.npy", "--output", "p.csv"),
-        ("report", "run", "--text"), ("report", "run", "run", "--text"), ("calibrate", "run"),
-        ("train", "--config", "run/config.yaml", "--output", "new", "--dry-run"),
-        ("gradcheck", "--config", "run/config.yaml"),
-    )  # fmt: skip
-    sweep = _made(folder, "sweep", _SGD, 9, _GRID)
-    resume = (
-        ("train", "--resume", "--output", "run"),
-        ("eval", "run"),
-        ("report", "run", "--text"),
-    )
-    pages = (("report", "run"), ("report", "run", "run", "--output", "page.html"))
-    resumed_sweep = (("sweep", "--config", "c.yaml", "--output", "run", "--resume"),)
-    return {
-        "run": Case(finished, reads),
-        "run, pages": Case(finished, pages),
-        "sweep": Case(sweep, (("report", "run", "--text"), ("report", "run"))),
-        "descent": Case(_made(folder, "train", _SGD, 1), resume),
-        "descent, measure": Case(_made(folder, "train", _STOPPED, 2), resume),
-        "L-BFGS": Case(_made(folder, "train", _LBFGS, 4), resume),
-        "sweep, descent": Case(
-            _made(folder, "sweep", _SGD, 3, _GRID), tuple((*c, *_GRID) for c in resumed_sweep)
-        ),
-        "sweep, L-BFGS": Case(
-            _made(folder, "sweep", _LBFGS, 6, _PATH), tuple((*c, *_PATH) for c in resumed_sweep)
-        ),
-    }
-
-
-def _made(
-    folder: pathlib.Path, command: str, text: str, epochs: int, grid: tuple[str, ...] = ()
-) -> Files:
-    """Return the files of a run that is interrupted after some epochs, if it takes so many."""
-    from backprop_cli.cli.progress import ProgressBar
-    from tests.command import call
-
-    here = folder / "made"
-    here.mkdir()
-    os.chdir(here)
-    pathlib.Path("c.yaml").write_text(text % "run")
-    before, heard = ProgressBar.epoch, 0
-
-    def epoch(self: ProgressBar, records: Any) -> None:
-        nonlocal heard
-        before(self, records)
-        heard += 1
-        if heard == epochs:
-            raise KeyboardInterrupt
-
-    ProgressBar.epoch = epoch  # type: ignore[method-assign]
-    try:
-        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
-            call(command, "--config", "c.yaml", "--output", "run", *grid)
-    finally:
-        ProgressBar.epoch = before  # type: ignore[method-assign]
-    files = {str(p.relative_to(here)): p.read_bytes() for p in here.rglob("*") if p.is_file()}
-    os.chdir(folder)
-    remove(here)
-    return files
-
+_CONFIG = "run/config.yaml"
 
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, 2, 3, 7, 10, -1, -(2**63), 2**63, 2**64, 10**21, 10**400, 0.0, -0.0,
@@ -128,14 +42,18 @@ _VALUES: tuple[Any, ...] = (
 
 def mutated(files: Files, rng: random.Random) -> Files:
     """Return the files with one to three values changed, and digests that fit."""
-    files = dict(files)
+    whole, files = files, dict(files)
     names = [n for n in files if n.startswith("run/") and "png" not in n and "html" not in n]
     if _CHECKPOINT in names and rng.random() < 0.7:
         names = [_CHECKPOINT]
     for _ in range(rng.choice([1, 1, 2, 3])):
         name = rng.choice(sorted(names))
         files[name] = _changed(name, files[name], rng)
+    if rng.random() < 0.02:
+        files[rng.choice(sorted(names))] = files[rng.choice(sorted(names))]
     if rng.random() < 0.7:
+        if files.get(_CONFIG) != whole.get(_CONFIG):
+            _record_data_anew(files)
         _make_digests_anew(files)
     return files
 
@@ -233,7 +151,8 @@ def _changed_array(array: Any, rng: random.Random) -> Any:
         elif kind == 2:
             array[...] = rng.choice(extremes)
         elif kind == 3:
-            array = array * array.dtype.type(rng.choice([-1, 0, 1e-20, 1e10, 1e30, 1e200]))
+            factor = array.dtype.type(rng.choice([-1, 0, 1e-20, 1e10, 1e30, 1e200]))
+            array = np.asarray(array * factor)  # without that, a number of no dimensions
         elif kind == 4:
             array = array.astype(
                 rng.choice([np.float64, np.float32, np.float16, np.int64, np.bool_])
@@ -242,6 +161,21 @@ def _changed_array(array: Any, rng: random.Random) -> Any:
             shape = rng.choice([(0,), (1,), (), (1, 1), array.shape[::-1], (*array.shape, 1)])
             array = np.resize(array, shape)
     return array
+
+
+def _record_data_anew(files: Files) -> None:
+    """Let the fingerprint in a config be that of the data that it now names, if it can be read."""
+    from backprop_cli.config import check_config
+    from backprop_cli.errors import BackpropError
+    from backprop_cli.formats import load_dataset
+    from backprop_cli.sources import survey
+
+    with contextlib.suppress(BackpropError, KeyError, TypeError):
+        config = check_config(files[_CONFIG], "c")
+        tree = yaml.safe_load(files[_CONFIG])
+        found = survey(load_dataset(config.data), config.data.standardize, config.model.dtype)
+        tree["recorded"]["data"] = found.fingerprint
+        files[_CONFIG] = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode()
 
 
 def _make_digests_anew(files: Files) -> None:
@@ -259,9 +193,9 @@ def _make_digests_anew(files: Files) -> None:
             tree = json.loads(files[name])
             if isinstance(tree, dict) and "model_sha256" in tree:
                 files[name] = _json({**tree, "model_sha256": model}).encode("utf-8", "replace")
-    if _CHECKPOINT in files and "run/config.yaml" in files:
+    if _CHECKPOINT in files and _CONFIG in files:
         with contextlib.suppress(ConfigError, ValueError, KeyError, TypeError):
-            config = check_config(files["run/config.yaml"], "c")
+            config = check_config(files[_CONFIG], "c")
             content = files[_CHECKPOINT]
             n = int.from_bytes(content[:8], "little")
             metadata = json.loads(content[8 : 8 + n])["__metadata__"]
@@ -282,24 +216,22 @@ def work(task: Task) -> tuple[Counter[str], list[str], float]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         os.chdir(folder)
-        all_cases = cases(folder)
-        shares = dict(zip(all_cases, [6, 0.1, 1.5, 4, 3, 4, 4, 4], strict=True))
-        names = [kind for kind in all_cases if kind.startswith(only)]
-        weights = [shares[kind] for kind in names]
+        made = cases(folder)
+        import_libraries(made["run"], folder)
+        all_cases = {k: case for k, case in made.items() if k.startswith(only)}
+        shares = [case.share for case in all_cases.values()]
         for k in range(inputs):
             rng = random.Random(f"{seed} {k}")  # noqa: S311 - not secrets
-            kind = rng.choices(names, weights)[0]
+            kind = rng.choices(list(all_cases), shares)[0]
             case, here = all_cases[kind], folder / "here"
-            here.mkdir()
-            os.chdir(here)
-            for file, content in mutated(case.files, rng).items():
-                (here / file).parent.mkdir(exist_ok=True)
-                (here / file).write_bytes(content)
+            write(mutated(case.files, rng), here)
             command = rng.choice(case.commands)
-            wrong = attempt(command)
-            tried[f"{kind}: {command[0]}"] += 1
-            if wrong is not None:
-                problems.append(f"seed {seed}, input {k}, {kind}, {' '.join(command)}: {wrong}")
+            os.chdir(here)
+            ending = attempt(command)
+            tried[f"{kind}: {command[0]}: exit {ending.status}"] += 1
+            if ending.wrong is not None:
+                words = " ".join(command)
+                problems.append(f"seed {seed}, input {k}, {kind}, {words}: {ending.wrong}")
             os.chdir(folder)
             remove(here)
         os.chdir("/")
