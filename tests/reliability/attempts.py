@@ -109,7 +109,7 @@ def campaign(work: Work, inputs: int) -> None:
     parser.add_argument("--only", default="", help="what the names of the cases begin with")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    start, share = time.perf_counter(), 500
+    start, share = time.perf_counter(), 200
     tasks = [
         (options.seed + k, min(share, options.inputs - k * share), options.only)
         for k in range(-(-options.inputs // share))
@@ -118,7 +118,7 @@ def campaign(work: Work, inputs: int) -> None:
     problems: list[str] = []
     peak = 0.0
     context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes, maxtasksperchild=8) as pool:
+    with context.Pool(options.processes, maxtasksperchild=20) as pool:
         for some, wrong, megabytes in pool.imap_unordered(work, tasks):
             tried += some
             problems += wrong

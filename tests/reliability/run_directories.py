@@ -71,15 +71,14 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
         **_made(folder, train, _SGD, then=calibrate),
         "in.npy": (folder / "in.npy").read_bytes(),
     }
+    swept = _made(folder, (*sweep, *_GRID), _SGD)
     return {
         "run": Case(finished, _READS, 6),
         "named": Case({**_made(folder, train, named, then=calibrate), **data}, _READS, 4),
         "probe": Case({**_made(folder, probe, None), **data}, _READS, 2),
-        "pages": Case(finished, _PAGES, 0.3),
-        "sweep": Case(
-            _made(folder, (*sweep, *_GRID), _SGD),
-            (("report", "run", "--text"), ("eval", "run"), ("report", "run")), 1,
-        ),
+        "run, pages": Case(finished, _PAGES, 0.1),
+        "sweep": Case(swept, (("report", "run", "--text"), ("eval", "run")), 1),
+        "sweep, page": Case(swept, (("report", "run"),), 0.05),
         "descent": Case(_made(folder, train, _SGD, epochs=1), _RESUME, 4),
         "descent, measure": Case(_made(folder, train, _STOPPED, epochs=2), _RESUME, 3),
         "descent, in an epoch": Case(_made(folder, train, named, steps=7), _RESUME, 3),
@@ -94,8 +93,8 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
-def import_libraries(case: Case, folder: pathlib.Path) -> None:
-    """Run the commands that import large libraries, so that no input is charged for that."""
+def try_unchanged(case: Case, folder: pathlib.Path) -> None:
+    """Run every command on a run as it was written: it works, and libraries are imported once."""
     os.chdir(folder)
     write(case.files, folder / "first")
     os.chdir(folder / "first")

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
+import multiprocessing.util
 import os
 import pathlib
 import random
 import resource
+import shutil
 import tempfile
 from collections import Counter
 from typing import Any
@@ -25,7 +28,7 @@ from safetensors.numpy import load, save
 
 from tests.reliability.attempts import Task, attempt, campaign
 from tests.reliability.fuzz import Files, remove
-from tests.reliability.run_directories import cases, import_libraries, write
+from tests.reliability.run_directories import Case, cases, try_unchanged, write
 
 _MODEL, _CHECKPOINT = "run/model.safetensors", "run/checkpoint.safetensors"
 _CONFIG = "run/config.yaml"
@@ -208,33 +211,39 @@ def _make_digests_anew(files: Files) -> None:
                 files[_CHECKPOINT] = save(arrays, metadata)
 
 
+@functools.cache
+def _made() -> tuple[pathlib.Path, dict[str, Case]]:
+    """Return a folder of this process, and the cases that are made in it."""
+    name = tempfile.mkdtemp()
+    multiprocessing.util.Finalize(None, shutil.rmtree, (name,), exitpriority=0)
+    folder = pathlib.Path(name)
+    made = cases(folder)
+    try_unchanged(made["run"], folder)
+    return folder, made
+
+
 def work(task: Task) -> tuple[Counter[str], list[str], float]:
     """Try some inputs in this process; return how many a case, what failed, peak memory in MB."""
     seed, inputs, only = task
     tried: Counter[str] = Counter()
     problems: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+    folder, made = _made()
+    all_cases = {k: case for k, case in made.items() if k.startswith(only)}
+    shares = [case.share for case in all_cases.values()]
+    for k in range(inputs):
+        rng = random.Random(f"{seed} {k}")  # noqa: S311 - not secrets
+        kind = rng.choices(list(all_cases), shares)[0]
+        case, here = all_cases[kind], folder / "here"
+        write(mutated(case.files, rng), here)
+        command = rng.choice(case.commands)
+        os.chdir(here)
+        ending = attempt(command)
+        tried[f"{kind}: {command[0]}: exit {ending.status}"] += 1
+        if ending.wrong is not None:
+            words = " ".join(command)
+            problems.append(f"seed {seed}, input {k}, {kind}, {words}: {ending.wrong}")
         os.chdir(folder)
-        made = cases(folder)
-        import_libraries(made["run"], folder)
-        all_cases = {k: case for k, case in made.items() if k.startswith(only)}
-        shares = [case.share for case in all_cases.values()]
-        for k in range(inputs):
-            rng = random.Random(f"{seed} {k}")  # noqa: S311 - not secrets
-            kind = rng.choices(list(all_cases), shares)[0]
-            case, here = all_cases[kind], folder / "here"
-            write(mutated(case.files, rng), here)
-            command = rng.choice(case.commands)
-            os.chdir(here)
-            ending = attempt(command)
-            tried[f"{kind}: {command[0]}: exit {ending.status}"] += 1
-            if ending.wrong is not None:
-                words = " ".join(command)
-                problems.append(f"seed {seed}, input {k}, {kind}, {words}: {ending.wrong}")
-            os.chdir(folder)
-            remove(here)
-        os.chdir("/")
+        remove(here)
     return tried, problems, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
