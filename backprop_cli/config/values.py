@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ from backprop_cli.config.registered import engine_names, loss_names, selectable_
 
 MAX_CLASSES = 10_000
 MAX_THREADS = 1024
+MAX_FLOAT = sys.float_info.max  # an integer may be larger: it is not infinite, and no float
 
 
 def float32(value: float) -> float:
@@ -110,7 +112,7 @@ def _check_class_weights(value: object) -> str | list[float]:
         isinstance(value, list)
         and 1 <= len(value) <= MAX_CLASSES
         and all(isinstance(w, int | float) and not isinstance(w, bool) for w in value)
-        and all(0.0 <= w < float("inf") for w in value)
+        and all(0.0 <= w <= MAX_FLOAT for w in value)
         and any(w > 0.0 for w in value)
     ):
         return [float(w) for w in value]
@@ -190,10 +192,10 @@ _UNITS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB
 def memory_bytes(value: int | str) -> int:
     """Return the bytes of a size such as 2000000 or "2 MB"; raises ValueError if it is none."""
     found = _SIZE.fullmatch(str(value))
-    size = 0 if found is None else int(float(found[1]) * _UNITS[found[2]])
-    if not 1 <= size < _MAX_MEMORY:
+    size = 0.0 if found is None else float(found[1]) * _UNITS[found[2]]
+    if not 1 <= size < _MAX_MEMORY:  # infinity is not
         raise ValueError(f"expected a size, found {value!r}")
-    return size
+    return int(size)
 
 
 def _check_memory(value: object) -> int | str:
@@ -234,7 +236,7 @@ Epochs = Annotated[
 def _check_rate(value: object) -> float | str:
     if value == "auto":
         return "auto"
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_FLOAT:
         return float(value)
     raise PydanticCustomError("rate", "expected a finite number > 0, or auto")
 

@@ -9,7 +9,7 @@ from backprop_cli.gradcheck.problem import Problem
 from backprop_cli.graph import Graph, backward_pass, forward_mode, forward_pass
 from backprop_cli.losses import Vector
 
-_COLUMNS = 500  # coordinates that forward mode carries along at once
+_MOST_TANGENTS = 10_000_000  # numbers that forward mode carries along at once
 
 
 def evaluated_graph(problem: Problem) -> Graph:
@@ -35,10 +35,12 @@ def graph_forward(
 ) -> tuple[Vector, Vector]:
     """Return dJ/dtheta_k by forward mode, a few columns at a time."""
     graph = evaluated_graph(problem)
+    per_column = sum(node.size for node in graph.topological_order() if node.parents)
+    at_once = max(1, _MOST_TANGENTS // per_column)
     pieces = []
     with np.errstate(invalid="ignore"):
-        for first in range(0, len(coordinates), _COLUMNS):
-            chosen = coordinates[first : first + _COLUMNS].tolist()
+        for first in range(0, len(coordinates), at_once):
+            chosen = coordinates[first : first + at_once].tolist()
             pieces.append(forward_mode(graph, graph[parameter], chosen).derivative[0])
     return np.concatenate(pieces), _underflowed(graph, coordinates)
 

@@ -105,7 +105,8 @@ def make_problem(
         images[block.mirrored] = images[block.mirrored][..., ::-1]
     mean, std = to_planes(image, standardization.mean), to_planes(image, standardization.std)
     labels = block.labels[block.rows]
-    one_hot = np.eye(dataset.n_classes)[:, labels]
+    one_hot = np.zeros((dataset.n_classes, len(labels)))
+    one_hot[labels, np.arange(len(labels))] = 1
     a = model.label_smoothing
     return Problem(
         W=to_planes(image, parameters[0]).astype(np.float64),

@@ -18,7 +18,7 @@ from backprop_cli.graph.expression import graph_from_expression
 from backprop_cli.graph.forward import forward_pass
 from backprop_cli.graph.forward_mode import ForwardMode, forward_mode
 from backprop_cli.graph.graph import Graph
-from backprop_cli.graph.jacobians import CountedProduct, Jacobian, Kronecker, as_array
+from backprop_cli.graph.jacobians import CountedProduct, Jacobian, Kronecker, Structured, as_array
 from backprop_cli.graph.nodes import Edge, Node
 from backprop_cli.graph.operation import Derivative, Operation
 from backprop_cli.graph.operations import OPERATIONS
@@ -42,6 +42,7 @@ __all__ = [
     "Graph",
     "Jacobian",
     "Kronecker",
+    "Structured",
     "LossSteps",
     "Node",
     "Operation",

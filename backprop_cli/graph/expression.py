@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from backprop_cli.errors import GraphError
 from backprop_cli.graph.graph import Graph, nearest_name
-from backprop_cli.graph.jacobians import Array
+from backprop_cli.graph.jacobians import Array, Diagonal
 from backprop_cli.graph.nodes import Node
 from backprop_cli.graph.operation import Derivative, Operation
 from backprop_cli.graph.operations import OPERATIONS
@@ -291,7 +291,7 @@ def _unary(
         name,
         f"{{u}} = {formula}",
         value,
-        (Derivative(by, lambda u, x: np.diag(np.ravel(slope(x) + 0 * x))),),
+        (Derivative(by, lambda u, x: Diagonal(slope(x) + 0 * x)),),
         "any shape",
         lambda x: True,
         description=f"The function {formula.format('x')}, of each entry.",

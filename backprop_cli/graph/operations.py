@@ -13,18 +13,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backprop_cli.graph.jacobians import Array, Kronecker
+from backprop_cli.graph.jacobians import Array, Diagonal, Kronecker, SoftMaxJacobian
 from backprop_cli.graph.operation import Derivative, Operation, Shape
 
 
 def _row(values: Array) -> Array:
     """Return the values as one row, 1 x size."""
     return np.reshape(values, (1, -1))
-
-
-def _diagonal(values: Array) -> Array:
-    """Return diag(values), for a vector or a scalar."""
-    return np.diag(np.ravel(values))
 
 
 def _same_vectors(*shapes: Shape) -> bool:
@@ -140,7 +135,7 @@ def _elementwise(
         name,
         f"{{u}} = {formula}",
         value,
-        (Derivative(f"diag({derivative_formula})", lambda u, x: _diagonal(derivative(u, x))),),
+        (Derivative(f"diag({derivative_formula})", lambda u, x: Diagonal(derivative(u, x))),),
         "a scalar or a vector",
         _same_vectors_or_scalars,
         analytic,
@@ -168,8 +163,8 @@ _TABLE = (
         "{u} = {0} + {1}",
         lambda z, b: z + b,
         (
-            Derivative("I_C", lambda s, z, b: np.eye(z.size)),
-            Derivative("I_C", lambda s, z, b: np.eye(b.size)),
+            Derivative("I_C", lambda s, z, b: Diagonal(np.ones(z.size))),
+            Derivative("I_C", lambda s, z, b: Diagonal(np.ones(b.size))),
         ),
         "two vectors (C,) or two scalars",
         _same_vectors_or_scalars,
@@ -191,7 +186,7 @@ _TABLE = (
         "softmax",
         "{u} = exp({0}) / (1ᵀ exp({0}))",
         _softmax,
-        (Derivative("diag({u}) − {u} {u}ᵀ", lambda p, s: np.diag(p) - np.outer(p, p)),),
+        (Derivative("diag({u}) − {u} {u}ᵀ", lambda p, s: SoftMaxJacobian(p)),),
         "(C,)",
         lambda s: len(s) == 1 and s != (0,),
         description="The scores become probabilities: positive numbers with sum 1.",
@@ -284,8 +279,8 @@ _TABLE = (
         "{u} = {0} ⊙ {1}",
         lambda x, y: x * y,
         (
-            Derivative("diag({1})", lambda u, x, y: _diagonal(y)),
-            Derivative("diag({0})", lambda u, x, y: _diagonal(x)),
+            Derivative("diag({1})", lambda u, x, y: Diagonal(y)),
+            Derivative("diag({0})", lambda u, x, y: Diagonal(x)),
         ),
         "two vectors of one size or two scalars",
         _same_vectors_or_scalars,
@@ -306,8 +301,8 @@ _TABLE = (
         "{u} = {0} − {1}",
         lambda x, y: x - y,
         (
-            Derivative("I", lambda u, x, y: np.eye(x.size)),
-            Derivative("−I", lambda u, x, y: -np.eye(y.size)),
+            Derivative("I", lambda u, x, y: Diagonal(np.ones(x.size))),
+            Derivative("−I", lambda u, x, y: Diagonal(-np.ones(y.size))),
         ),
         "two vectors of one size or two scalars",
         _same_vectors_or_scalars,
@@ -317,8 +312,8 @@ _TABLE = (
         "{u} = {0} / {1}",
         lambda x, y: x / y,
         (
-            Derivative("diag(1/{1})", lambda u, x, y: _diagonal(1 / y)),
-            Derivative("diag(−{u}/{1})", lambda u, x, y: _diagonal(-u / y)),
+            Derivative("diag(1/{1})", lambda u, x, y: Diagonal(1 / y)),
+            Derivative("diag(−{u}/{1})", lambda u, x, y: Diagonal(-u / y)),
         ),
         "two vectors of one size or two scalars",
         _same_vectors_or_scalars,
@@ -329,7 +324,7 @@ _TABLE = (
         lambda a, x: a * x,
         (
             Derivative("vec({1})", lambda u, a, x: np.reshape(x, (-1, 1))),
-            Derivative("{0} I", lambda u, a, x: a * np.eye(x.size)),
+            Derivative("{0} I", lambda u, a, x: Diagonal(a * np.ones(x.size))),
         ),
         "a scalar, and a vector or a matrix",
         lambda a, x: a == () and x != (),

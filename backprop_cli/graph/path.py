@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backprop_cli.errors import GraphError
-from backprop_cli.graph.jacobians import Array, CountedProduct, Jacobian, Kronecker, as_array
+from backprop_cli.graph.jacobians import Array, CountedProduct, Jacobian, Structured, as_array
 
 
 class PathFunction(NamedTuple):
@@ -28,7 +28,7 @@ class PathFunction(NamedTuple):
     """
 
     value: Callable[[Array], ArrayLike]
-    jacobian: Callable[[Array], ArrayLike | Kronecker]
+    jacobian: Callable[[Array], ArrayLike | Structured]
 
 
 class PathDerivative(NamedTuple):
@@ -93,4 +93,4 @@ def _require_some(functions: Sequence[PathFunction]) -> None:
 
 def _jacobian(f: PathFunction, y: Array) -> Jacobian:
     J = f.jacobian(y)
-    return J if isinstance(J, Kronecker) else np.atleast_2d(np.asarray(J))
+    return J if isinstance(J, Structured) else np.atleast_2d(np.asarray(J))

@@ -26,6 +26,7 @@ _MAX_STEPS = 10  # of the bias
 _LAST_STEP = 1e-7  # after a step as small as this, what is left is its square
 _MAX_NEWTON = 1.0  # the length up to which Newton's step is trusted
 _RIDGE = 1e-12  # against the mean curvature: a class may have none
+_MIN_CURVATURE = 1e-290  # below, the ridge underflows, and there may be no step of Newton's
 _NEVER = 1e300  # minus the score of a class that does not occur
 _FALLS = 0.1  # dL/db, from one step of the bias to the next: else the curvature is computed again
 _SMALL_PART = 0.01  # of the gap
@@ -226,7 +227,7 @@ def _bias_step(slope: Vector, curvature: Vector, shares: Vector) -> Vector:
     Ratcliff, 1972).
     """
     size = np.trace(curvature) / len(slope)
-    if size > 0:
+    if size > _MIN_CURVATURE:
         # L stays the same where the biases of all classes grow alike: there is no curvature.
         alike = size / len(slope) if len(slope) > 1 else 0.0
         ridge = alike + _RIDGE * size * np.eye(len(slope))

@@ -124,7 +124,7 @@ def campaign(work: Work, inputs: int) -> None:
             problems += wrong
             peak = max(peak, megabytes)
             for problem in wrong:
-                print(problem, flush=True)
+                print(problem.encode("utf-8", "backslashreplace").decode(), flush=True)
             print(f"{sum(tried.values())} inputs", file=sys.stderr, flush=True)
     if peak > MEGABYTES:
         problems.append(f"{peak:.0f} MB")

@@ -68,27 +68,27 @@ def cases(folder: pathlib.Path) -> dict[str, Case]:
     calibrate = ("calibrate", "run")
     probe = ("probe", f"{folder}/x.npy", f"{folder}/labels.npy", "--output", "run")
     finished = {
-        **_made(folder, train, _SGD, then=calibrate),
+        **made(folder, train, _SGD, then=calibrate),
         "in.npy": (folder / "in.npy").read_bytes(),
     }
-    swept = _made(folder, (*sweep, *_GRID), _SGD)
+    swept = made(folder, (*sweep, *_GRID), _SGD)
     return {
         "run": Case(finished, _READS, 6),
-        "named": Case({**_made(folder, train, named, then=calibrate), **data}, _READS, 4),
-        "probe": Case({**_made(folder, probe, None), **data}, _READS, 2),
+        "named": Case({**made(folder, train, named, then=calibrate), **data}, _READS, 4),
+        "probe": Case({**made(folder, probe, None), **data}, _READS, 2),
         "run, pages": Case(finished, _PAGES, 0.1),
         "sweep": Case(swept, (("report", "run", "--text"), ("eval", "run")), 1),
         "sweep, page": Case(swept, (("report", "run"),), 0.05),
-        "descent": Case(_made(folder, train, _SGD, epochs=1), _RESUME, 4),
-        "descent, measure": Case(_made(folder, train, _STOPPED, epochs=2), _RESUME, 3),
-        "descent, in an epoch": Case(_made(folder, train, named, steps=7), _RESUME, 3),
-        "descent, streamed": Case(_made(folder, train, streamed, steps=7), _RESUME, 3),
-        "L-BFGS": Case(_made(folder, train, _LBFGS, epochs=4), _RESUME, 4),
+        "descent": Case(made(folder, train, _SGD, epochs=1), _RESUME, 4),
+        "descent, measure": Case(made(folder, train, _STOPPED, epochs=2), _RESUME, 3),
+        "descent, in an epoch": Case(made(folder, train, named, steps=7), _RESUME, 3),
+        "descent, streamed": Case(made(folder, train, streamed, steps=7), _RESUME, 3),
+        "L-BFGS": Case(made(folder, train, _LBFGS, epochs=4), _RESUME, 4),
         "sweep, descent": Case(
-            _made(folder, (*sweep, *_GRID), _SGD, epochs=3), ((*_RESUME_SWEEP, *_GRID),), 4
+            made(folder, (*sweep, *_GRID), _SGD, epochs=3), ((*_RESUME_SWEEP, *_GRID),), 4
         ),
         "sweep, L-BFGS": Case(
-            _made(folder, (*sweep, *_PATH), _LBFGS, epochs=6), ((*_RESUME_SWEEP, *_PATH),), 4
+            made(folder, (*sweep, *_PATH), _LBFGS, epochs=6), ((*_RESUME_SWEEP, *_PATH),), 4
         ),
     }  # fmt: skip
 
@@ -128,7 +128,7 @@ def _write_data(folder: pathlib.Path) -> Files:
     return {"in.npy": content}
 
 
-def _made(
+def made(
     folder: pathlib.Path,
     command: tuple[str, ...],
     text: str | None,

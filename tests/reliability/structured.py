@@ -67,7 +67,7 @@ def _changed(name: str, content: bytes, rng: random.Random) -> bytes:
     if name.endswith(".yaml"):
         tree = yaml.safe_load(content)
         _change(tree, rng, most=500)
-        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")
+        return _yaml(tree)
     if name.endswith(".jsonl"):
         lines = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         _change(lines, rng)
@@ -79,6 +79,10 @@ def _changed(name: str, content: bytes, rng: random.Random) -> bytes:
         return _json(rng.choice(_VALUES)).encode("utf-8", "replace")
     _change(tree, rng)
     return _json(tree).encode("utf-8", "replace")
+
+
+def _yaml(tree: Any) -> bytes:
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")
 
 
 def _json(tree: Any) -> str:
@@ -111,7 +115,8 @@ def _change(tree: Any, rng: random.Random, most: float = 1e400) -> None:
         large = isinstance(new, int | float) and not isinstance(new, bool) and most < new < 2**64
         node[key] = 3 if large else new
     elif kind < 7 and isinstance(value, int | float) and not isinstance(value, bool):
-        node[key] = rng.choice([value + 1, value - 1, -value, value * 2, value * 1.5, str(value)])
+        with contextlib.suppress(OverflowError):  # 1.5 times an integer that is no float
+            node[key] = rng.choice([value + 1, value - 1, -value, 2 * value, 1.5 * value, "1"])
     elif kind == 7:
         del node[key]
     elif kind == 8 and isinstance(node, list):
@@ -178,7 +183,7 @@ def _record_data_anew(files: Files) -> None:
         tree = yaml.safe_load(files[_CONFIG])
         found = survey(load_dataset(config.data), config.data.standardize, config.model.dtype)
         tree["recorded"]["data"] = found.fingerprint
-        files[_CONFIG] = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode()
+        files[_CONFIG] = _yaml(tree)
 
 
 def _make_digests_anew(files: Files) -> None:

@@ -8,11 +8,11 @@ from safetensors.numpy import load, save
 
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.history import HistoryLine
-from tests.reliability.structured import _made
+from tests.reliability.run_directories import made as made_run
 
 DATA = "data: {format: synthetic, examples: 60, size: 4, classes: 3, validation: 10, test: 10}\n"
-SGD = f"{DATA}training: {{epochs: 3, momentum: 0.9}}\noutput: '%s'\n"
-LBFGS = f"{DATA}training: {{solver: lbfgs}}\nl2: 0.01\noutput: '%s'\n"
+SGD = f"{DATA}training: {{epochs: 3, momentum: 0.9}}\noutput: run\n"
+LBFGS = f"{DATA}training: {{solver: lbfgs}}\nl2: 0.01\noutput: run\n"
 GRID = ("--grid", "l2=0.1,0.01", "--grid", "training.seed=1,2", "--set", "training.epochs=2")
 FILE = "run/checkpoint.safetensors"
 
@@ -24,11 +24,11 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return {
-            "descent": _made(folder, "train", SGD, 1),
-            "lbfgs": _made(folder, "train", LBFGS, 4),
-            "sweep": _made(folder, "sweep", SGD, 3, GRID),
-            "finished": _made(folder, "train", SGD, 9),
-            "finished sweep": _made(folder, "sweep", SGD, 9, GRID),
+            "descent": made_run(folder, ("train",), SGD, epochs=1),
+            "lbfgs": made_run(folder, ("train",), LBFGS, epochs=4),
+            "sweep": made_run(folder, ("sweep", *GRID), SGD, epochs=3),
+            "finished": made_run(folder, ("train",), SGD),
+            "finished sweep": made_run(folder, ("sweep", *GRID), SGD),
         }
 
 
@@ -131,6 +131,8 @@ SWEEP = [
     set_to("x", "about", "sweep"),
     set_to(3, "about", "sweep", 0),
     set_to("x", "about", "sweep", 0, "l2"),
+    set_to(BIG, "about", "sweep", 0, "training", "learning_rate"),
+    set_to([1, BIG, 1], "about", "sweep", 0, "training", "class_weights"),
     set_to("\x1b[31m\nError: forged", "about", "sweep", 0, "output"),
     set_to("a\nError: forged", "about", "sweep", 0, "recorded", "numpy"),
     set_to(7, "about", "pass"),

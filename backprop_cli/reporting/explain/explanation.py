@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.graph import Jacobian, Kronecker, as_array
+from backprop_cli.graph import Jacobian, Structured, as_array
 
 Array = NDArray[np.float64]
 
@@ -121,8 +121,8 @@ class EdgeJacobian:
 
     def norm(self) -> float:
         """Return the root of the sum of the squares."""
-        if isinstance(self.numbers, Kronecker):
-            return math.sqrt(self.numbers.C) * norm_of(self.numbers.x)
+        if isinstance(self.numbers, Structured):
+            return self.numbers.norm()
         return norm_of(self.numbers)
 
 
