@@ -12,6 +12,7 @@ from backprop_cli.errors import ConfigError
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e6
 """The range in which a temperature is looked for."""
+_MOST_SCORES = 1_000_000  # that are computed with at once
 
 
 def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
@@ -38,13 +39,18 @@ def fit_temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]
         raise ConfigError(
             "calibrate needs scipy, found none: install backprop-cli[calibrate]"
         ) from error
-    scores = scores.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    mean_true_score = scores[np.arange(len(scores)), labels].mean()
+    n, at_once = len(scores), max(1, _MOST_SCORES // scores.shape[1])
+    blocks = [scores[first : first + at_once] for first in range(0, n, at_once)]
+    largest = scores.max(axis=1).astype(np.float64)
+    mean_true_score = (scores[np.arange(n), labels] - largest).mean()
 
     def loss(log_temperature: float) -> float:
-        beta = math.exp(-log_temperature)
-        return float(np.log(np.exp(beta * scores).sum(axis=1)).mean() - beta * mean_true_score)
+        beta, total, first = math.exp(-log_temperature), 0.0, 0
+        for block in blocks:  # in float64, of which there may not be room for all
+            shifted = block - largest[first : first + len(block), None]
+            total += float(np.log(np.exp(beta * shifted).sum(axis=1)).sum())
+            first += len(block)
+        return total / n - beta * float(mean_true_score)
 
     found = minimize_scalar(
         loss,

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import pathlib
 
-import numpy as np
 from safetensors.numpy import save
 
 from backprop_cli.exports.raw import RawClassifier
 
 
 def content(classifier: RawClassifier) -> bytes:
-    """Return the file: weight, C x d, and bias, C, in float32."""
-    tensors = {
-        "weight": classifier.weights.astype(np.float32),
-        "bias": classifier.bias.astype(np.float32),
-    }
+    """Return the file: weight, C x d, and bias, C, in float32.
+
+    Raises
+    ------
+    ConfigError
+        A weight is too large.
+    """
+    weights, bias = classifier.float32("torch")
+    tensors = {"weight": weights, "bias": bias}
     about = {"class_names": list(classifier.class_names), "features": classifier.features}
     return save(tensors, {"backprop": json.dumps(about, sort_keys=True)})
 

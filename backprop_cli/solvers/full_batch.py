@@ -25,6 +25,10 @@ from backprop_cli.sources import Block, Dataset, Standardization
 _BLOCK_NUMBERS = {"numpy": 400_000, "compiled": 25_000_000}
 """Features and scores of a block. NumPy converts a block before it reads it: in the cache."""
 _MIN_BLOCK, _MAX_BLOCK = 64, 8192  # examples
+_MOST_SCORES = 4_000_000  # of a block: some six matrices of its size are held at once
+MANY_CLASSES = 2000
+"""Beyond, no matrix of C x C is made: it would take 32 MB in float64, 800 MB of 10,000 classes."""
+
 _LEAST_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
 _PASSES = 30  # what `auto` expects, to choose an engine
 DType: TypeAlias = Literal["float32", "float64"]
@@ -97,9 +101,12 @@ class FullBatch:
         return self._settings.models[m].l2
 
     def has_dual(self, m: int) -> bool:
-        """Say whether a bound on a model's optimal cost is known."""
+        """Say whether a bound on a model's optimal cost is known; an SVM's takes C x C numbers."""
         loss = self.loss(m)
-        return self.l2(m) > 0 and (loss.curvature is not None or loss.smoothed is not None)
+        few = self._dataset.n_classes <= MANY_CLASSES
+        return self.l2(m) > 0 and (
+            loss.curvature is not None or (loss.smoothed is not None and few)
+        )
 
     def loss(self, m: int) -> Loss:
         """Return the loss of a model."""
@@ -220,8 +227,9 @@ class FullBatch:
             return self._mean_targets[m]
         total, targets = np.zeros(self._dataset.n_classes), self._targets(m)
         own = self._dataset.train.without_features()
-        for first in range(self._first, self._last, _MAX_BLOCK):
-            block = own.part(first, min(first + _MAX_BLOCK, self._last))
+        at_once = min(_MAX_BLOCK, _MOST_SCORES // self._dataset.n_classes)
+        for first in range(self._first, self._last, at_once):
+            block = own.part(first, min(first + at_once, self._last))
             Y, v = _weighted(targets, block)
             total += Y[0] @ v
         self._mean_targets[m] = self.mean(total)
@@ -312,7 +320,8 @@ class FullBatch:
         """Return how many examples a block has for an engine."""
         rows = _BLOCK_NUMBERS[engine] // (self._dataset.n_features + 2 * self._K)
         # No fewer than rows of W: to add a block's dW to the sum reads as much as the block.
-        return min(_MAX_BLOCK, max(_MIN_BLOCK, self._K, rows))
+        least = min(self._K, _MOST_SCORES // self._K)
+        return min(_MAX_BLOCK, max(_MIN_BLOCK, least, rows))
 
     def _blocks(self, rows: int) -> Iterator[Block]:
         yield from self._dataset.train.blocks(rows, self._first, self._last, self.tell)

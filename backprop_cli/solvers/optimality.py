@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.losses import Vector
 from backprop_cli.solvers.fixed_weights import FixedWeights
-from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.full_batch import MANY_CLASSES, FullBatch
 from backprop_cli.solvers.hinge_duality import hinge_bound
 from backprop_cli.solvers.lbfgs import Lbfgs
 
@@ -166,7 +166,8 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
         if _mixed_share(slope, shares) <= allowed:
             break
         size = float(np.abs(slope).max())
-        if curvature is None or size > _FALLS * before:
+        few = len(b) <= MANY_CLASSES
+        if few and (curvature is None or size > _FALLS * before):
             curvature = fixed.curvature(b)
         before = size
         step = _bias_step(slope, curvature, shares)
@@ -220,14 +221,14 @@ def _by_class(r: Vector) -> Vector:
     return np.array([-r[0], r[0]]) if len(r) == 1 else r
 
 
-def _bias_step(slope: Vector, curvature: Vector, shares: Vector) -> Vector:
-    """Return Newton's step of the bias, or where it is too long one that always lowers L.
+def _bias_step(slope: Vector, curvature: Vector | None, shares: Vector) -> Vector:
+    """Return Newton's step of the bias, or where there is none or too long a one, another.
 
-    That one makes b_k larger by log(mean of v y_k / mean of v p_k): iterative scaling (Darroch and
-    Ratcliff, 1972).
+    That one always lowers L. It makes b_k larger by log(mean of v y_k / mean of v p_k): iterative
+    scaling (Darroch and Ratcliff, 1972).
     """
-    size = np.trace(curvature) / len(slope)
-    if size > _MIN_CURVATURE:
+    size = 0.0 if curvature is None else np.trace(curvature) / len(slope)
+    if curvature is not None and size > _MIN_CURVATURE:
         # L stays the same where the biases of all classes grow alike: there is no curvature.
         alike = size / len(slope) if len(slope) > 1 else 0.0
         ridge = alike + _RIDGE * size * np.eye(len(slope))

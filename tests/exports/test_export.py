@@ -10,7 +10,9 @@ import pytest
 from safetensors import safe_open
 
 from backprop_cli.cli.export import export as command
+from backprop_cli.errors import ConfigError
 from backprop_cli.exports import FORMATS, raw_classifier
+from backprop_cli.exports import export as write
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.run_directory import load_run
 from backprop_cli.sources import Standardization
@@ -221,3 +223,21 @@ def test_the_command_has_every_format():
     (choice,) = [option.type for option in command.params if option.name == "to"]
     assert isinstance(choice, click.Choice)
     assert list(choice.choices) == list(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("weight", "to", "said"),
+    [(1e39, "torch", "float32"), (1e39, "onnx", "float32"), (1e300, "numpy", "float64")],
+)
+def test_weights_that_a_format_cannot_hold_are_refused(tmp_path, weight, to, said):
+    """1e300 divided by a standard deviation of 1e-10 is infinite in float64, too."""
+    if to == "onnx":
+        pytest.importorskip("onnx", reason="needs the extra: onnx")
+    model = LinearModel(
+        np.full((3, 2), weight), np.zeros(3),
+        Standardization(np.zeros(2), np.array([1.0, 1e-10 if weight > 1e100 else 1.0])),
+        ("a", "b", "c"), None, "softmax_cross_entropy",
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=f"too large for {said}"):
+        write(raw_classifier(model), to, tmp_path / "file")
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Kronecker against numpy.kron, and the counting product."""
+"""Jacobians that are stored as a few numbers against full ones, and the counting product."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from backprop_cli.errors import GraphError
-from backprop_cli.graph import CountedProduct, Kronecker
+from backprop_cli.graph import OPERATIONS, CountedProduct, Kronecker, Structured
 
 sizes = st.integers(1, 6)
 
@@ -27,6 +27,32 @@ def test_kronecker_is_numpys(C: int, d: int, k: int, seed: int) -> None:
     assert_allclose(J @ T, full @ T, atol=1e-13)
     chosen = rng.integers(0, C * d, size=k)
     assert_array_equal(J.columns(chosen), full[:, chosen])
+
+
+@settings(deadline=None)
+@given(
+    kind=st.sampled_from(["softmax", "square"]), n=sizes, k=sizes, seed=st.integers(0, 2**32 - 1)
+)
+def test_structured_jacobians_are_the_full_ones(softmax: bool, n: int, k: int, seed: int) -> None:
+    """diag(p) - p p^T and diag(2 x), as NumPy has them."""
+    rng = np.random.default_rng(seed)
+    x, G, T = rng.normal(0, 3, n), rng.normal(size=(k, n)), rng.normal(size=(n, k))
+    operation = OPERATIONS["softmax" if softmax else "square"]
+    u = np.asarray(operation.value(x))
+    J, full = operation.jacobian(0, u, [x]), np.diag(u) - np.outer(u, u)
+    if not softmax:
+        full = np.diag(2 * x)
+    assert isinstance(J, Structured)
+    assert J.shape == full.shape
+    assert_array_equal(J.toarray(), full)
+    assert_allclose(G @ J, G @ full, atol=1e-13)
+    assert_allclose(J @ T, full @ T, atol=1e-13)
+    chosen = rng.integers(0, n, size=k)
+    assert_allclose(J.columns(chosen), full[:, chosen], atol=1e-15)
+    assert_allclose(J.norm(), np.linalg.norm(full), atol=1e-15)
+    multiply = CountedProduct()
+    multiply(G, J)
+    assert multiply.count == k * n * n  # as the lecture counts
 
 
 def test_a_gradient_times_kronecker_is_the_outer_product_row_by_row() -> None:

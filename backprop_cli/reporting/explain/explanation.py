@@ -120,9 +120,10 @@ class EdgeJacobian:
         return as_array(self.numbers) if math.prod(self.shape) <= max_entries else None
 
     def norm(self) -> float:
-        """Return the root of the sum of the squares."""
+        """Return the root of the sum of the squares; infinity where that overflows."""
         if isinstance(self.numbers, Structured):
-            return self.numbers.norm()
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self.numbers.norm()
         return norm_of(self.numbers)
 
 
