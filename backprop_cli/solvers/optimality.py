@@ -179,10 +179,12 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
     value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate
     share = _mixed_share(r, shares)
     value *= 1 - share
+    if value <= 0:  # by rounding
+        return 0.0
     norm = float(np.linalg.norm(theta_W)) + share * math.sqrt(2) * batch.reach()
     # Between this point and p = y, which has the value 0 or more, D is concave. It is largest at:
     squares = norm**2 / (4 * batch.l2(m))
-    along = 1.0 if value >= 2 * squares else max(value, 0.0) / (2 * squares)
+    along = 1.0 if value >= 2 * squares else value / (2 * squares)
     return float(along * value - along**2 * squares)
 
 

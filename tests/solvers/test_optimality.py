@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backprop_cli.solvers.observer import Observer
-from backprop_cli.solvers.optimality import dual_value
+from backprop_cli.solvers.optimality import _bias_step, dual_value
 from tests.make import dataset, descent, split, to_optimum
 from tests.solvers.reference import Cost
 
@@ -141,6 +141,25 @@ def test_no_dual_value_is_above_the_optimum():
         for _ in range(5):
             theta = scale * rng.standard_normal(cost.penalty.shape)
             assert 0 <= dual_value(training.batch, 0, theta, 0.0) <= best * (1 + 1e-12)
+
+
+def test_all_examples_certain_and_right():
+    """dL/dW is 0 exactly, and the dual's value 0 up to rounding: there is nothing to divide by."""
+    y = np.arange(12) % 3
+    training = to_optimum(dataset(split(4 * np.eye(3)[y], y)), l2=0.01, dtype="float64")
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        bias = 1e4 * rng.standard_normal((3, 1))
+        theta = np.concatenate([10 ** rng.uniform(3, 5) * np.eye(3), bias], axis=1)
+        assert 0 <= dual_value(training.batch, 0, theta, 0.0) < np.log(3)
+
+
+@pytest.mark.parametrize("curvature", [[[0, -1e-323], [-1e-323, 1e-323]], np.zeros((2, 2)), None])
+def test_where_curvature_vanishes_the_bias_moves_by_scaling(curvature):
+    """By log(mean of y_k / mean of p_k): here log(1/2) and log 2."""
+    known = None if curvature is None else np.array(curvature)
+    step = _bias_step(np.array([0.25, -0.25]), known, np.array([0.25, 0.5]))
+    np.testing.assert_allclose(step, [-np.log(2), np.log(2)])
 
 
 @pytest.mark.parametrize("given", [{"l2": 0.0}, {"l2": 0.0, "loss": "multiclass_svm"}])
