@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backprop_cli.solvers import full_batch, optimality
+from backprop_cli.solvers.fixed_weights import FixedWeights
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.optimality import _bias_step, dual_value
 from tests.make import dataset, descent, split, to_optimum
@@ -160,6 +162,23 @@ def test_where_curvature_vanishes_the_bias_moves_by_scaling(curvature):
     known = None if curvature is None else np.array(curvature)
     step = _bias_step(np.array([0.25, -0.25]), known, np.array([0.25, 0.5]))
     np.testing.assert_allclose(step, [-np.log(2), np.log(2)])
+
+
+def test_many_classes_have_a_bound_without_a_matrix_of_them(monkeypatch):
+    monkeypatch.setattr(optimality, "MANY_CLASSES", 2)
+    monkeypatch.setattr(FixedWeights, "curvature", None)
+    x, y, X = overlapping()
+    cost = Cost(X, y, 3, 0.1)
+    training = descent(dataset(split(x, y)), l2=0.1, dtype="float64", initial_std=1.0)
+    check(training, cost, cost(cost.optimum()))
+
+
+def test_the_svm_of_many_classes_has_none(monkeypatch):
+    monkeypatch.setattr(full_batch, "MANY_CLASSES", 2)
+    x, y, _ = overlapping()
+    training = descent(dataset(split(x, y)), l2=0.1, loss="multiclass_svm", epochs=1)
+    training.run(Observer())
+    assert training.optimality(0, Observer()).gap is None
 
 
 @pytest.mark.parametrize("given", [{"l2": 0.0}, {"l2": 0.0, "loss": "multiclass_svm"}])
