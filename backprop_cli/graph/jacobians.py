@@ -122,7 +122,8 @@ class SoftMaxJacobian(Structured):
     def columns(self, coordinates: Array) -> Array:
         """Return only the columns with these k indices."""
         chosen = self.p[coordinates]
-        return _in_rows(coordinates, chosen, self.p.size) - np.outer(self.p, chosen)
+        columns: Array = _in_rows(coordinates, chosen, self.p.size) - np.outer(self.p, chosen)
+        return columns
 
     def norm(self) -> float:
         """Return the root of the sum of the squares."""
@@ -133,7 +134,8 @@ class SoftMaxJacobian(Structured):
 
     def toarray(self) -> Array:
         """Return the full matrix."""
-        return np.diag(self.p) - np.outer(self.p, self.p)
+        full: Array = np.diag(self.p) - np.outer(self.p, self.p)
+        return full
 
 
 def _in_rows(rows: Array, values: Array, n_rows: int) -> Array:

@@ -234,7 +234,7 @@ def _bias_step(slope: Vector, curvature: Vector | None, shares: Vector) -> Vecto
         # L stays the same where the biases of all classes grow alike: there is no curvature.
         alike = size / len(slope) if len(slope) > 1 else 0.0
         ridge = alike + _RIDGE * size * np.eye(len(slope))
-        newton: Vector = -np.linalg.solve(curvature + ridge, slope)
+        newton = np.asarray(-np.linalg.solve(curvature + ridge, slope), np.float64)
         if np.abs(newton).max() <= _MAX_NEWTON:
             return newton
     occurs = shares > 0
