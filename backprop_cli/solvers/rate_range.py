@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.engine import blas_threads
+from backprop_cli.errors import DivergedError
 from backprop_cli.solvers.descent import Descent
 
 _RUNS_AWAY = 4.0  # times the smallest smoothed loss
@@ -57,6 +58,11 @@ def rate_range(descent: Descent, low: float, high: float, n_steps: int) -> RateR
         The first rate, and the last one.
     n_steps
         The number of steps between them.
+
+    Raises
+    ------
+    DivergedError
+        The loss is too large to begin with.
     """
     rates = np.geomspace(low, high, n_steps)
     state, per_epoch = descent.state, descent.steps_per_epoch
@@ -73,6 +79,11 @@ def rate_range(descent: Descent, low: float, high: float, n_steps: int) -> RateR
             found += [float(value) for value in losses[:made, 0]]
             if made < len(some):
                 break
+    if not found:
+        raise DivergedError(
+            f"the loss is beyond {limit[0]:.3g} before the first step, whatever the rate: try a "
+            "smaller model.initial_std, or standardize the features"
+        )
     return _read(rates, np.array(found))
 
 

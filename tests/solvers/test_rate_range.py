@@ -63,3 +63,16 @@ def test_mistakes(run, tmp_path, args, words):
     status, out, err = run("lr-range", "--config", config, *args)
     assert (status, out) == (2, "")
     assert words in err
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_loss_that_is_too_large_to_begin_with(run, tmp_path, more):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "data: {format: synthetic, examples: 300, size: 5, classes: 3}\n"
+        "model: {initial_std: 1.0e+9}\n"
+    )
+    status, out, err = run("lr-range", "--config", config, *more)
+    assert (status, out) == (3, "")
+    assert err.startswith("Error: ")
+    assert "initial_std" in err
