@@ -88,7 +88,8 @@ def prepare(
     check_against_data(settings, source)  # before anything reads what may not be there
     _check_classes(source)
     if standardization is None:
-        standardization = survey(source, settings.standardize, settings.dtype).standardization
+        found = survey(source, settings.standardize, settings.dtype, fingerprint=False)
+        standardization = found.standardization
     communicator = communicator or Serial()
     if isinstance(solver, FullBatchLbfgs):
         return LbfgsTraining(source, settings, solver, standardization, communicator)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from backprop_cli.cli.messages import columns
 from backprop_cli.cli.output import show
 from backprop_cli.cli.signals import Stops
 from backprop_cli.solvers.observer import EpochRecord, Observer
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from backprop_cli.reporting.tensorboard import TensorBoardLog
 
 
@@ -69,6 +69,8 @@ class ProgressBar(Observer):
         if self._bar is not None:  # of another training of the same command
             self._bar.close()
         if sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
             total = None if n_epochs is None else n_epochs * steps_per_epoch
             now = steps_made // steps_per_epoch + (n_epochs is None or steps_made != total)
             self._width = columns()

@@ -66,7 +66,7 @@ def train(options: TrainOptions) -> None:
 
     config = _config(options)
     _check_extras(options)
-    run = Run(config)
+    run = Run(config, dry=options.dry_run)
     if options.dry_run:
         show(_description(run, options.as_json))
         return

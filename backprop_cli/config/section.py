@@ -8,4 +8,7 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A section of the config. Unknown keys, lossy conversions, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    # Built when it is first used: of most formats and schedules, none is.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )

@@ -6,14 +6,14 @@ To add an engine: a class that keeps the contract, and an entry here.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from backprop_cli.engine.contract import Engine, Task
 from backprop_cli.errors import ConfigError, first_line
-from backprop_cli.losses import LOSSES
+from backprop_cli.losses import LOSSES, Loss
 from backprop_cli.sources import Source, Standardization
 
 _MAX_ROWS = 1000  # of W, all models': beyond, the BLAS is about as fast as the kernels
@@ -33,6 +33,9 @@ class EngineKind:
         Returns the engine for a task; imports what it needs.
     obstacle
         Returns why it cannot do a task, or None: the end of a sentence that begins with its name.
+        It imports nothing that takes long.
+    failure
+        The same, of what is only known once the engine's own packages are imported.
     pays
         ``pays(task, work)``: whether `auto` should take it for so many floating-point operations.
     versions
@@ -41,6 +44,7 @@ class EngineKind:
 
     make: Callable[[Task], Engine]
     obstacle: Callable[[Task], str | None]
+    failure: Callable[[Task], str | None]
     pays: Callable[[Task, float], bool]
     versions: tuple[str, ...] = ()
 
@@ -68,6 +72,15 @@ def _compiled_obstacle(task: Task) -> str | None:
             return f"{obstacle} (the {name} split)"
     if importlib.util.find_spec("numba") is None:
         return "needs numba, found none: install backprop-cli[fast]"
+    for loss in task.losses:
+        if loss.kernel is None:
+            return _no_kernel(loss, [name for name, other in LOSSES.items() if other.kernel])
+        if LOSSES.get(loss.name) is not loss:
+            return f"has no kernel for this loss: it is not the registered {loss.name}"
+    return None
+
+
+def _compiled_failure(task: Task) -> str | None:
     try:
         import numba
 
@@ -81,10 +94,12 @@ def _compiled_obstacle(task: Task) -> str | None:
         return "needs a processor that converts float16: take float32 features"
     for loss in task.losses:
         if loss.name not in COMPILED:
-            return f"has no kernel for loss: {loss.name}; it has {', '.join(COMPILED)}"
-        if LOSSES[loss.name] is not loss:
-            return f"has no kernel for this loss: it is not the registered {loss.name}"
+            return _no_kernel(loss, COMPILED)
     return None
+
+
+def _no_kernel(loss: Loss, names: Sequence[str]) -> str:
+    return f"has no kernel for loss: {loss.name}; it has {', '.join(names)}"
 
 
 def _unreadable(source: Source, standardization: Standardization) -> str | None:
@@ -109,13 +124,15 @@ def _make_numpy(task: Task) -> Engine:
 
 
 ENGINES: dict[str, EngineKind] = {
-    "numpy": EngineKind(_make_numpy, lambda task: None, lambda task, work: True),
-    "compiled": EngineKind(_make_compiled, _compiled_obstacle, _compiled_pays, ("numba",)),
+    "numpy": EngineKind(_make_numpy, lambda task: None, lambda task: None, lambda task, work: True),
+    "compiled": EngineKind(
+        _make_compiled, _compiled_obstacle, _compiled_failure, _compiled_pays, ("numba",)
+    ),
 }
 """The engines by the names that configs have for them; of those that pay, `auto` takes the last."""
 
 
-def choose(task: Task, wanted: str, work: float) -> str:
+def choose(task: Task, wanted: str, work: float, *, certain: bool = True) -> str:
     """Return the name of the engine that is to do a task.
 
     Parameters
@@ -126,20 +143,27 @@ def choose(task: Task, wanted: str, work: float) -> str:
         A name of `ENGINES`, or auto.
     work
         The floating-point operations that are ahead.
+    certain
+        Whether to import what the engine needs, which takes a while; without, an engine whose
+        packages are there but broken may be named.
 
     Raises
     ------
     ConfigError
         The engine that is asked for cannot do the task.
     """
+
+    def obstacle(kind: EngineKind) -> str | None:
+        return kind.obstacle(task) or (kind.failure(task) if certain else None)
+
     if wanted != "auto":
-        obstacle = ENGINES[wanted].obstacle(task)
-        if obstacle is not None:
-            raise ConfigError(f"compute.backend: {wanted} {obstacle}")
+        found = obstacle(ENGINES[wanted])
+        if found is not None:
+            raise ConfigError(f"compute.backend: {wanted} {found}")
         return wanted
     able = (
         name
         for name, kind in reversed(ENGINES.items())
-        if kind.pays(task, work) and kind.obstacle(task) is None
+        if kind.pays(task, work) and obstacle(kind) is None
     )
     return next(able)

@@ -20,7 +20,8 @@ from backprop_cli.sources import ImageLayout, Source
 
 _GRID = 4  # templates and clutter are drawn on 4 x 4 points and interpolated in between
 _TEMPLATE, _CLUTTER, _LIGHT, _NOISE = 14.0, 28.0, 20.0, 24.0  # grey levels
-_CHUNK = 1000
+_CHUNK = 1000  # images whose numbers are drawn together
+_PIECE = 20  # images that stay in the cache while they are made
 
 
 def read(data: SyntheticData) -> Parts:
@@ -37,17 +38,24 @@ def read(data: SyntheticData) -> Parts:
     templates = np.float32(_TEMPLATE) * _smooth_images(rng, data.classes, data.channels, smooth)
     labels = rng.integers(data.classes, size=data.examples)
     features = np.empty((data.examples, data.channels * data.size**2), np.uint8)
+    noise = np.empty((min(_CHUNK, data.examples), *image.shape), np.float32)
     for first in range(0, data.examples, _CHUNK):
         chunk = labels[first : first + _CHUNK]
         n = len(chunk)
-        images = _smooth_images(rng, n, data.channels, smooth)
-        images *= _CLUTTER
-        images += templates[chunk] * rng.uniform(0.5, 1.5, size=(n, 1, 1, 1)).astype(np.float32)
-        images += _LIGHT * rng.standard_normal((n, 1, 1, 1), np.float32)
-        images += _NOISE * rng.standard_normal(images.shape, np.float32)
-        images += 128.0
-        np.clip(images, 0.0, 255.0, out=images)
-        features[first : first + n] = images.reshape(n, -1)
+        clutter = _smooth_images(rng, n, data.channels, smooth)
+        strength = rng.uniform(0.5, 1.5, size=(n, 1, 1, 1)).astype(np.float32)
+        light = _LIGHT * rng.standard_normal((n, 1, 1, 1), np.float32)
+        rng.standard_normal(None, np.float32, out=noise[:n])
+        for start in range(0, n, _PIECE):
+            own = slice(start, min(start + _PIECE, n))
+            images = clutter[own]
+            images *= _CLUTTER
+            images += templates[chunk[own]] * strength[own]
+            images += light[own]
+            images += np.multiply(noise[own], _NOISE, out=noise[own])
+            images += 128.0
+            np.clip(images, 0.0, 255.0, out=images)
+            features[first + start : first + own.stop] = images.reshape(len(images), -1)
     name = "synthetic data"
     source = Source(features, np.empty(0, np.int64), name, image)
     return Parts(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from backprop_cli.errors import ConfigError
 
 def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
     """Return what a run is made with, here and now."""
+    from importlib.metadata import version
+
     versions = {name: version(name) for name in ENGINES[compute.backend].versions}
     return Recorded(backprop=__version__, numpy=np.__version__, data=data_fingerprint, **versions)
 

@@ -43,6 +43,9 @@ class Run:
         The processes that train together; rank 0 writes the run directory.
     surveyed
         What was read of the data, where it has been.
+    dry
+        Whether it is only to be described. What takes long and is for training alone is left out:
+        the fingerprint of the data, and loading the kernels.
 
     Attributes
     ----------
@@ -62,15 +65,23 @@ class Run:
         dataset: Dataset | None = None,
         communicator: Communicator | None = None,
         surveyed: Survey | None = None,
+        *,
+        dry: bool = False,
     ) -> None:
         communicator = communicator or Serial()
         self._writes = communicator.rank == 0
         self.dataset = dataset or load_dataset(config.data)
         settings, solver = settings_of([config]), solver_of([config])
-        found = surveyed or survey(self.dataset, settings.standardize, settings.dtype)
-        self.training = prepare(self.dataset, settings, solver, communicator, found.standardization)
-        compute = Compute(backend=self.training.engine_name, threads=self.training.threads)
-        update = {"compute": compute, "recorded": recorded(found.fingerprint, compute)}
+        found = surveyed or survey(
+            self.dataset, settings.standardize, settings.dtype, fingerprint=not dry
+        )
+        self.training = training = prepare(
+            self.dataset, settings, solver, communicator, found.standardization
+        )
+        name = training.expected_engine if dry else training.engine_name
+        compute = Compute(backend=name, threads=training.threads)
+        record = None if dry else recorded(found.fingerprint, compute)
+        update = {"compute": compute, "recorded": record}
         config = with_memory(config.model_copy(update=update), self.dataset.memory)
         self.config = with_solver(config, self.training.solver, 0)
         self.path = pathlib.Path(config.output)

@@ -26,7 +26,8 @@ Number = Annotated[int, Field(ge=0, le=10**10)]
 class Stored(BaseModel):
     """A part of a file. Lossy conversions, NaN and infinity are refused; unknown keys ignored."""
 
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+    # Built when it is first used: most are for a run that goes on.
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def mistake(expected: str) -> PydanticCustomError:

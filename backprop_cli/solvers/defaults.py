@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError
 from backprop_cli.losses import Vector
 from backprop_cli.settings import Settings
@@ -41,7 +42,8 @@ def resolved(
     n = len(dataset.train)
     whole = solver.batch_size >= n  # every step takes all examples: there is no noise
     counts = v if whole and mean_v > 0 else None
-    moment = SecondMoment(dataset.train, standardization, solver.seed, 1, counts)
+    with blas_threads(1):  # two are ten times slower at matrices of a few columns
+        moment = SecondMoment(dataset.train, standardization, solver.seed, 1, counts)
     # + 1: the bias is a feature that is 1.
     squares = moment.trace + float(moment.mean @ moment.mean) + 1
     largest = float(moment.e[-1]) + float(moment.mean @ moment.mean) + 1

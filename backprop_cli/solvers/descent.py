@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import ENGINES, DescentState, FusedEngine, blas_threads, choose
+from backprop_cli.engine import ENGINES, DescentState, Engine, FusedEngine, blas_threads, choose
 from backprop_cli.errors import ConfigError, DataError, DivergedError
 from backprop_cli.evaluation.evaluate import Figures, evaluate
 from backprop_cli.losses import Array
@@ -50,12 +51,8 @@ class Descent(Training):
 
     Attributes
     ----------
-    engine
-        What computes.
     state
         Weights, biases and velocities.
-    steps
-        What makes the steps: the engine's own, or one after the other.
     targets, objective, plan
         What is minimized, and over which mini-batches.
     step, seconds
@@ -86,14 +83,11 @@ class Descent(Training):
             solver.horizontal_flips, communicator.rank, communicator.size,
         )  # fmt: skip
         self.shuffle = None if self.plan.shuffle.is_full else self.plan.shuffle
-        task = make_task(
+        self._task = make_task(
             settings, dataset, standardization,
             batch_size=self.plan.batch_size, threads=self.threads,
         )  # fmt: skip
-        K = task.n_models * dataset.n_classes
-        work = 4.0 * len(dataset.train) * dataset.n_features * K * self.n_epochs
-        self.engine_name = choose(task, settings.engine, work)
-        self.engine = ENGINES[self.engine_name].make(task)
+        self.expected_engine = self._choose(certain=False)
         self.state = new_state(
             *initial_parameters(settings, dataset),
             momentum=np.array([rule.momentum for rule in self.solver.rules]),
@@ -101,17 +95,41 @@ class Descent(Training):
             l2=np.array([model.l2 for model in settings.models]),
         )
         self.objective = Objective(self.state.l2)
-        self.separate_steps = SeparateSteps(self.engine, self.objective, communicator)
-        self.steps = self.separate_steps.steps
-        if isinstance(self.engine, FusedEngine) and communicator.size == 1:
-            self.steps = self.engine.steps
-        self._max_losses = max_losses(task.losses, dataset.n_classes)
+        self._max_losses = max_losses(self._task.losses, dataset.n_classes)
         step_work = 4.0 * self.plan.batch_size * self.state.W.size
         self._steps_at_once = min(
             self.max_steps_at_once, max(1, int(self.max_work_at_once / step_work))
         )
         self.selections = [Selection(solver.keep, solver.patience) for _ in settings.models]
         self.step, self.seconds = 0, 0.0
+
+    @functools.cached_property
+    def engine_name(self) -> str:
+        """What computes. It is loaded to be sure of it."""
+        return self._choose(certain=True)
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """What computes; made when it is needed."""
+        return ENGINES[self.engine_name].make(self._task)
+
+    @functools.cached_property
+    def separate_steps(self) -> SeparateSteps:
+        """What makes steps outside the engine."""
+        return SeparateSteps(self.engine, self.objective, self.communicator)
+
+    @functools.cached_property
+    def steps(self) -> Callable[..., tuple[int, NDArray[np.float64]]]:
+        """What makes the steps: the engine's own, or one after the other."""
+        if isinstance(self.engine, FusedEngine) and self.communicator.size == 1:
+            return self.engine.steps
+        return self.separate_steps.steps
+
+    def _choose(self, *, certain: bool) -> str:
+        task = self._task
+        K = task.n_models * self.dataset.n_classes
+        work = 4.0 * len(self.dataset.train) * self.dataset.n_features * K * self.n_epochs
+        return choose(task, self.settings.engine, work, certain=certain)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -70,7 +70,7 @@ class LbfgsTraining(Training):
         self.batch = FullBatch(
             dataset, settings, standardization, communicator, self.threads, lambda: None
         )
-        self.engine_name, self.n_epochs = self.batch.engine_name, None
+        self.expected_engine, self.n_epochs = self.batch.engine_name, None
         self.selections = [Selection("last", None) for _ in settings.models]
         self._start: Array | None = None
         self._searches: dict[int, Lbfgs] = {}
@@ -79,6 +79,11 @@ class LbfgsTraining(Training):
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
         self._unjudged: list[int] = []  # of the models, after a pass: which may have arrived
+
+    @property
+    def engine_name(self) -> str:
+        """What computes at first."""
+        return self.expected_engine
 
     @property
     def steps_per_epoch(self) -> int:

@@ -110,10 +110,12 @@ def _standardized(
     n, d = features.shape
     step = max(1, _CHUNK_NUMBERS // d)
     chunks = [slice(first, first + step) for first in range(0, n, step)]
-    scale = max(float(np.abs((features[rows] - mean) / std).max()) for rows in chunks) or 1.0
+    ends = np.stack([features.min(axis=0), features.max(axis=0)])
+    scale = float(np.abs((ends - mean) / std).max()) or 1.0
+    factor = 1 / (std * scale)
     x = np.empty((n, d), np.float32)
     for rows in chunks:
-        x[rows] = (features[rows] - mean) / std / scale
+        x[rows] = (features[rows] - mean) * factor
     return x, scale
 
 

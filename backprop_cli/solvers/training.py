@@ -51,8 +51,8 @@ class Training(abc.ABC):
     ----------
     solver
         How they are trained; nothing is left open any more.
-    engine_name, threads
-        What computes; nothing is `auto` any more.
+    expected_engine, threads
+        What will compute, unless its packages turn out to be broken; nothing is `auto` any more.
     n_epochs
         How many epochs there will be, at most; None if that is not known.
     selections
@@ -67,7 +67,7 @@ class Training(abc.ABC):
         How far the order of examples is random, where that is not all the way; else None.
     """
 
-    engine_name: str
+    expected_engine: str
     solver: Solver
     n_epochs: int | None
     selections: list[Selection]
@@ -141,6 +141,11 @@ class Training(abc.ABC):
     def certificate(self, m: int) -> Optimality | None:
         """Return what training has found on its way of `optimality`; None if it does not look."""
         return None
+
+    @property
+    @abc.abstractmethod
+    def engine_name(self) -> str:
+        """What computes."""
 
     @property
     @abc.abstractmethod

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli import blas
 from backprop_cli.errors import DataError
 from backprop_cli.sources.image import ImageLayout
 
@@ -81,10 +80,9 @@ class Moments:
         # Sums of 256 squares of bytes are below 2^24, so float32, and the BLAS, add them exactly.
         x, ones = self._x[: len(rows)], np.ones(len(rows), np.float32)
         np.copyto(x, rows)
-        with blas.limited(1):  # two threads are slower at so small a product, and vary
-            self._total += (ones @ x).astype(np.int64)
-            x *= x
-            self._squares += (ones @ x).astype(np.int64)
+        self._total += (ones @ x).astype(np.int64)
+        x *= x
+        self._squares += (ones @ x).astype(np.int64)
         self._n += len(rows)
 
     def _add(self, rows: NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from backprop_cli import blas
 from backprop_cli.errors import DataError
 from backprop_cli.sources.source import Dataset, Features, Source
 from backprop_cli.sources.statistics import Moments, Standardization, standardization
@@ -29,14 +30,20 @@ class Survey:
     fingerprint
         SHA-256 of all examples, labels and splits, of the names of the classes, and of the weights
         of training examples if there are any. It depends on values and their type alone, not on
-        files or their layout.
+        files or their layout. Empty where it was not asked for.
     """
 
     standardization: Standardization
     fingerprint: str
 
 
-def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLike) -> Survey:
+def survey(
+    dataset: Dataset,
+    standardize: str | Standardization,
+    dtype: DTypeLike,
+    *,
+    fingerprint: bool = True,
+) -> Survey:
     """Read every source once, from its first row to its last.
 
     Parameters
@@ -47,6 +54,8 @@ def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLik
         none, per_feature or per_channel; or the standardization of a model, which stays.
     dtype
         What will be computed in: every feature must be finite in it.
+    fingerprint
+        Whether to find it. Hashing takes about as long as all the rest.
 
     Raises
     ------
@@ -61,11 +70,12 @@ def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLik
     ranges: dict[int, Range] = {}
     # Overflow is looked for in the results.
     quiet = np.errstate(over="ignore", invalid="ignore")
-    with quiet, ThreadPoolExecutor(1, "backprop-hash") as hashing:
+    # One thread of BLAS: two are slower at the small products of statistics, and vary.
+    with quiet, blas.limited(1), ThreadPoolExecutor(1, "backprop-hash") as hashing:
         for source in dataset.sources():
             of_train = moments if source is train.source else None
             reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
-            digests[id(source)] = reading.run(hashing)
+            digests[id(source)] = reading.run(hashing if fingerprint else None)
             source.check_unchanged()
             ranges[id(source)] = reading.range
         if isinstance(standardize, Standardization):
@@ -79,7 +89,7 @@ def survey(dataset: Dataset, standardize: str | Standardization, dtype: DTypeLik
                 raise DataError(f"{train.source.name}: {error}") from error
         for source in dataset.sources():
             _check_reach(source, ranges[id(source)], found, np.dtype(dtype))
-    return Survey(found, _fingerprint(dataset, digests))
+    return Survey(found, _fingerprint(dataset, digests) if fingerprint else "")
 
 
 class Range:
@@ -130,19 +140,20 @@ class _Reading:
         self._source, self._moments, self._counted = source, moments, counted
         self.range = Range(dtype, source.name)
 
-    def run(self, hashing: ThreadPoolExecutor) -> bytes:
-        """Read all rows; return the digest.
+    def run(self, hashing: ThreadPoolExecutor | None) -> bytes:
+        """Read all rows; return the digest, which is of none of them without ``hashing``.
 
         Hashing takes about as long as the rest, and has a core of its own where there is one.
         """
         digest = _begun(self._source.features)
         for start, chunk in self._source.chunks(CHUNK_BYTES):
-            pending = hashing.submit(_update, digest, chunk)
+            pending = None if hashing is None else hashing.submit(_update, digest, chunk)
             try:
                 self.range.add(chunk, start)
                 self._add_moments(chunk, start)
             finally:
-                pending.result()
+                if pending is not None:
+                    pending.result()
         whole: bytes = digest.digest()
         return whole
 

@@ -1,10 +1,12 @@
 """``--help``: every option with its help, and nothing heavy imported for it."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 
 import click
+import numpy as np
 import pytest
 
 from backprop_cli import __version__
@@ -85,6 +87,26 @@ def test_help_imports_nothing_heavy(args):
         [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
     )
     assert done.stderr == "[]\n"
+
+
+def test_a_dry_run_imports_nothing_heavy(config):
+    """Not even to name the engine that a long run will take."""
+    code = (
+        "import sys; sys.argv = ['backprop', 'train', '--dry-run', *sys.argv[1:]]\n"
+        "from backprop_cli.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numba', 'llvmlite', 'tqdm', 'scipy', 'matplotlib', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    file = config(x=np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32))
+    options = ["--config", file, "--set", "training.epochs=1000000000"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[]\n"
+    if importlib.util.find_spec("numba") is not None:
+        assert "backend: compiled" in done.stdout
 
 
 def test_the_installed_command_is_the_module():
