@@ -51,6 +51,8 @@ def prepare(
     solver: MiniBatchDescent,
     communicator: Communicator | None = None,
     standardization: Standardization | None = None,
+    *,
+    dry: bool = False,
 ) -> Descent: ...
 
 
@@ -61,6 +63,8 @@ def prepare(
     solver: Solver,
     communicator: Communicator | None = None,
     standardization: Standardization | None = None,
+    *,
+    dry: bool = False,
 ) -> Training: ...
 
 
@@ -70,6 +74,8 @@ def prepare(
     solver: Solver,
     communicator: Communicator | None = None,
     standardization: Standardization | None = None,
+    *,
+    dry: bool = False,
 ) -> Training:
     """Return training before its first step: its state can be looked at, saved and restored.
 
@@ -79,6 +85,8 @@ def prepare(
         As for `fit`.
     standardization
         Of the training split, where it is known; otherwise the data is read once to find it.
+    dry
+        Whether to leave the engine until it is used: loading the kernels takes a while.
 
     Raises
     ------
@@ -93,7 +101,10 @@ def prepare(
     communicator = communicator or Serial()
     if isinstance(solver, FullBatchLbfgs):
         return LbfgsTraining(source, settings, solver, standardization, communicator)
-    return Descent(source, settings, solver, standardization, communicator)
+    descent = Descent(source, settings, solver, standardization, communicator)
+    if not dry:
+        _ = descent.engine  # made now, so that what it cannot do is told now
+    return descent
 
 
 def _check_classes(dataset: Dataset) -> None:

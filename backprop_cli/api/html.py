@@ -41,10 +41,12 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
     """Return a picture of the losses by epoch; nothing for fewer than two epochs."""
     found = []
     for key, title, colour in _CURVES:
-        values = [record[key] for record in history if record[key] is not None]
+        values = [(k, line[key]) for k, line in enumerate(history) if line[key] is not None]
         if len(values) > 1:
+            if key == "train_loss" and history[-1].get("train_figures") == "steps":
+                title += " (mean over the steps)"
             found.append((title, colour, values))
-    everything = [value for _, _, values in found for value in values]
+    everything = [value for _, _, values in found for _, value in values]
     if not everything or not all(map(math.isfinite, everything)):
         return ""
     low, high = min(everything), max(everything)
@@ -52,14 +54,14 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
     lines, labels = [], []
     for title, colour, values in found:
         points = " ".join(
-            f"{_MARGIN + k * (_WIDTH - 2 * _MARGIN) / (len(values) - 1):.1f},"
+            f"{_MARGIN + k * (_WIDTH - 2 * _MARGIN) / (len(history) - 1):.1f},"
             f"{_MARGIN + (high - value) * (_HEIGHT - 2 * _MARGIN) / span:.1f}"
-            for k, value in enumerate(values)
+            for k, value in values
         )
         lines.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
         )
-        labels.append(f'<span style="color: {colour}">{title} {values[-1]:.4f}</span>')
+        labels.append(f'<span style="color: {colour}">{title} {values[-1][1]:.4f}</span>')
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="losses from epoch 1 to {len(history)}">{"".join(lines)}</svg>'

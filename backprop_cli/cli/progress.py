@@ -102,15 +102,21 @@ class ProgressBar(Observer):
             self._log.epoch(record.to_mapping())
         if self._bar is None:
             return
-        self._accuracy = record.validation_accuracy
-        self._show(record.train_loss, record.learning_rate)
+        if record.validation_accuracy is not None:  # of an epoch that was evaluated
+            self._accuracy = record.validation_accuracy
+        if record.train_loss is not None:
+            name = "mean loss" if record.train_figures == "steps" else "training loss"
+            self._show(record.train_loss, record.learning_rate, name)
         self._bar.set_description_str(f"{self._unit} {record.epoch}{self._of}")
 
-    def _show(self, loss: float, learning_rate: float) -> None:
-        """Show the loss and, where there is room, the accuracy and the learning rate."""
+    def _show(self, loss: float, learning_rate: float, name: str = "loss") -> None:
+        """Show the loss and, where there is room, the accuracy and the learning rate.
+
+        "loss" is that of a mini-batch, "mean loss" that of an epoch's steps.
+        """
         if self._bar is None:
             return
-        text = f"loss {loss:.3f}"
+        text = f"{name} {loss:.3f}"
         if self._accuracy is not None and self._width >= _ROOM_FOR_ACCURACY:
             text += f", validation {100 * self._accuracy:.1f} %"
         if self._width >= _ROOM_FOR_RATE:

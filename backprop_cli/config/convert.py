@@ -61,6 +61,8 @@ def descent_of(configs: Sequence[Config]) -> MiniBatchDescent:
         select_by=training.select_by,
         keep=training.keep,
         patience=None if training.early_stopping is None else training.early_stopping.patience,
+        evaluate_every=training.evaluate_every,
+        train_figures=None if training.train_figures == "auto" else training.train_figures,
     )
 
 
@@ -95,5 +97,9 @@ def with_solver(config: Config, solver: Solver, m: int) -> Config:
     """Return the config of model m with what `auto` became in its solver."""
     if isinstance(solver, FullBatchLbfgs):
         return config
-    update = {"epochs": solver.epochs, "learning_rate": solver.rules[m].learning_rate}
+    update = {
+        "epochs": solver.epochs,
+        "learning_rate": solver.rules[m].learning_rate,
+        "train_figures": solver.train_figures,
+    }
     return config.model_copy(update={"training": config.training.model_copy(update=update)})

@@ -89,16 +89,16 @@ Schedule = Annotated[
 
 
 class EarlyStopping(Section):
-    """Stop when the validation figure has not improved for `patience` epochs."""
+    """Stop when the validation figure has not improved for `patience` evaluated epochs."""
 
-    patience: Count = Field(5, description="Epochs without improvement before the stop.")
+    patience: Count = Field(5, description="Evaluated epochs without improvement before the stop.")
 
 
 class Training(Section):
     """How the classifier is trained.
 
     With `solver: lbfgs`, the keys of mini-batch descent have no effect: epochs, batch_size,
-    learning_rate, momentum, nesterov, schedule, keep and seed.
+    learning_rate, momentum, nesterov, schedule, keep, evaluate_every, train_figures and seed.
     """
 
     solver: Literal["sgd", "lbfgs"] = Field(
@@ -147,6 +147,18 @@ class Training(Section):
         description="The epoch whose weights become the model (without validation examples: last).",
     )
     early_stopping: EarlyStopping | None = Field(None, description="See below.")
+    evaluate_every: Count = Field(
+        1,
+        description="Evaluate after every so many epochs, and after the last. keep and "
+        "early_stopping go by the epochs that are evaluated.",
+    )
+    train_figures: Literal["auto", "evaluation", "steps"] = Field(
+        "auto",
+        description="Training loss and accuracy in the history. evaluation: of the whole training "
+        "split, at the end of an evaluated epoch. steps: averages over the epoch's mini-batches, "
+        "each before its step, which cost no pass. auto: evaluation where the pass is short (up to "
+        "1e9 operations, 2 x examples x features x classes), else steps.",
+    )
     seed: int = Field(
         42,
         ge=0,

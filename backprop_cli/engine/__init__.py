@@ -15,6 +15,7 @@ G       M x C x n         dl/dS, one column per example
 """
 
 from backprop_cli.engine.contract import (
+    Counts,
     DescentState,
     Engine,
     FusedEngine,
@@ -29,6 +30,7 @@ from backprop_cli.engine.threads import blas_threads, cores, resolved_threads
 
 __all__ = [
     "ENGINES",
+    "Counts",
     "DescentState",
     "Engine",
     "FusedEngine",

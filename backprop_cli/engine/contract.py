@@ -8,7 +8,7 @@ speed and in what they can do. How an engine standardizes examples is its own af
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from backprop_cli.engine.targets import Targets
 from backprop_cli.losses import Array, Loss
 from backprop_cli.plan import Batches
 from backprop_cli.sources import Block, ImageLayout, Split, Standardization
+
+Counts: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,27 @@ class DescentState:
             l2=self.l2[models],
         )
 
-    def reset(self, model: int) -> None:
-        """Set one model's parameters and velocities to zero."""
-        for array in (self.W, self.b, self.velocity_W, self.velocity_b):
-            if len(array):
-                array[model] = 0
+    def arrays(self) -> dict[str, Array]:
+        """Return what moves, by name."""
+        return {
+            "W": self.W,
+            "b": self.b,
+            "velocity_W": self.velocity_W,
+            "velocity_b": self.velocity_b,
+        }
+
+    def some(self, models: list[int]) -> DescentState:
+        """Return a copy of some models."""
+        moves = len(self.velocity_W) > 0
+        return DescentState(
+            W=self.W[models],
+            b=self.b[models],
+            velocity_W=self.velocity_W[models] if moves else self.velocity_W,
+            velocity_b=self.velocity_b[models] if moves else self.velocity_b,
+            momentum=self.momentum[models],
+            nesterov=self.nesterov[models],
+            l2=self.l2[models],
+        )
 
 
 class Outcomes(NamedTuple):
@@ -160,7 +178,7 @@ class Engine(Protocol):
 
     examples_at_once: int
 
-    def sums(self, W: Array, b: Array, block: Block) -> Sums:
+    def sums(self, W: Array, b: Array, block: Block, right: Counts | None = None) -> Sums:
         """Return the sums of loss and gradient over a block's examples.
 
         Parameters
@@ -169,6 +187,8 @@ class Engine(Protocol):
             M x O x d and M x O.
         block
             At most ``batch_size`` examples of the training split.
+        right
+            Gets how many of the decisions are right, M, where that is asked for.
 
         Returns
         -------
@@ -209,7 +229,12 @@ class FusedEngine(Engine, Protocol):
     """An engine that makes whole steps itself, where no other process takes part in them."""
 
     def steps(
-        self, state: DescentState, batches: Batches, rates: Array, max_losses: NDArray[np.float64]
+        self,
+        state: DescentState,
+        batches: Batches,
+        rates: Array,
+        max_losses: NDArray[np.float64],
+        right: Counts | None = None,
     ) -> tuple[int, NDArray[np.float64]]:
         """Make a step per mini-batch.
 
@@ -223,6 +248,9 @@ class FusedEngine(Engine, Protocol):
             eta, steps x M.
         max_losses
             The largest loss to go on with, one per model.
+        right
+            Gets, of every step that is made, how many of the decisions before it are right,
+            steps x M, where that is asked for.
 
         Returns
         -------

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from backprop_cli.engine.contract import Outcomes, Sums, Task, require_as_stored
+from backprop_cli.engine.contract import Counts, Outcomes, Sums, Task, require_as_stored
 from backprop_cli.engine.decisions import class_scores, decide
 from backprop_cli.engine.products import Products
 from backprop_cli.engine.standardizing import Standardizing
@@ -53,12 +53,15 @@ class NumpyEngine:
         at_once = _EVALUATED_BYTES // (numbers * task.dtype.itemsize)
         self.examples_at_once = max(1, min(_MAX_EVALUATED, at_once))
 
-    def sums(self, W: Array, b: Array, block: Block) -> Sums:
+    def sums(self, W: Array, b: Array, block: Block, right: Counts | None = None) -> Sums:
         """Return the sums of loss and gradient over a block's examples; see `Engine.sums`."""
         labels = block.labels[block.rows]
         Y, v = self._task.targets.columns(labels), self._task.targets.example_weights(block)
         rows = self._standardizing.examples(block)  # X^T
-        losses, G = self._loss_gradient(self._scores(W, b, rows), Y)
+        S = self._scores(W, b, rows)
+        if right is not None:
+            right[:] = np.count_nonzero(decide(S) == labels, axis=1)
+        losses, G = self._loss_gradient(S, Y)
         if v is not None:
             losses *= v
             G *= v

@@ -207,4 +207,5 @@ def _descent(
         select_by=params["select_by"],
         keep=params["keep"],
         patience=params["patience"],
+        train_figures=None,
     )

@@ -49,15 +49,17 @@ class TensorBoardLog:
             self._writer.flush()
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Write the figures of an epoch."""
+        """Write the figures of an epoch; those of its steps are train_steps/loss and the like."""
+        train = "train_steps" if record.get("train_figures") == "steps" else "train"
         from tensorboardX.summary import scalar
 
         with self._told():
             for key, value in record.items():
-                if key in ("epoch", "seconds") or value is None:
+                if key in ("epoch", "seconds", "train_figures") or value is None:
                     continue
                 parts = key.startswith(("train_", "valid"))
                 name = "/".join(key.split("_", 1)) if parts else key
+                name = name.replace("train/", f"{train}/")
                 self._add(record["epoch"], summary=scalar(name, value))
             self._writer.flush()
 

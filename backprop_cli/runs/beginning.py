@@ -19,7 +19,8 @@ from backprop_cli.solvers.descent import Descent
 
 def of_config(config: Config) -> Descent:
     """Return training by mini-batches before its first step, whatever the solver of a config is."""
-    return prepare(load_dataset(config.data), settings_of([config]), descent_of([config]))
+    dataset = load_dataset(config.data)
+    return prepare(dataset, settings_of([config]), descent_of([config]), dry=True)
 
 
 def of_run(path: str, overrides: tuple[str, ...]) -> tuple[Config, Descent]:
@@ -42,7 +43,7 @@ def of_run(path: str, overrides: tuple[str, ...]) -> tuple[Config, Descent]:
     model.check(dataset.train.source)
     standardization = model.standardization_for(dataset.image)
     descent = prepare(
-        dataset, settings_of([config]), descent_of([config]), standardization=standardization
+        dataset, settings_of([config]), descent_of([config]), None, standardization, dry=True
     )
     weights, bias = model.parameters(dataset.image)
     if weights.shape != descent.state.W.shape:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.plan import Shuffle
-from backprop_cli.solvers.methods import FullBatchLbfgs
+from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent
+from backprop_cli.solvers.observer import TrainFigures
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.start import training_targets
 from backprop_cli.solvers.training import Training
@@ -38,6 +39,8 @@ class Ending:
         What its user should know, a line each.
     shuffle
         How far the order of examples was random, where that was not all the way; else None.
+    train_figures
+        Where the training figures of the history come from.
     """
 
     epochs: int
@@ -46,6 +49,7 @@ class Ending:
     optimality: Optimality
     remarks: tuple[str, ...]
     shuffle: Shuffle | None = None
+    train_figures: TrainFigures = "evaluation"
 
     @classmethod
     def of(
@@ -61,6 +65,7 @@ class Ending:
             optimality=optimality,
             remarks=tuple(remarks),
             shuffle=training.shuffle,
+            train_figures=_train_figures(training),
         )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ class Ending:
                 "relative_gap": found.relative_gap,
                 "gradient_norm": found.gradient_norm,
             },
+            "train_figures": self.train_figures,
             "shuffle": None if self.shuffle is None else self.shuffle.to_mapping(),
             "remarks": list(self.remarks),
         }
@@ -82,6 +88,12 @@ class Ending:
     def line(self) -> str:
         """Return how near the optimum the model is, for people."""
         return optimality_text(self.to_mapping()["train"])
+
+
+def _train_figures(training: Training) -> TrainFigures:
+    solver = training.solver
+    by_steps = isinstance(solver, MiniBatchDescent) and solver.train_figures == "steps"
+    return "steps" if by_steps else "evaluation"
 
 
 def length_line(unit: str, kept: int, n: int) -> str:
@@ -148,9 +160,10 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
             f"not converged: the gap is {relative:.1e} of the cost, and training.tolerance is "
             f"{solver.tolerance:g}; try a larger l2, or model.dtype: float64"
         ]
+    costs = [(own.epoch, own.train_cost) for own in history if own.train_cost is not None]
     last, model = history[-1], training.settings.models[m]
     equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
-    if last.train_loss > equal:
+    if last.train_loss is not None and last.train_loss > equal:
         remedy = "try a lower training.learning_rate"
         if training.settings.standardize == "none":  # features of 1e6 make large scores of any W
             remedy = f"standardize the features, or {remedy} or model.initial_std"
@@ -161,8 +174,8 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     if model.loss.curvature is None or solver.horizontal_flips:
         relative = None  # loose where a loss has kinks; with flips another cost was minimized
     falls = 0.0
-    if len(history) > 1 and history[-2].train_cost > 0:
-        falls = 1 - last.train_cost / history[-2].train_cost
+    if len(costs) > 1 and costs[-2][1] > 0:
+        falls = (1 - costs[-1][1] / costs[-2][1]) / (costs[-1][0] - costs[-2][0])
     if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
         return []
     lbfgs = model.loss.curvature is not None and not solver.horizontal_flips

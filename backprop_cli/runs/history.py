@@ -12,6 +12,7 @@ from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.measures import MEASURES
 from backprop_cli.regular import read_regular
 from backprop_cli.runs.stored import Figure, Number, Share, Stored, mistake, parsed, problem
+from backprop_cli.solvers.observer import TrainFigures
 
 FILE_NAME = "metrics.jsonl"
 _MAX_BYTES, _MAX_LINE = 2**26, 10_000
@@ -32,6 +33,7 @@ class HistoryLine(Stored):
     train_accuracy: Share | None
     validation_loss: Figure | None
     validation_accuracy: Share | None
+    train_figures: TrainFigures = "evaluation"
 
     @model_validator(mode="after")
     def _check(self) -> HistoryLine:

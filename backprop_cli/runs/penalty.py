@@ -285,9 +285,10 @@ class _Ender(Observer):
         figures, losses = zip(*standings, strict=True)
         latest = max(own.index(max(own)) for own in (figures, losses))
         # Next to W = 0, figures move by rounding alone.
-        trains = self._narrow or records[-1].train_loss < _TRAINS * records[0].train_loss
+        trained = [own for own in records if own.train_loss is not None]
+        first, last = trained[0], trained[-1]
+        trains = self._narrow or last.train_loss < _TRAINS * first.train_loss
         patience = _NARROW_PATIENCE if self._narrow else _PATIENCE
         has_turned = trains and len(standings) - 1 - latest >= patience
-        last = records[-1]
         idle = trains and last.train_cost - last.train_loss < _IDLE * last.train_cost
         return has_turned or idle or last.train_loss < _SEPARATED

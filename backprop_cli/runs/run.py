@@ -76,7 +76,7 @@ class Run:
             self.dataset, settings.standardize, settings.dtype, fingerprint=not dry
         )
         self.training = training = prepare(
-            self.dataset, settings, solver, communicator, found.standardization
+            self.dataset, settings, solver, communicator, found.standardization, dry=dry
         )
         name = training.expected_engine if dry else training.engine_name
         compute = Compute(backend=name, threads=training.threads)

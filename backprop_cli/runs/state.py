@@ -43,12 +43,20 @@ class SelectionState(Part):
     stopped: bool
 
 
+class StepFiguresState(Part):
+    """Sums over the steps of an epoch that is not finished; see `StepFigures`."""
+
+    losses: list[Figure]
+    right: list[Number]
+
+
 class DescentState(Part):
     """Mini-batch descent of some models; see `Descent.progress`."""
 
     epochs_finished: Number
     step: Number
     seconds: Annotated[Figure, Field(ge=0)]
+    of_steps: StepFiguresState
     diverged: list[str | None]
     history: Histories
     selections: list[SelectionState]

@@ -43,6 +43,11 @@ def _check_descent(training: Descent, state: DescentState) -> None:
     n_models, done = len(training.settings.models), state.epochs_finished
     for name in ("history", "diverged", "selections"):
         _check_length(getattr(state, name), n_models, name)
+    for name in ("losses", "right"):
+        _check_length(getattr(state.of_steps, name), n_models, f"of_steps.{name}")
+    most = state.step * training.batch_size
+    if max(state.of_steps.right) > most:
+        raise ValueError(f"of_steps.right: at most {most}, the examples of the epoch's steps")
     if done > training.n_epochs:
         raise ValueError(f"at most {training.n_epochs} finished epochs, found {done}")
     last = 0 if done == training.n_epochs else training.steps_per_epoch
@@ -51,10 +56,10 @@ def _check_descent(training: Descent, state: DescentState) -> None:
     for m, (own, history) in enumerate(zip(state.selections, state.history, strict=True)):
         _check_length(history, None if own.stopped else done, f"history.{m}")
         check_history(history, done, f"history.{m}")
-        n = len(history)
-        kept = (own.kept_epoch is None) == (n == 0) and (own.kept_epoch or 1) in range(1, n + 2)
-        if not kept or (own.kept_epoch or 0) > n or own.best_epoch > n:
-            raise ValueError(f"selections.{m}: one of the epochs from 1 to {n}")
+        evaluated = {e for e in range(1, len(history) + 1) if training.solver.evaluates(e)}
+        known = {own.kept_epoch or 0, own.best_epoch}
+        if not known <= (evaluated or {0}):
+            raise ValueError(f"selections.{m}: one of the epochs that were evaluated")
         if state.diverged[m] is not None and not own.stopped:
             raise ValueError(f"selections.{m}: a model that has diverged to be stopped")
 

@@ -11,6 +11,7 @@ from backprop_cli.errors import ConfigError
 from backprop_cli.losses import Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.methods import MiniBatchDescent, Rule
+from backprop_cli.solvers.observer import TrainFigures
 from backprop_cli.solvers.schedules import Cosine, Cyclical
 from backprop_cli.solvers.second_moment import SecondMoment
 from backprop_cli.solvers.start import training_targets
@@ -18,6 +19,7 @@ from backprop_cli.sources import Dataset, Standardization
 
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 1000
 _MIN_STEPS = 5000
+_MAX_EVALUATION = 1e9  # floating-point operations, some 10 ms per epoch
 
 
 def resolved(
@@ -34,8 +36,10 @@ def resolved(
         A schedule would have to rise to the rate that was derived.
     """
     epochs = solver.epochs or _epochs(len(dataset.train), solver.batch_size)
+    figures = solver.train_figures or _train_figures(dataset)
+    solver = dataclasses.replace(solver, epochs=epochs, train_figures=figures)
     if all(rule.learning_rate is not None for rule in solver.rules):
-        return dataclasses.replace(solver, epochs=epochs)
+        return solver
     given = training_targets(settings, dataset).example_weights(dataset.train.without_features())
     v: Vector | None = None if given is None else given.astype(np.float64)
     mean_v, ratio = (1.0, 1.0) if v is None else _mean_and_ratio(v)
@@ -56,7 +60,7 @@ def resolved(
             curvature = bound * of_data + 2 * model.l2
             rule = _with_rate(rule, 1 / curvature if curvature > 0 else 1.0)
         rules.append(rule)
-    return dataclasses.replace(solver, epochs=epochs, rules=tuple(rules))
+    return dataclasses.replace(solver, rules=tuple(rules))
 
 
 def _mean_and_ratio(v: Vector) -> tuple[float, float]:
@@ -69,6 +73,15 @@ def _epochs(n: int, batch_size: int) -> int:
     """Return how many epochs are enough: more where an epoch has few steps."""
     steps = -(-n // batch_size)
     return min(max(_MIN_EPOCHS, -(-_MIN_STEPS // steps)), _MAX_EPOCHS)
+
+
+def _train_figures(dataset: Dataset) -> TrainFigures:
+    """Return where training figures come from: from a pass of their own only where it is short.
+
+    Such a pass has half of the products of an epoch's steps, of a single model.
+    """
+    work = 2.0 * len(dataset.train) * dataset.n_features * dataset.n_classes
+    return "evaluation" if work <= _MAX_EVALUATION else "steps"
 
 
 def _with_rate(rule: Rule, rate: float) -> Rule:

@@ -13,19 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import ENGINES, DescentState, Engine, FusedEngine, blas_threads, choose
+from backprop_cli.engine import DescentState, Engine, Targets, Task, blas_threads, choose
 from backprop_cli.errors import ConfigError, DataError, DivergedError
-from backprop_cli.evaluation.evaluate import Figures, evaluate
+from backprop_cli.evaluation.evaluate import evaluate
 from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.defaults import resolved
-from backprop_cli.solvers.divergence import describe_divergence, farthest_example, max_losses
+from backprop_cli.solvers.divergence import (
+    describe_divergence,
+    max_losses,
+    mean_square,
+    refuse_far_example,
+)
 from backprop_cli.solvers.methods import MiniBatchDescent
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.selection import Kept, Selection
-from backprop_cli.solvers.start import initial_parameters, make_task, training_targets
+from backprop_cli.solvers.stack import Kit, Stack
+from backprop_cli.solvers.start import initial_parameters, make_task
+from backprop_cli.solvers.step_figures import StepFigures
 from backprop_cli.solvers.steps import SeparateSteps
 from backprop_cli.solvers.training import (
     Training,
@@ -34,9 +41,7 @@ from backprop_cli.solvers.training import (
     saved_history,
 )
 from backprop_cli.solvers.updates import new_state
-from backprop_cli.sources import Block, Dataset, Standardization
-
-_FAR = 1e6  # mean square of standardized features: about 1 in the training split
+from backprop_cli.sources import Dataset, Standardization
 
 
 class Descent(Training):
@@ -51,16 +56,16 @@ class Descent(Training):
 
     Attributes
     ----------
-    state
-        Weights, biases and velocities.
-    targets, objective, plan
-        What is minimized, and over which mini-batches.
+    stack
+        The models that are trained; those that have stopped have left it.
+    plan
+        The mini-batches.
     step, seconds
         Of the epoch that is not finished: steps and seconds.
     max_work_at_once, max_steps_at_once
         Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
 
-    A model whose loss runs away is dropped, and the others go on.
+    A model whose loss runs away leaves, like one that stops early, and the others go on.
     """
 
     max_work_at_once, max_steps_at_once = 5e9, 1000
@@ -77,30 +82,33 @@ class Descent(Training):
         self._check(solver)
         self.solver: MiniBatchDescent = resolved(solver, settings, dataset, standardization)
         self.n_epochs: int = self.solver.n_epochs
-        self.targets = training_targets(settings, dataset)
         self.plan = Plan(
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
             solver.horizontal_flips, communicator.rank, communicator.size,
         )  # fmt: skip
         self.shuffle = None if self.plan.shuffle.is_full else self.plan.shuffle
-        self._task = make_task(
-            settings, dataset, standardization,
-            batch_size=self.plan.batch_size, threads=self.threads,
-        )  # fmt: skip
-        self.expected_engine = self._choose(certain=False)
-        self.state = new_state(
-            *initial_parameters(settings, dataset),
+        n_models = len(settings.models)
+        self._new_state = functools.partial(
+            new_state,
             momentum=np.array([rule.momentum for rule in self.solver.rules]),
             nesterov=np.array([rule.nesterov for rule in self.solver.rules]),
             l2=np.array([model.l2 for model in settings.models]),
         )
-        self.objective = Objective(self.state.l2)
-        self._max_losses = max_losses(self._task.losses, dataset.n_classes)
+        self.stack = Stack(
+            range(n_models),
+            self._new_state(*initial_parameters(settings, dataset)),
+            max_losses([model.loss for model in settings.models], dataset.n_classes),
+            Kit(settings, self._make_task, lambda: self.engine_name, communicator),
+        )
+        self.expected_engine = self._choose(certain=False)
         step_work = 4.0 * self.plan.batch_size * self.state.W.size
         self._steps_at_once = min(
             self.max_steps_at_once, max(1, int(self.max_work_at_once / step_work))
         )
-        self.selections = [Selection(solver.keep, solver.patience) for _ in settings.models]
+        patience = solver.patience and solver.patience * solver.evaluate_every
+        self.selections = [Selection(solver.keep, patience) for _ in settings.models]
+        self._counts = self.solver.train_figures == "steps"
+        self._of_steps = StepFigures(n_models, len(dataset.train), self.plan.batch_size)
         self.step, self.seconds = 0, 0.0
 
     @functools.cached_property
@@ -108,25 +116,52 @@ class Descent(Training):
         """What computes. It is loaded to be sure of it."""
         return self._choose(certain=True)
 
-    @functools.cached_property
+    @property
+    def state(self) -> DescentState:
+        """Weights, biases and velocities of all models; zero of those that have stopped."""
+        own, n_models = self.stack.state, len(self.settings.models)
+        if len(own.W) == n_models:
+            return own
+        zeros = (np.zeros((n_models, *array.shape[1:]), array.dtype) for array in (own.W, own.b))
+        state = self._new_state(*zeros)
+        for array, rows in zip(state.arrays().values(), own.arrays().values(), strict=True):
+            if len(array):
+                array[self.stack.models] = rows
+        return state
+
+    @property
     def engine(self) -> Engine:
-        """What computes; made when it is needed."""
-        return ENGINES[self.engine_name].make(self._task)
+        """What computes them; made when it is needed."""
+        return self.stack.engine
 
-    @functools.cached_property
+    @property
+    def targets(self) -> Targets:
+        """What they are trained towards."""
+        return self.stack.task.targets
+
+    @property
+    def objective(self) -> Objective:
+        """What they minimize."""
+        return self.stack.objective
+
+    @property
     def separate_steps(self) -> SeparateSteps:
-        """What makes steps outside the engine."""
-        return SeparateSteps(self.engine, self.objective, self.communicator)
+        """What makes their steps outside the engine."""
+        return self.stack.separate_steps
 
-    @functools.cached_property
+    @property
     def steps(self) -> Callable[..., tuple[int, NDArray[np.float64]]]:
-        """What makes the steps: the engine's own, or one after the other."""
-        if isinstance(self.engine, FusedEngine) and self.communicator.size == 1:
-            return self.engine.steps
-        return self.separate_steps.steps
+        """What makes their steps: the engine's own, or one after the other."""
+        return self.stack.steps
+
+    def _make_task(self, settings: Settings) -> Task:
+        return make_task(
+            settings, self.dataset, self.standardization,
+            batch_size=self.plan.batch_size, threads=self.threads,
+        )  # fmt: skip
 
     def _choose(self, *, certain: bool) -> str:
-        task = self._task
+        task = self._make_task(self.settings)
         K = task.n_models * self.dataset.n_classes
         work = 4.0 * len(self.dataset.train) * self.dataset.n_features * K * self.n_epochs
         return choose(task, self.settings.engine, work, certain=certain)
@@ -162,35 +197,37 @@ class Descent(Training):
         """
         per_epoch = self.plan.steps_per_epoch
         observer.begin(self.n_epochs, per_epoch, self.epochs_finished * per_epoch + self.step)
-        if not self.engine.prepare():
+        if self.stack.models and not self.engine.prepare():
             observer.compiling()
             self.engine.wait()
         # Overflow is looked for in the loss itself, where it can be told with its step.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, blas_threads(self.threads):
-            while self.epochs_finished < self.n_epochs:
-                if all(selection.stopped for selection in self.selections):
-                    return
+            while self.epochs_finished < self.n_epochs and self.stack.models:
                 start = time.perf_counter() - self.seconds
                 epoch = self.epochs_finished
-                rates = self._rates(epoch)
+                rates = self.solver.rates(epoch, per_epoch)
                 last = self._run_epoch(rates, start, observer)
+                if not self.stack.models:
+                    return
                 records = self._finish_epoch(last, rates[-1], start, observer)
                 self.dataset.check_unchanged()
                 for own, record in zip(self.history, records, strict=True):
                     own += [record] if record is not None else []
                 self.epochs_finished, self.step, self.seconds = epoch + 1, 0, 0.0
+                self._of_steps.clear()
                 observer.epoch(records)
 
     def arrays(self) -> dict[str, Array]:
         """Return weights, velocities and what is kept; see `Training.arrays`."""
-        # Before an epoch has ended there is nothing kept; the shapes are the same.
+        state = self.state
+        # Before an epoch is evaluated there is nothing kept; the shapes are the same.
         kept = [
-            selection.kept or Kept(0, self.state.W[m], self.state.b[m])
+            selection.kept or Kept(0, state.W[m], state.b[m])
             for m, selection in enumerate(self.selections)
         ]
         return {
-            **_arrays(self.state),
+            **state.arrays(),
             "kept_W": np.stack([own.W for own in kept]),
             "kept_b": np.stack([own.b for own in kept]),
         }
@@ -201,34 +238,24 @@ class Descent(Training):
             "epochs_finished": self.epochs_finished,
             "step": self.step,
             "seconds": self.seconds,
+            "of_steps": self._of_steps.state(),
             "diverged": self.diverged,
             "history": saved_history(self.history),
-            "selections": [
-                {
-                    "kept_epoch": selection.kept.epoch if selection.kept else None,
-                    "best_epoch": selection.best_epoch,
-                    "best": selection.best,
-                    "stopped": selection.stopped,
-                }
-                for selection in self.selections
-            ],
+            "selections": [selection.state() for selection in self.selections],
         }
 
     def restore(self, arrays: Mapping[str, Array], progress: Mapping[str, Any]) -> None:
         """Go to the state that was saved; see `Training.restore`."""
         kept_W, kept_b = np.empty_like(self.state.W), np.empty_like(self.state.b)
-        restore_arrays({**_arrays(self.state), "kept_W": kept_W, "kept_b": kept_b}, arrays)
+        for m, selection in enumerate(self.selections):
+            selection.restore(progress["selections"][m], kept_W[m], kept_b[m])
+        restore_arrays({**self.state.arrays(), "kept_W": kept_W, "kept_b": kept_b}, arrays)
+        self.stack = self.stack.without([m for m, own in enumerate(self.selections) if own.stopped])
         self.epochs_finished, self.step = progress["epochs_finished"], progress["step"]
         self.seconds = progress["seconds"]
+        self._of_steps.restore(progress["of_steps"])
         self.diverged[:] = progress["diverged"]
         self.history = restored_history(progress["history"])
-        selections = zip(self.selections, progress["selections"], strict=True)
-        for m, (selection, saved) in enumerate(selections):
-            if saved["kept_epoch"] is not None:
-                selection.kept = Kept(saved["kept_epoch"], kept_W[m], kept_b[m])
-            selection.best_epoch, selection.stopped = saved["best_epoch"], saved["stopped"]
-            best = saved["best"]
-            selection.best = None if best is None else (float(best[0]), float(best[1]))
 
     def _check(self, solver: MiniBatchDescent) -> None:
         models, rules = len(self.settings.models), len(solver.rules)
@@ -238,12 +265,6 @@ class Descent(Training):
             raise DataError("training.horizontal_flips: expected images, found plain features")
         if solver.patience is not None and self.dataset.validation is None:
             raise DataError("training.early_stopping: expected validation examples, found none")
-
-    def _rates(self, epoch: int) -> NDArray[np.float64]:
-        """Return the learning rates of an epoch, steps x M; those of stopped models are 0."""
-        rates = self.solver.rates(epoch, self.plan.steps_per_epoch)
-        rates[:, [selection.stopped for selection in self.selections]] = 0
-        return rates
 
     def _run_epoch(self, rates: NDArray[np.float64], start: float, observer: Observer) -> Batches:
         """Make the steps that are left of an epoch; return its last mini-batch."""
@@ -255,6 +276,8 @@ class Descent(Training):
             for first, batches in parts:
                 end = first + len(batches)
                 self._make_steps(batches, rates[first:end], first, start, observer)
+                if not self.stack.models:
+                    break
             return batches.some(len(batches) - 1, len(batches))
 
     def _make_steps(
@@ -267,122 +290,103 @@ class Descent(Training):
     ) -> None:
         """Make the steps that are left of some mini-batches; ``first`` is the epoch's first."""
         step = max(self.step - first, 0)
-        while step < len(batches):
-            end = min(step + self._steps_at_once, len(batches))
-            own = rates[step:end].astype(self.state.W.dtype)
+        while step < len(batches) and self.stack.models:
+            end, stack = min(step + self._steps_at_once, len(batches)), self.stack
+            own = np.ascontiguousarray(rates[step:end, stack.models], stack.state.W.dtype)
             some = batches.some(step, end)
-            made, losses = self.steps(self.state, some, own, self._max_losses)
+            right = np.zeros(own.shape, np.int64) if self._counts else None
+            made, losses = stack.steps(stack.state, some, own, stack.max_losses, right)
+            if right is not None:
+                self._of_steps.add(stack.models, first + step, losses[:made], right[:made])
             step += made
             if step < end:
                 place = f"step {first + step + 1} of epoch {self.epochs_finished + 1}"
-                self._drop_diverged(losses[made], place, rates[step:], some.some(made, made + 1))
+                self._drop_diverged(losses[made], place, rates[step], some.some(made, made + 1))
             self.step, self.seconds = first + step, time.perf_counter() - start
             if made:
-                observer.steps(made, float(losses[made - 1, 0]), float(rates[step - 1, 0]))
+                rate = float(rates[step - 1, stack.models[0]])
+                observer.steps(made, float(losses[made - 1, 0]), rate)
 
     def _drop_diverged(
         self, losses: NDArray[np.float64], place: str, rates: NDArray[np.float64], batch: Batches
     ) -> None:
-        """Set the models whose loss ran away to zero, where they stay; ``rates`` too.
+        """Let the models of the stack whose loss ran away leave it.
 
-        The message gives the gradient on ``batch``, a single mini-batch.
+        The message gives the gradient on ``batch``, a single mini-batch, and the model's rate.
         """
         self.dataset.check_unchanged()  # not the learning rate, if a file was written over
-        state = self.state
-        sums = self.separate_steps.sums(state, batch, 0)
-        dW, _ = self.objective.gradient(sums, state.W)
-        squares = self._mean_square(batch.batch(0))
-        for m in np.flatnonzero(~(losses <= self._max_losses)):
+        stack, state = self.stack, self.stack.state
+        sums = stack.separate_steps.sums(state, batch, 0)
+        dW, _ = stack.objective.gradient(sums, state.W)
+        squares = mean_square(batch.batch(0), self.standardization, self.communicator)
+        for k in np.flatnonzero(~(losses <= stack.max_losses)):
+            m = stack.models[k]
             told = describe_divergence(
-                state.W[m], dW[m], squares, l2=float(state.l2[m]),
-                learning_rate=float(rates[0, m]),
+                state.W[k], dW[k], squares, l2=float(state.l2[k]), learning_rate=float(rates[m]),
                 steps_made=self.epochs_finished * self.steps_per_epoch + self.step,
             )  # fmt: skip
-            self.diverged[m] = f"training diverged: the loss is {losses[m]:.4g} at {place}, {told}"
+            self.diverged[m] = f"training diverged: the loss is {losses[k]:.4g} at {place}, {told}"
             self.selections[m].stopped = True
-            state.reset(int(m))
-            rates[:, m] = 0
         if all(self.diverged):
             raise DivergedError(self.diverged[0])
+        self._let_go()
 
-    def _mean_square(self, block: Block) -> float:
-        """Return the mean of |x|^2 over the standardized examples of all processes."""
-        x = block.features[block.rows].astype(np.float64)
-        x = (x - self.standardization.mean) / self.standardization.std
-        own = np.array([np.einsum("ij,ij->", x, x), len(x)])
-        squares, n = self.communicator.sum(own)
-        return float(squares / n)
+    def _let_go(self) -> None:
+        """Go on without the models that have stopped."""
+        stopped = [m for m in self.stack.models if self.selections[m].stopped]
+        if stopped:
+            self.stack = self.stack.without(stopped)
+            if self.stack.models and not self.engine.prepare():
+                self.engine.wait()
 
     def _finish_epoch(
         self, last: Batches, rates: NDArray[np.float64], start: float, observer: Observer
     ) -> list[EpochRecord | None]:
         """Evaluate, keep the best weights, return the history's lines."""
-        epoch, state = self.epochs_finished + 1, self.state
-        place = f"the end of epoch {epoch}"
-
-        def waiting() -> None:
-            _look_outside(observer)
-
-        train = evaluate(
-            self.engine, state.W, state.b, self.dataset.train, self.targets, waiting=waiting
-        )
-        validation = self.validation_figures(self.engine, state.W, state.b, waiting)
-        costs = train.loss + self.objective.penalty(state.W)
-        if not (costs <= self._max_losses).all():
-            self._drop_diverged(costs, place, rates[None].copy(), last)
-        if validation is not None and not (validation.loss <= self._max_losses).all():
-            self._check_validation(validation, place)
-            self._drop_diverged(validation.loss, place, rates[None].copy(), last)
+        epoch, stack = self.epochs_finished + 1, self.stack
+        place, W, b = f"the end of epoch {epoch}", stack.state.W, stack.state.b
+        evaluates, penalty = self.solver.evaluates(epoch), stack.objective.penalty(W)
+        waiting = functools.partial(_look_outside, observer)
+        train = validation = None
+        if evaluates and not self._counts:
+            split = self.dataset.train
+            train = evaluate(stack.engine, W, b, split, self.targets, waiting=waiting)
+            now = penalty + train.loss
+        else:  # a look at the weights after the last step
+            train = self._of_steps.figures(stack.models) if self._counts else None
+            now = penalty + stack.objective.loss(stack.separate_steps.sums(stack.state, last, 0))
+        if evaluates:
+            validation = self.validation_figures(stack.engine, W, b, waiting)
+        if validation is not None:
+            wild = (now <= stack.max_losses) & ~(validation.loss <= stack.max_losses)
+            if wild.any() and self.dataset.validation is not None:
+                loss = float(validation.loss[wild][0])
+                refuse_far_example(self.dataset.validation, self.standardization, loss, place)
+            now = np.where(wild, validation.loss, now)
+        if not (now <= stack.max_losses).all():
+            self._drop_diverged(now, place, rates, last)
         seconds = time.perf_counter() - start
-        records: list[EpochRecord | None] = []
-        for m, selection in enumerate(self.selections):
+        records: list[EpochRecord | None] = [None] * len(self.selections)
+        for k, m in enumerate(stack.models):
+            selection = self.selections[m]
             if selection.stopped:
-                records.append(None)
                 continue
-            record = EpochRecord(
+            records[m] = record = EpochRecord(
                 epoch=epoch,
                 seconds=seconds,
                 learning_rate=float(rates[m]),
-                train_loss=float(train.loss[m]),
-                train_cost=float(costs[m]),
-                train_accuracy=float(train.accuracy[m]),
-                **self.validation_part(validation, m),
+                train_loss=None if train is None else float(train.loss[k]),
+                train_cost=None if train is None else float(train.loss[k] + penalty[k]),
+                train_accuracy=None if train is None else float(train.accuracy[k]),
+                **self.validation_part(validation, k),
+                train_figures="steps" if self._counts else "evaluation",
             )
-            standing = record.standing(self.select_by)
-            selection.update(epoch, standing, state.W[m], state.b[m])
-            if selection.stopped:
-                state.reset(m)  # what it was is kept; here it stays zero
-            records.append(record)
+            if evaluates:
+                selection.update(epoch, record.standing(self.select_by), W[k], b[k])
+        self._let_go()
         return records
-
-    def _check_validation(self, validation: Figures, place: str) -> None:
-        """Refuse a validation example far from the training split, if its loss runs away."""
-        wild = ~(validation.loss <= self._max_losses)
-        wild &= [not selection.stopped for selection in self.selections]
-        split = self.dataset.validation
-        if not wild.any() or split is None:
-            return
-        m = int(np.flatnonzero(wild)[0])
-        row, square = farthest_example(split, self.standardization)
-        if square < _FAR:
-            return
-        raise DataError(
-            f"{split.source.name}: the validation loss is {validation.loss[m]:.4g} at {place}, far "
-            f"above the training loss: example {row} is far from the training split (mean square "
-            f"of its standardized features: {square:.4g}); remove it, or scale the features"
-        )
 
 
 def _look_outside(observer: Observer) -> None:
     """Let an observer raise KeyboardInterrupt; no step was made."""
     observer.steps(0, math.nan, 0.0)
-
-
-def _arrays(state: DescentState) -> dict[str, Array]:
-    """Return the arrays of a state of descent by name."""
-    return {
-        "W": state.W,
-        "b": state.b,
-        "velocity_W": state.velocity_W,
-        "velocity_b": state.velocity_b,
-    }

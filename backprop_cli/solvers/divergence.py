@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.communicator import Communicator
+from backprop_cli.errors import DataError
 from backprop_cli.losses import Array, Loss
-from backprop_cli.sources import Split, Standardization
+from backprop_cli.sources import Block, Split, Standardization
 
 _RUNAWAY = 1e6
 _AT_ONCE = 1000  # examples
+_FAR = 1e6  # mean square of standardized features: about 1 in the training split
 _LARGE = 1e12  # mean |x|^2, or lambda: beyond, the learning rate is not what is wrong
 
 
@@ -55,7 +58,38 @@ def describe_divergence(
     )
 
 
-def farthest_example(split: Split, standardization: Standardization) -> tuple[int, float]:
+def mean_square(
+    block: Block, standardization: Standardization, communicator: Communicator
+) -> float:
+    """Return the mean of |x|^2 over the standardized examples of all processes."""
+    x = block.features[block.rows].astype(np.float64)
+    x = (x - standardization.mean) / standardization.std
+    own = np.array([np.einsum("ij,ij->", x, x), len(x)])
+    squares, n = communicator.sum(own)
+    return float(squares / n)
+
+
+def refuse_far_example(
+    split: Split, standardization: Standardization, loss: float, place: str
+) -> None:
+    """Refuse a validation example far from the training split, whose loss alone runs away.
+
+    Raises
+    ------
+    DataError
+        Names the example that is farthest from the mean, if it is far.
+    """
+    row, square = _farthest_example(split, standardization)
+    if square < _FAR:
+        return
+    raise DataError(
+        f"{split.source.name}: the validation loss is {loss:.4g} at {place}, far above the "
+        f"training loss: example {row} is far from the training split (mean square of its "
+        f"standardized features: {square:.4g}); remove it, or scale the features"
+    )
+
+
+def _farthest_example(split: Split, standardization: Standardization) -> tuple[int, float]:
     """Return the row of the example that is farthest from the mean, and its mean square."""
     row, largest = int(split.rows[0]), -math.inf
     start = 0

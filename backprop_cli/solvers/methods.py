@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.solvers.observer import TrainFigures
 from backprop_cli.solvers.schedules import Schedule
 
 
@@ -61,7 +62,13 @@ class MiniBatchDescent:
     keep
         The weights of which epoch become the model: best, or last.
     patience
-        Stop a model after so many epochs without a better validation figure; None: never.
+        Stop a model after so many evaluated epochs without a better validation figure; None: never.
+    evaluate_every
+        How many epochs there are from one that is evaluated to the next; the last one always is.
+    train_figures
+        evaluation: the training figures are those of the whole training split at the end of an
+        evaluated epoch. steps: averages over the steps of every epoch. None: what suits the
+        data's size.
     """
 
     rules: tuple[Rule, ...]
@@ -72,6 +79,12 @@ class MiniBatchDescent:
     select_by: str
     keep: Literal["best", "last"]
     patience: int | None
+    evaluate_every: int = 1
+    train_figures: TrainFigures | None = "evaluation"
+
+    def evaluates(self, epoch: int) -> bool:
+        """Say whether an epoch, from 1, is evaluated at its end."""
+        return epoch % self.evaluate_every == 0 or epoch == self.n_epochs
 
     @property
     def n_epochs(self) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from backprop_cli.evaluation.measures import MEASURES
+
+TrainFigures: TypeAlias = Literal["evaluation", "steps"]
+"""Where training figures come from: a pass over the training split, or the steps of the epoch."""
 
 Standing = tuple[float, float]
 """What an epoch or a model is compared by: a figure, then minus the loss; larger is better."""
@@ -45,7 +48,11 @@ class EpochRecord:
     ``loss`` is the data term L, ``cost`` is J = L + the l2 term. Training figures are those of the
     whole training split after the epoch, for the objective that is minimized (label smoothing and
     class weights included); validation figures are plain. ``validation_measures`` has the measure
-    that epochs are selected by, by its name, if it is neither loss nor accuracy.
+    that epochs are selected by, by its name, if it is neither loss nor accuracy. What was not
+    evaluated is None.
+
+    With ``train_figures`` "steps", loss and accuracy of training are averages over the epoch's
+    mini-batches, each before its step, and the cost is this loss + the l2 term after the epoch.
 
     An epoch of L-BFGS is a step, and ``learning_rate`` its length. It has no training accuracy,
     which would cost another pass.
@@ -54,12 +61,13 @@ class EpochRecord:
     epoch: int
     seconds: float
     learning_rate: float
-    train_loss: float
-    train_cost: float
+    train_loss: float | None
+    train_cost: float | None
     train_accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
     validation_measures: Mapping[str, float | None] = field(default_factory=dict)
+    train_figures: TrainFigures = "evaluation"
 
     def standing(self, select_by: str) -> Standing | None:
         """Return what to compare epochs by, larger is better; None without validation of it.
@@ -73,13 +81,19 @@ class EpochRecord:
         return None if figure is None else (figure, -self.validation_loss)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the record as plain Python objects; what is not finite as None, for JSON."""
-        figures = {key: v for key, v in self.__dict__.items() if key != "validation_measures"}
+        """Return the record as plain Python objects; what is not finite as None, for JSON.
+
+        ``train_figures`` is left out where it is "evaluation".
+        """
+        others = ("validation_measures", "train_figures")
+        figures = {key: v for key, v in self.__dict__.items() if key not in others}
         figures |= {_PREFIX + name: value for name, value in self.validation_measures.items()}
-        return {
+        mapping = {
             key: value if value is None or math.isfinite(value) else None
             for key, value in figures.items()
         }
+        kind = self.train_figures
+        return mapping if kind == "evaluation" else {**mapping, "train_figures": kind}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> EpochRecord:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from backprop_cli.losses import Array
 from backprop_cli.solvers.observer import Standing
@@ -26,7 +28,7 @@ class Selection:
         best: the epoch with the best validation figure, of equal ones that with the lowest
         validation loss, of equal ones again the first; last.
     patience
-        Stop after so many epochs that are not better in this sense; None: never.
+        Stop after so many epochs without a better one in this sense; None: never.
 
     Attributes
     ----------
@@ -64,3 +66,19 @@ class Selection:
             self.kept = Kept(epoch, W.copy(), b.copy())
         if self._patience is not None and epoch - self.best_epoch >= self._patience:
             self.stopped = True
+
+    def state(self) -> dict[str, Any]:
+        """Return all but the weights as plain Python objects."""
+        return {
+            "kept_epoch": self.kept.epoch if self.kept else None,
+            "best_epoch": self.best_epoch,
+            "best": self.best,
+            "stopped": self.stopped,
+        }
+
+    def restore(self, state: Mapping[str, Any], W: Array, b: Array) -> None:
+        """Go to what `state` returned; W and b are the place of the weights that were kept."""
+        kept, best = state["kept_epoch"], state["best"]
+        self.kept = None if kept is None else Kept(kept, W, b)
+        self.best = None if best is None else (float(best[0]), float(best[1]))
+        self.best_epoch, self.stopped = state["best_epoch"], state["stopped"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import DescentState, Engine, Sums
+from backprop_cli.engine import Counts, DescentState, Engine, Sums
 from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches
@@ -27,12 +27,17 @@ class SeparateSteps:
         self._engine, self._objective, self._communicator = engine, objective, communicator
 
     def steps(
-        self, state: DescentState, batches: Batches, rates: Array, max_losses: NDArray[np.float64]
+        self,
+        state: DescentState,
+        batches: Batches,
+        rates: Array,
+        max_losses: NDArray[np.float64],
+        right: Counts | None = None,
     ) -> tuple[int, NDArray[np.float64]]:
         """Make a step per mini-batch; see `FusedEngine.steps`."""
         losses = np.empty(rates.shape)
         for step in range(len(rates)):
-            sums = self.sums(state, batches, step)
+            sums = self.sums(state, batches, step, None if right is None else right[step])
             losses[step] = self._objective.loss(sums)
             if not (losses[step] <= max_losses).all():
                 return step, losses[: step + 1]
@@ -51,13 +56,17 @@ class SeparateSteps:
             own = sums._replace(dW=sums.dW[models, outputs], db=sums.db[models, outputs])
             descend(part, *self._objective.gradient(own, part.W, models), rates[models])
 
-    def sums(self, state: DescentState, batches: Batches, k: int) -> Sums:
-        """Return the sums over one mini-batch, of all processes."""
-        own = self._engine.sums(state.W, state.b, batches.batch(k))
+    def sums(
+        self, state: DescentState, batches: Batches, k: int, right: Counts | None = None
+    ) -> Sums:
+        """Return the sums over one mini-batch, of all processes; see `Engine.sums`."""
+        own = self._engine.sums(state.W, state.b, batches.batch(k), right)
         if self._communicator.size == 1:
             return own
         total = self._communicator.sum
         n = int(total(np.array([own.n]))[0])
+        if right is not None:
+            right[:] = total(right)
         return Sums(total(own.loss), total(own.dW), total(own.db), n)
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.engine.contract import DescentState, Outcomes, Sums, Task, require_as_stored
+from backprop_cli.engine.contract import (
+    Counts,
+    DescentState,
+    Outcomes,
+    Sums,
+    Task,
+    require_as_stored,
+)
 from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.halves import readable
@@ -96,6 +103,7 @@ class CompiledEngine:
             G=np.zeros((piece, padded_K), single),
             tiles=np.zeros((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
+            right=np.zeros((self._threads, M), np.int64),
             ones=np.ones(C, single),
             counter=np.zeros(1, np.int64),
         )
@@ -126,7 +134,12 @@ class CompiledEngine:
             raise _cannot_compile(error) from error
 
     def steps(
-        self, state: DescentState, batches: Batches, rates: Array, max_losses: NDArray[np.float64]
+        self,
+        state: DescentState,
+        batches: Batches,
+        rates: Array,
+        max_losses: NDArray[np.float64],
+        right: Counts | None = None,
     ) -> tuple[int, NDArray[np.float64]]:
         """Make a step per mini-batch; see `FusedEngine.steps`."""
         _check_batches(batches, len(rates), self._task.batch_size)
@@ -141,6 +154,7 @@ class CompiledEngine:
         made: int = self._on_all_threads(
             descend, self._examples(batches.block), models, self._work, self._width,
             *_rows(batches.block), rates, self._task.batch_size, max_losses, losses,
+            np.empty((len(rates), 0), np.int64) if right is None else right,
         )  # fmt: skip
         # Add only the change: scaling W and back on every call would accumulate rounding errors.
         moved = np.subtract(scaled_W, self._before, out=self._before)
@@ -149,7 +163,7 @@ class CompiledEngine:
         np.multiply(scaled_V, self._std, out=V)
         return made, losses[: made + 1]
 
-    def sums(self, W: Array, b: Array, block: Block) -> Sums:
+    def sums(self, W: Array, b: Array, block: Block, right: Counts | None = None) -> Sums:
         """Return the sums of loss and gradient; see `Engine.sums`."""
         _check_size(len(block.rows), self._task.batch_size)
         models = self._with_parameters(W, b)
@@ -157,9 +171,11 @@ class CompiledEngine:
         if not len(block.rows):  # the kernel leaves those of the block before
             models.dW.fill(0)
             models.db.fill(0)
+            if right is not None:
+                right.fill(0)
         self._on_all_threads(
             sums, self._examples(block), models, self._work, self._width, *_rows(block),
-            np.full(len(W), np.inf), losses,
+            np.full(len(W), np.inf), losses, np.empty(0, np.int64) if right is None else right,
         )  # fmt: skip
         dW = models.dW.reshape(W.shape) * self._scale  # the chain rule, from W scaled to W
         return Sums(losses, dW, models.db.reshape(b.shape), len(block.rows))
@@ -195,8 +211,9 @@ class CompiledEngine:
             if k == 0:
                 made = (*common, self._work, self._width, *nothing)
                 limits = np.zeros(M)
-                load_or_compile(descend, (*made, rates, 1, limits, np.zeros((0, M))))
-                load_or_compile(sums, (*made, limits, np.zeros(M)))
+                right = np.zeros((0, M), np.int64)
+                load_or_compile(descend, (*made, rates, 1, limits, np.zeros((0, M)), right))
+                load_or_compile(sums, (*made, limits, np.zeros(M), np.zeros(M, np.int64)))
             evaluated = (
                 self._models.smoothing, self._width, self._part, self._scores, nothing[0],
                 np.zeros((M, 0), self._task.dtype), np.zeros((M, 0), np.intp),

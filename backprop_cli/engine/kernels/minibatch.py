@@ -37,12 +37,13 @@ def descend(
     batch: int,
     max_losses: Any,
     losses: Any,
+    right: Any,
 ) -> int:
     """Make a step per mini-batch of ``batch`` rows; return how many were made.
 
     Fewer than there are, if a model's mean loss is NaN or above its number in ``max_losses``: that
     step's losses are there, and nothing has moved in it. ``rates`` has a row of M per step,
-    ``losses`` gets the same.
+    ``losses`` gets the same, and so does ``right``, unless its rows are empty.
     """
     met = 0
     for step in range(len(rates)):
@@ -50,7 +51,7 @@ def descend(
         pieces = (end - start + PIECE - 1) // PIECE
         stopped = _mini_batch(
             thread, threads, met, examples, models, work, width, rows, mirrored, start, end,
-            np.float32(end - start), True, rates[step], max_losses, losses[step],
+            np.float32(end - start), True, rates[step], max_losses, losses[step], right[step],
         )  # fmt: skip
         if stopped:
             return step
@@ -70,15 +71,17 @@ def sums(
     mirrored: Any,
     no_limits: Any,
     losses: Any,
+    right: Any,
 ) -> None:
     """Sum losses and gradients over one mini-batch, into ``losses``, ``dW`` and ``db``.
 
-    The gradient is that by the scaled W. Nothing is divided, and nothing moves.
+    The gradient is that by the scaled W. Nothing is divided, and nothing moves. ``right`` is empty,
+    or gets how many decisions are right.
     """
     if len(rows) > 0:
         _mini_batch(
             thread, threads, 0, examples, models, work, width, rows, mirrored, 0, len(rows),
-            np.float32(1), False, models.two_l2, no_limits, losses,
+            np.float32(1), False, models.two_l2, no_limits, losses, right,
         )  # fmt: skip
 
 
@@ -100,6 +103,7 @@ def _mini_batch(
     rates: Any,
     max_losses: Any,
     losses: Any,
+    right: Any,
 ) -> bool:
     """Take examples start to end; return whether a loss ran away, and nothing moved.
 
@@ -124,6 +128,7 @@ def _mini_batch(
         if piece == 0:  # only now has every thread read the last step's sums
             for m in range(M):
                 work.sums[thread, m] = 0
+                work.right[thread, m] = 0
         share, rest = divmod(last - first, threads)
         mine = thread * share + min(thread, rest)
         for i in range(mine, mine + share + (thread < rest)):
@@ -132,18 +137,24 @@ def _mini_batch(
                 weight = models.class_weights[label]
             if len(examples.weights) > 0:
                 weight *= np.float32(examples.weights[own[i]])
-            _losses(label, weight, i, divisor, models, work, work.sums[thread])
+            _losses(
+                label, weight, i, divisor, models, work, work.sums[thread],
+                work.right[thread, : len(right)],
+            )  # fmt: skip
         met += threads
         meet(work.counter, met)
         final = piece == pieces - 1
         if final:
             going = True
             for m in range(M):
-                total = 0.0
+                total, n_right = 0.0, 0
                 for other in range(threads):
                     total += work.sums[other, m]
+                    n_right += work.right[other, m]
                 if thread == 0:
                     losses[m] = total
+                    if len(right) > 0:
+                        right[m] = n_right
                 going = going and total <= max_losses[m]
             if moving and not going:
                 return True
@@ -162,11 +173,18 @@ def _mini_batch(
 
 @njit(nogil=True, _nrt=False)
 def _losses(
-    label: int, weight: float, i: int, divisor: float, models: Models, work: Work, total: Any
+    label: int,
+    weight: float,
+    i: int,
+    divisor: float,
+    models: Models,
+    work: Work,
+    total: Any,
+    right: Any,
 ) -> None:
     """Turn the parts of one example's S into G / divisor; add its losses / divisor to ``total``.
 
-    Both times ``weight``.
+    Both times ``weight``. Right decisions are counted in ``right``, unless that is empty.
     """
     M = len(models.kinds)
     K = len(models.W)
@@ -180,7 +198,20 @@ def _losses(
             s[k] += part[k]
     for m in range(M):
         own = s[m * C : (m + 1) * C]
+        if len(right) > 0:
+            right[m] += _decides(own, label)
         loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
         total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
         for k in range(C):
             own[k] = own[k] * weight / divisor
+
+
+@njit(nogil=True, _nrt=False)
+def _decides(s: Any, label: int) -> bool:
+    """Say whether the largest of some scores, of equal ones the first, is the label's."""
+    larger = 0
+    for k in range(label):
+        larger += s[k] >= s[label]
+    for k in range(label + 1, len(s)):
+        larger += s[k] > s[label]
+    return larger == 0

@@ -56,8 +56,8 @@ class Work(NamedTuple):
 
     ``x`` is blocks x PIECE x a block's width, ``places`` 0 to PIECE, ``parts`` of S are blocks x
     PIECE x K, ``G`` is PIECE x K, ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M
-    losses; widths and K are padded to whole tiles. ``ones`` is C, the scale of b. ``counter`` is
-    where the threads meet.
+    losses, ``right`` as many counts; widths and K are padded to whole tiles. ``ones`` is C, the
+    scale of b. ``counter`` is where the threads meet.
     """
 
     x: Any
@@ -66,5 +66,6 @@ class Work(NamedTuple):
     G: Any
     tiles: Any
     sums: Any
+    right: Any
     ones: Any
     counter: Any

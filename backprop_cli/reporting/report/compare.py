@@ -62,15 +62,15 @@ def _curves(views: Sequence[RunView], theme: Theme) -> Picture:
     shown.append(("validation_accuracy", "Validation accuracy in %", 100))
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for k, view in enumerate(views):
-        epochs = [line["epoch"] for line in view.history]
         style = {
             "color": _COLOURS[k % len(_COLOURS)],
             "linestyle": _DASHES[k // len(_COLOURS) % len(_DASHES)],
-            "marker": "o" if len(epochs) == 1 else "",
         }
         for axes, (key, _, scale) in zip(panels, shown, strict=True):
-            values = [np.nan if line[key] is None else scale * line[key] for line in view.history]
-            axes.plot(epochs, values, label=view.name if axes is panels[0] else None, **style)
+            known = [line for line in view.history if line[key] is not None]  # evaluated
+            at, values = [line["epoch"] for line in known], [scale * line[key] for line in known]
+            marker, label = "o" if len(at) == 1 else "", view.name if axes is panels[0] else None
+            axes.plot(at, values, label=label, marker=marker, **style)
     for axes, (_, title, _) in zip(panels, shown, strict=True):
         axes.set_title(title)
         axes.set_xlabel(" or ".join(dict.fromkeys(view.unit for view in views)))

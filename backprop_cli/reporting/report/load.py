@@ -96,9 +96,15 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
     """Return the epoch that a run without a summary has kept so far."""
     if not history:
         return 0
-    records = [EpochRecord.from_mapping(line) for line in history]
-    standings = [s for r in records if (s := r.standing(config.training.select_by)) is not None]
-    keeps_last = config.training.keep == "last" or config.training.solver == "lbfgs"
-    if keeps_last or len(standings) < len(history):
-        return records[-1].epoch
-    return records[standings.index(max(standings))].epoch
+    training = config.training
+    if training.solver == "lbfgs":
+        return len(history)
+    records = [
+        EpochRecord.from_mapping(line)
+        for line in history
+        if line["epoch"] % training.evaluate_every == 0 or line["epoch"] == training.epochs
+    ]
+    standings = [s for r in records if (s := r.standing(training.select_by)) is not None]
+    if training.keep == "last" or len(standings) < len(records):
+        return records[-1].epoch if records else 0
+    return records[standings.index(max(standings))].epoch if records else 0

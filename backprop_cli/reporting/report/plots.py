@@ -90,20 +90,19 @@ def curves(view: RunView, theme: Theme) -> Picture | None:
     figure = new_figure(9.2, 5.6)
     panels = figure.subplots(2, 2, sharex=True)
     epochs = [line["epoch"] for line in history]
-    marker = "o" if len(epochs) == 1 else ""
 
     def draw(axes: Any, key: str, label: str, colour: str, scale: float = 1.0) -> None:
-        values = [line[key] for line in history]
-        if all(value is None for value in values):
-            return
-        numbers = [np.nan if value is None else scale * value for value in values]
-        axes.plot(epochs, numbers, color=colour, label=label, marker=marker)
+        known = [line for line in history if line[key] is not None]  # of evaluated epochs
+        if known:
+            at, values = [line["epoch"] for line in known], [scale * line[key] for line in known]
+            marker = "o" if len(known) == 1 else ""
+            axes.plot(at, values, color=colour, label=label, marker=marker)
 
     (cost, loss), (accuracy, rate) = panels
-    draw(cost, "train_cost", "training", theme.first)
-    draw(loss, "train_loss", "training", theme.first)
+    draw(cost, "train_cost", view.trained, theme.first)
+    draw(loss, "train_loss", view.trained, theme.first)
     draw(loss, "validation_loss", "validation", theme.second)
-    draw(accuracy, "train_accuracy", "training", theme.first, 100)
+    draw(accuracy, "train_accuracy", view.trained, theme.first, 100)
     draw(accuracy, "validation_accuracy", "validation", theme.second, 100)
     if view.rates is None:
         draw(rate, "learning_rate", "at the epoch's end", theme.first)

@@ -127,6 +127,12 @@ class RunView:
         return "step" if self.config["training"]["solver"] == "lbfgs" else "epoch"
 
     @property
+    def trained(self) -> str:
+        """What the training figures of the history are, for a legend."""
+        by_steps = any(line.get("train_figures") == "steps" for line in self.history)
+        return "training, mean over the steps" if by_steps else "training"
+
+    @property
     def shown(self) -> Evaluation | None:
         """The figures of the split that is shown."""
         return None if self.predictions is None else self.evaluations[self.predictions.split]
