@@ -21,7 +21,8 @@ _SETTINGS = {
 }  # fmt: skip
 _SOLVER = {
     "epochs": 2, "batch_size": 32, "seed": 42, "horizontal_flips": False,
-    "select_by": "accuracy", "keep": "best", "patience": None,
+    "select_by": "accuracy", "keep": "best", "patience": None, "evaluate_every": 1,
+    "train_figures": "evaluation",
 }  # fmt: skip
 
 

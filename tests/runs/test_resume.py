@@ -36,8 +36,10 @@ KINDS = {
     "last": "training: {epochs: 4, batch_size: 16, keep: last, class_weights: balanced}",
     "double": "model: {dtype: float64}\ntraining: {epochs: 4, batch_size: 16, momentum: 0.9}",
     "one score": "model: {outputs: 1}\ntraining: {epochs: 4, batch_size: 16}",
+    "steps": "training: {epochs: 5, batch_size: 16, evaluate_every: 2, train_figures: steps}",
     "compiled": "compute: {backend: compiled}\n"
-    "training: {epochs: 4, batch_size: 16, momentum: 0.9, horizontal_flips: true}",
+    "training: {epochs: 4, batch_size: 16, momentum: 0.9, horizontal_flips: true, "
+    "train_figures: steps}",
 }
 FILES = ("model.safetensors", "metrics.jsonl", "config.yaml", "summary.json")
 
@@ -133,6 +135,23 @@ def test_a_sweep_resumes_in_any_pass(tmp_path):
         assert (folder / "sweep.json").read_bytes() == tables
         assert [c.settings for c in candidates] == [c.settings for c in whole]
     assert sum(c.diverged is not None for c in whole) == 4
+
+
+def test_a_sweep_resumes_where_models_have_stopped(tmp_path):
+    """The first rate moves nothing: its model stops after the second of five epochs."""
+    early = {"early_stopping": {"patience": 1}, "epochs": 5}
+    swept: list[dict[str, Any]] = [
+        {"training": {"learning_rate": rate, **early}} for rate in (1e-30, 1e-3, 2e-3)
+    ]
+    sweep(tmp_path / "whole", swept).run(Observer())
+    lines = (tmp_path / "whole" / "sweep.jsonl").read_text().splitlines()
+    lengths = np.bincount([json.loads(line)["model"] for line in lines])
+    assert min(lengths) == 2
+    assert max(lengths) > 2
+    for resume, after in ((False, 22), (True, 3), (True, 10_000)):
+        with contextlib.suppress(Interrupted):
+            sweep(tmp_path / "parts", swept).run(StopAt(after), resume=resume)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("steps", [(1, 2), (8, 9), (20, 30), (25, 1)])

@@ -7,7 +7,10 @@ import pytest
 
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError, DivergedError
+from backprop_cli.reporting.report.load import run_view
+from backprop_cli.reporting.report.text import to_text
 from backprop_cli.runs.history import load_history
+from backprop_cli.runs.opened import open_run
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run
 from backprop_cli.solvers.observer import Observer
@@ -41,6 +44,18 @@ def test_a_run_leaves_its_files(tmp_path):
         "model.safetensors",
         "summary.json",
     ]
+
+
+def test_the_history_says_that_figures_are_those_of_the_steps(tmp_path):
+    own = "training: {epochs: 3, evaluate_every: 2, train_figures: steps}"
+    Run(config(own, tmp_path / "run")).train(Observer())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert [line["train_figures"] for line in lines] == ["steps"] * 3
+    assert [line["validation_loss"] is None for line in lines] == [True, False, False]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["train_figures"] == "steps"
+    view = run_view(open_run(str(tmp_path / "run")), "test")
+    assert view.trained == "training, mean over the steps"
+    assert "Training figures are averages over the steps of each epoch." in to_text(view)
 
 
 def test_the_model_in_the_folder_is_the_one_that_was_kept(tmp_path):
