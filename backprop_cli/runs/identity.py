@@ -43,6 +43,16 @@ def with_saved_compute(config: Config, saved: Compute) -> Config:
     return config.model_copy(update={"compute": compute})
 
 
+def with_saved_training(config: Config, saved: Config) -> Config:
+    """Return the config with what `auto` became in the training of a saved one."""
+    keys = ("epochs", "learning_rate", "train_figures")
+    open_keys = [key for key in keys if getattr(config.training, key) == "auto"]
+    training = config.training.model_copy(
+        update={key: getattr(saved.training, key) for key in open_keys}
+    )
+    return config.model_copy(update={"training": training})
+
+
 def config_digest(config: Config) -> str:
     """Return a SHA-256 of a config, wherever its run may lie."""
     mapping = {**config.to_mapping(), "output": None}

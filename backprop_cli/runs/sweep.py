@@ -27,6 +27,7 @@ from backprop_cli.runs.identity import (
     refuse_differences,
     with_saved_compute,
     with_saved_memory,
+    with_saved_training,
 )
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
@@ -307,7 +308,7 @@ class Sweep:
             own = self._configs[index]
             if index not in self._passes[self._pass]:
                 known = {"compute": saved_config.compute, "recorded": saved_config.recorded}
-                own = own.model_copy(update=known)
+                own = with_saved_training(own.model_copy(update=known), saved_config)
                 if saved_config.recorded is not None:  # its pass is over
                     self._configs[index] = own
             refuse_differences(saved_config, own, f"{self.path}: model {index}")

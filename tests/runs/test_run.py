@@ -49,7 +49,8 @@ def test_a_run_leaves_its_files(tmp_path):
 def test_the_history_says_that_figures_are_those_of_the_steps(tmp_path):
     own = "training: {epochs: 3, evaluate_every: 2, train_figures: steps}"
     Run(config(own, tmp_path / "run")).train(Observer())
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     assert [line["train_figures"] for line in lines] == ["steps"] * 3
     assert [line["validation_loss"] is None for line in lines] == [True, False, False]
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["train_figures"] == "steps"

@@ -99,7 +99,7 @@ def test_a_model_that_stops_leaves_the_products_and_the_others_are_as_alone(engi
     if engine == "compiled":
         pytest.importorskip("numba", reason="needs the extra: fast")
     common = {"engine": engine, "epochs": 6, "patience": 2, "select_by": "loss", "momentum": 0.9}
-    models = ({}, {"learning_rate": 0.0}, {"learning_rate": 0.002, "l2": 0.1})
+    models: list[dict] = [{}, {"learning_rate": 0.0}, {"learning_rate": 0.002, "l2": 0.1}]
     training = trained(images(), *models, **common)
     assert [len(own) for own in training.history] == [6, 3, 6]
     assert training.stack.models == [0, 2]
