@@ -6,7 +6,13 @@ import io
 import pathlib
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from backprop_cli.errors import ModelFileError
 from backprop_cli.evaluation.measures import MEASURES
@@ -34,6 +40,13 @@ class HistoryLine(Stored):
     validation_loss: Figure | None
     validation_accuracy: Share | None
     train_figures: TrainFigures = "evaluation"
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        mapping: dict[str, Any] = handler(self)
+        if self.train_figures == "evaluation":  # which is what a line without it means
+            del mapping["train_figures"]
+        return mapping
 
     @model_validator(mode="after")
     def _check(self) -> HistoryLine:

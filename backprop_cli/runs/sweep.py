@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config
 from backprop_cli.config.convert import settings_of, solver_of, with_memory, with_solver
-from backprop_cli.config.schema import Compute
+from backprop_cli.config.schema import Compute, Recorded
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
 from backprop_cli.fitting import prepare
@@ -292,6 +292,8 @@ class Sweep:
                 f"{self.path}: the sweep has {len(state.sweep)} settings, now there are "
                 f"{len(self._configs)}, or other ones"
             )
+        if len({config.output for config in state.sweep}) > 1:
+            raise saved.refusal("models of one run directory")
         return saved
 
     def _restore(self, saved: Checkpoint, state: SweepState) -> None:
@@ -304,10 +306,14 @@ class Sweep:
         ModelFileError
             It is broken.
         """
+        current = self._configs[self._passes[self._pass][0]].recorded
         for index, saved_config in enumerate(state.sweep):
             own = self._configs[index]
             if index not in self._passes[self._pass]:
-                known = {"compute": saved_config.compute, "recorded": saved_config.recorded}
+                record = saved_config.recorded
+                if record is not None:
+                    record = record.model_copy(update=_shared(current))
+                known = {"compute": saved_config.compute, "recorded": record}
                 own = with_saved_training(own.model_copy(update=known), saved_config)
                 if saved_config.recorded is not None:  # its pass is over
                     self._configs[index] = own
@@ -334,3 +340,9 @@ class Sweep:
                 saved.array("winner_b", like.b),
                 None if certificate is None else Optimality(**certificate.model_dump()),
             )
+
+
+def _shared(record: Recorded | None) -> dict[str, str]:
+    """Return what is recorded of every pass alike, whatever engine it had."""
+    keys = ("backprop", "numpy", "data")
+    return {} if record is None else {key: getattr(record, key) for key in keys}
