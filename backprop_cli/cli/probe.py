@@ -159,7 +159,8 @@ def _text(found: Probed, folds: int | None) -> str:
         lines.append(
             wrapped(
                 f"(the search stops at a gap of about {SEARCH_TOLERANCE:g} of the cost, the "
-                f"winner's training at {found.config.training.tolerance:g}: figures below may differ)"
+                f"winner's training at {found.config.training.tolerance:g}: figures below may "
+                "differ)"
             )
         )
     for name, evaluation in (("validation", result.validation), ("test", result.test)):

@@ -285,10 +285,14 @@ class _Ender(Observer):
         figures, losses = zip(*standings, strict=True)
         latest = max(own.index(max(own)) for own in (figures, losses))
         # Next to W = 0, figures move by rounding alone.
-        trained = [own for own in records if own.train_loss is not None]
-        first, last = trained[0], trained[-1]
-        trains = self._narrow or last.train_loss < _TRAINS * first.train_loss
+        trained = [  # an epoch of L-BFGS has both
+            (own.train_loss, own.train_cost)
+            for own in records
+            if own.train_loss is not None and own.train_cost is not None
+        ]
+        loss, cost = trained[-1]
+        trains = self._narrow or loss < _TRAINS * trained[0][0]
         patience = _NARROW_PATIENCE if self._narrow else _PATIENCE
         has_turned = trains and len(standings) - 1 - latest >= patience
-        idle = trains and last.train_cost - last.train_loss < _IDLE * last.train_cost
-        return has_turned or idle or last.train_loss < _SEPARATED
+        idle = trains and cost - loss < _IDLE * cost
+        return has_turned or idle or loss < _SEPARATED
