@@ -150,7 +150,8 @@ class Plan:
     flips
         Whether each image is mirrored with probability 1/2.
     rank, size
-        Each of ``size`` processes takes its share of every mini-batch.
+        Each of ``size`` processes takes its share of every mini-batch: its lowest rows, the next
+        ones, and so on. So a process reads about the same part of the files in every epoch.
     """
 
     split: Split
@@ -216,7 +217,16 @@ class Plan:
             order = generator(self.seed, Stream.ORDER, *stream).permutation(self.split.rows[own])
             mirrored = None if flips is None else flips[number * size : number * size + len(order)]
             share, _ = self._share(number)
+            if self.size > 1:
+                share = self._by_rows(order)[share]
             yield order[share], None if mirrored is None else mirrored[share]
+
+    def _by_rows(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the places of a buffer's examples, in each mini-batch by their rows."""
+        whole = len(order) - len(order) % self.batch_size
+        places = np.argsort(order[:whole].reshape(-1, self.batch_size), axis=1)
+        places += np.arange(0, whole, self.batch_size)[:, None]
+        return np.concatenate([places.reshape(-1), whole + np.argsort(order[whole:])])
 
     def _share(self, number: int) -> tuple[NDArray[np.intp] | slice, NDArray[np.intp]]:
         """Return which examples of a buffer are this rank's, and where its mini-batches begin."""

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from backprop_cli.cli.processes import TOGETHER, processes
+
 COMMANDS = {
     "calibrate": "Fit the temperature of a run's probabilities.",
     "data": "Prepare files of data.",
@@ -53,6 +55,10 @@ class Commands(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if near:
                 ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        else:
+            processes.check(args[0])
+            if processes.waits and args[0] not in TOGETHER:
+                raise click.exceptions.Exit(0)  # and wait for rank 0 at the end
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from backprop_cli.cli.messages import columns, print_notes
 from backprop_cli.cli.options import data_set_option, json_option, packed, split_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.outputs import refuse_data, refuse_suffix
+from backprop_cli.cli.processes import processes
 from backprop_cli.errors import printable
 from backprop_cli.jsontext import to_json
 
@@ -69,14 +70,15 @@ def evaluate(options: EvalOptions) -> None:
     opened = open_run(run, options.overrides)
     if output is not None:
         refuse_data(output, opened.config.data)
-        refuse_unwritable(pathlib.Path(output))
+        if not processes.waits:
+            refuse_unwritable(pathlib.Path(output))
     if options.verify:
         _print_verified(run, opened.verify(), options.as_json)
         return
     examples = opened.split(split)
     print_notes(run, opened.notes())
-    result = evaluate_model(opened.model, examples)
-    if output is not None:
+    result = evaluate_model(opened.model, examples, processes.communicator)
+    if output is not None and not processes.waits:
         from backprop_cli.reporting.tables import write_scores_csv, write_scores_npz
 
         write = write_scores_csv if output.endswith(".csv") else write_scores_npz

@@ -33,6 +33,9 @@ def _wait(news: int) -> None:
             from backprop_cli.sources.watched import shortened_files
 
             names = ", ".join(map(str, shortened_files())) or "a mapped file"
-            sys.stderr.write(printable(f"Error: {names}: became shorter while it was read") + "\n")
-            sys.stderr.flush()
+            stderr = sys.__stderr__  # also of a process that is not to speak: it cannot be asked
+            if stderr is not None:
+                line = f"Error: {names}: became shorter while it was read"
+                stderr.write(printable(line) + "\n")
+                stderr.flush()
             os._exit(2)

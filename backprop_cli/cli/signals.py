@@ -33,11 +33,11 @@ class Stops:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._deferred = False
+        self._deferred = self._held = False
 
     def catch(self) -> None:
         """Take the signals, those aside that are ignored, as nohup has it; forget earlier ones."""
-        self.signal, self._deferred = None, False
+        self.signal, self._deferred, self._held = None, False, False
         for number in _NUMBERS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._take)
@@ -53,6 +53,41 @@ class Stops:
             yield self
         finally:
             self._deferred = self.signal is not None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold signals back for as long as processes exchange something; raise `Stopped` then."""
+        before, self._held = self.signal, True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self.signal != before and not self._deferred:
+            raise Stopped
+
+    @contextlib.contextmanager
+    def deadly(self, seconds: float) -> Iterator[None]:
+        """Let signals end the process at once, and so many seconds, while Python cannot act."""
+        handlers = {number: signal.getsignal(number) for number in _NUMBERS}
+        alarm = hasattr(signal, "setitimer")
+        try:
+            for number, handler in handlers.items():
+                if handler is not signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+            if alarm:
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            if alarm:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def hear(self, number: int) -> None:
+        """Take a signal that has stopped another process of the same job."""
+        self.signal = self.signal or number
+        if not self._deferred:
+            raise Stopped
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has arrived."""
@@ -97,7 +132,7 @@ class Stops:
     def _take(self, number: int, frame: FrameType | None) -> None:
         first = self.signal is None
         self.signal = self.signal or number
-        if self._deferred:
+        if self._deferred or self._held:
             return
         if first:
             raise Stopped

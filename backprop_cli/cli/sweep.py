@@ -10,6 +10,7 @@ import click
 from backprop_cli.cli.messages import candidate_table, print_how_to_resume, summary_text
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
 from backprop_cli.cli.output import show
+from backprop_cli.cli.processes import processes
 from backprop_cli.jsontext import to_json
 
 if TYPE_CHECKING:
@@ -70,10 +71,13 @@ def sweep(options: SweepOptions) -> None:
     from backprop_cli.runs.session import Interrupted
     from backprop_cli.runs.sweep import Sweep, with_memory_of_sweep
 
-    settings, configs = _settings(options)
-    if options.resume:
-        configs = with_memory_of_sweep(configs)
-    job = Sweep(configs, settings)
+    def read() -> tuple[list[Settings], list[Config]]:
+        settings, configs = _settings(options)
+        return settings, with_memory_of_sweep(configs) if options.resume else configs
+
+    communicator = processes.communicator
+    settings, configs = communicator.first(read)
+    job = Sweep(configs, settings, communicator=communicator)
     try:
         with stops.deferred(), ProgressBar(stops) as progress:
             candidates, result = job.run(progress, resume=options.resume)

@@ -19,6 +19,7 @@ from backprop_cli.cli.messages import (
 )
 from backprop_cli.cli.options import json_option, packed, set_option
 from backprop_cli.cli.output import show
+from backprop_cli.cli.processes import processes
 from backprop_cli.errors import OutputError, printable
 from backprop_cli.jsontext import to_json
 
@@ -64,16 +65,17 @@ def train(options: TrainOptions) -> None:
     from backprop_cli.runs.run_directory import CONFIG, SUMMARY
     from backprop_cli.runs.session import Interrupted
 
-    config = _config(options)
+    communicator = processes.communicator
+    config = communicator.first(lambda: _config(options))
     _check_extras(options)
-    run = Run(config, dry=options.dry_run)
+    run = Run(config, communicator=communicator, dry=options.dry_run)
     if options.dry_run:
         show(_description(run, options.as_json))
         return
     print_notes(config.output, run.training.warnings)
     try:
         with stops.deferred(), ProgressBar(stops) as progress:
-            if options.tensorboard:
+            if options.tensorboard and not processes.waits:
                 progress.log_to(config.output)
             result = run.train(progress, resume=options.resume)
     except Interrupted as stop:
@@ -91,7 +93,7 @@ def train(options: TrainOptions) -> None:
     else:
         show(summary_text(result) + _about_batch(config, len(run.dataset.train)))
     stops.end()
-    if options.report:
+    if options.report and not processes.waits:
         page = _write_report(result.path)
         if not options.as_json:
             show(f"{'report':<12}{shown_path(page)}")
@@ -101,7 +103,11 @@ def _config(options: TrainOptions) -> Config:
     """Return the config to train with: of a file, or of the run that goes on."""
     from backprop_cli.config import load_config
     from backprop_cli.config.paths import with_absolute_paths
-    from backprop_cli.runs.identity import with_saved_compute, with_saved_memory
+    from backprop_cli.runs.identity import (
+        processes_of,
+        with_saved_compute,
+        with_saved_memory,
+    )
     from backprop_cli.runs.run_directory import run_config_file
 
     file = options.config_file
@@ -112,7 +118,12 @@ def _config(options: TrainOptions) -> Config:
     config = with_absolute_paths(load_config(file, options.overrides), options.output)
     if options.resume:
         saved = load_config(run_config_file(config.output))
-        config = with_saved_memory(with_saved_compute(config, saved.compute), saved)
+        before, now = processes_of(saved), processes.size
+        if before != now:
+            note = f"was trained by {before} processes, goes on with {now}: the same to rounding"
+            print_notes(config.output, [note])
+        config = with_saved_compute(config, saved.compute, threads=before == now)
+        config = with_saved_memory(config, saved)
     return config
 
 

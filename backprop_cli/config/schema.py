@@ -187,6 +187,7 @@ class Recorded(Section):
     numpy: str = Field(description="The version of NumPy.")
     numba: str | None = Field(None, description="The version of numba, if kernels were compiled.")
     data: str = Field(description="SHA-256 of the examples, their labels and the splits.")
+    processes: int = Field(1, ge=1, description="How many processes trained together.")
 
 
 class Config(Section):

@@ -23,8 +23,15 @@ def cores() -> int:
     return count or 1
 
 
-def resolved_threads(threads: int | None) -> int:
+def resolved_threads(threads: int | None, processes: int = 1) -> int:
     """Return a number of threads; None means as many as there are cores.
+
+    Parameters
+    ----------
+    threads
+        As a config has it.
+    processes
+        How many share the cores.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def resolved_threads(threads: int | None) -> int:
             f"compute.threads: expected at most {found}, the number of cores, found {threads}; "
             "auto takes all cores"
         )
-    return threads or found
+    return threads or max(1, found // processes)
 
 
 def blas_threads(number: int) -> AbstractContextManager[object]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.communicator import Communicator, Serial, own_share
 from backprop_cli.engine import Targets, class_scores
 from backprop_cli.errors import DataError
 from backprop_cli.evaluation.answers import Answers, taken
@@ -118,8 +119,19 @@ class Evaluation:
         return {**self.figures(), "classes": classes, **confusion}
 
 
-def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
+def evaluate_model(
+    model: LinearModel, split: Split, communicator: Communicator | None = None
+) -> Evaluation:
     """Evaluate a model on a split.
+
+    Parameters
+    ----------
+    model
+        The classifier.
+    split
+        Its examples.
+    communicator
+        The processes that have a share in them; by default this one is alone.
 
     Raises
     ------
@@ -131,16 +143,24 @@ def evaluate_model(model: LinearModel, split: Split) -> Evaluation:
         raise DataError(
             f"{split.source.name}: expected labels 0 to {n_classes - 1}, found {labels.max()}"
         )
+    communicator = communicator or Serial()
+    own = slice(*own_share(communicator, len(split)))
+    own_labels = labels[own]
     targets = Targets.plain(n_classes, model.weights.dtype)
     parts: dict[str, list[NDArray[Any]]] = {measure.takes: [] for measure in suited(n_classes)}
     total = 0.0
-    for some, scores in model.score_blocks(split.source, split.rows):
+    for some, scores in model.score_blocks(split.source, split.rows[own]):
         for what, blocks in parts.items():
-            blocks.append(taken(what, scores, labels[some]))
-        columns = targets.columns(labels[some])
+            blocks.append(taken(what, scores, own_labels[some]))
+        columns = targets.columns(own_labels[some])
         losses, _ = LOSSES[model.loss].loss_gradient(class_scores(scores[None]), columns)
         total += float(losses.sum(dtype=np.float64))
-    whole = {what: np.concatenate(blocks) for what, blocks in parts.items()}
+    shares = communicator.gather((total, parts))
+    total = math.fsum(loss for loss, _ in shares)
+    whole = {
+        what: np.concatenate([block for _, share in shares for block in share[what]])
+        for what in parts
+    }
     answers = Answers(labels, n_classes, **whole)
     return Evaluation(total / len(split), answers, model.class_names)
 

@@ -15,13 +15,27 @@ from backprop_cli.config.schema import Compute, Config, Recorded
 from backprop_cli.engine import ENGINES
 from backprop_cli.errors import ConfigError
 
+_BY_PROCESSES = (("compute", "threads"), ("recorded", "processes"))
+"""What may change when a run goes on with another number of processes."""
 
-def recorded(data_fingerprint: str, compute: Compute) -> Recorded:
+
+def recorded(data_fingerprint: str, compute: Compute, processes: int) -> Recorded:
     """Return what a run is made with, here and now."""
     from importlib.metadata import version
 
     versions = {name: version(name) for name in ENGINES[compute.backend].versions}
-    return Recorded(backprop=__version__, numpy=np.__version__, data=data_fingerprint, **versions)
+    return Recorded(
+        backprop=__version__,
+        numpy=np.__version__,
+        data=data_fingerprint,
+        processes=processes,
+        **versions,
+    )
+
+
+def processes_of(saved: Config) -> int:
+    """Return how many processes a saved run was trained by."""
+    return 1 if saved.recorded is None else saved.recorded.processes
 
 
 def with_saved_memory(config: Config, saved: Config) -> Config:
@@ -33,12 +47,14 @@ def with_saved_memory(config: Config, saved: Config) -> Config:
     return config.model_copy(update=update)
 
 
-def with_saved_compute(config: Config, saved: Compute) -> Config:
+def with_saved_compute(config: Config, saved: Compute, *, threads: bool = True) -> Config:
     """Return the config with what a saved run computes on, where it leaves that open.
 
-    `auto` may mean something else on this machine, or by now.
+    `auto` may mean something else on this machine, or by now. Without ``threads`` their number
+    stays open: there are more processes to a machine now, or fewer.
     """
-    open_keys = [key for key in ("backend", "threads") if getattr(config.compute, key) == "auto"]
+    keys = ("backend", "threads") if threads else ("backend",)
+    open_keys = [key for key in keys if getattr(config.compute, key) == "auto"]
     compute = config.compute.model_copy(update={key: getattr(saved, key) for key in open_keys})
     return config.model_copy(update={"compute": compute})
 
@@ -54,8 +70,10 @@ def with_saved_training(config: Config, saved: Config) -> Config:
 
 
 def config_digest(config: Config) -> str:
-    """Return a SHA-256 of a config, wherever its run may lie."""
+    """Return a SHA-256 of a config, wherever its run may lie, and by how many it is trained."""
     mapping = {**config.to_mapping(), "output": None}
+    for section, key in _BY_PROCESSES:
+        mapping[section] = {**(mapping[section] or {}), key: None}
     return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 
@@ -69,6 +87,9 @@ def refuse_differences(saved: Config, now: Config, what: str) -> None:
     """
     before, after = saved.to_mapping(), now.to_mapping()
     before["output"] = after["output"]  # a run may be moved
+    if processes_of(saved) != processes_of(now):  # and go on with more processes, or fewer
+        for section, key in _BY_PROCESSES:
+            before[section] = {**(before[section] or {}), key: after[section][key]}
     lines = [
         f"{what}: {key}: the run has {old}, now it is {new}"
         for key, old, new in _differences(before, after)

@@ -6,6 +6,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from backprop_cli.communicator import Communicator
 from backprop_cli.evaluation.metrics import Evaluation, evaluate_model
 from backprop_cli.model import LinearModel
 from backprop_cli.runs.convergence import Ending
@@ -42,15 +43,14 @@ class Result:
         model: LinearModel,
         dataset: Dataset,
         ending: Ending,
-        *,
-        written: bool = True,
+        communicator: Communicator,
     ) -> Result:
-        """Evaluate the model of a run directory; its file may be ``written`` by another process."""
+        """Evaluate the model of a run directory, whose files rank 0 has written."""
         validation, test = (
-            None if split is None else evaluate_model(model, split)
+            None if split is None else evaluate_model(model, split, communicator)
             for split in (dataset.validation, dataset.test)
         )
-        digest = model_digest(path) if written else ""
+        digest = model_digest(path) if communicator.rank == 0 else ""
         return cls(path, ending, validation, test, digest)
 
     def to_mapping(self) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from backprop_cli.config.schema import Compute
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError
 from backprop_cli.fitting import prepare
-from backprop_cli.formats import load_dataset
 from backprop_cli.runs import checkpoint
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.runs.convergence import Ending
-from backprop_cli.runs.identity import config_digest, recorded, refuse_differences
+from backprop_cli.runs.identity import config_digest, processes_of, recorded, refuse_differences
 from backprop_cli.runs.result import Result
 from backprop_cli.runs.run_directory import (
     CONFIG,
@@ -26,6 +25,7 @@ from backprop_cli.runs.run_directory import (
     run_config_file,
 )
 from backprop_cli.runs.session import Session, entered
+from backprop_cli.runs.together import check_same_data, load_shared
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Dataset, Survey, survey
 
@@ -68,19 +68,21 @@ class Run:
         *,
         dry: bool = False,
     ) -> None:
-        communicator = communicator or Serial()
+        self._communicator = communicator = communicator or Serial()
         self._writes = communicator.rank == 0
-        self.dataset = dataset or load_dataset(config.data)
+        self.dataset = dataset or load_shared(config.data, communicator)
         settings, solver = settings_of([config]), solver_of([config])
         found = surveyed or survey(
             self.dataset, settings.standardize, settings.dtype, fingerprint=not dry
         )
+        if not dry:
+            check_same_data(communicator, found.fingerprint)
         self.training = training = prepare(
             self.dataset, settings, solver, communicator, found.standardization, dry=dry
         )
         name = training.expected_engine if dry else training.engine_name
         compute = Compute(backend=name, threads=training.threads)
-        record = None if dry else recorded(found.fingerprint, compute)
+        record = None if dry else recorded(found.fingerprint, compute, communicator.size)
         update = {"compute": compute, "recorded": record}
         config = with_memory(config.model_copy(update=update), self.dataset.memory)
         self.config = with_solver(config, self.training.solver, 0)
@@ -130,7 +132,7 @@ class Run:
                     training.model(0),
                     self.dataset,
                     Ending.of(training, 0, optimality),
-                    written=self._writes,
+                    self._communicator,
                 )
             self._directory.finish(result.to_mapping())
         return result
@@ -148,17 +150,26 @@ class Run:
         self._directory.save(lines, self.training.model(0))
 
     def _resume(self) -> None:
+        """Take up what was saved, as rank 0 has read it."""
+        found = self._communicator.first(self._checkpoint)
+        if found is not None:
+            found.restore(self.training)
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """Return what to go on from; None if the run was stopped before its first step."""
         saved = load_config(run_config_file(str(self.path)))
         refuse_differences(saved, self.config, str(self.path))
         if load_summary(self.path) is not None:
             raise ModelFileError(f"{self.path}: this run has finished; backprop eval shows it")
+        if processes_of(saved) != self._communicator.size:
+            self._directory.write_config()
         file = self.path / checkpoint.FILE_NAME
-        if not file.exists():  # it was stopped before its first step
-            return
+        if not file.exists():
+            return None
         found = Checkpoint(file)
         if found.about.get("config") != config_digest(self.config):
             raise ConfigError(
                 f"{self.path / CONFIG}: is not the config that the checkpoint was written with; "
                 "it was changed, or the checkpoint is of a sweep (sweep --resume)"
             )
-        found.restore(self.training)
+        return found

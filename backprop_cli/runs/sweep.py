@@ -15,7 +15,6 @@ from backprop_cli.config.schema import Compute, Recorded
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError, DataError, DivergedError, ModelFileError
 from backprop_cli.fitting import prepare
-from backprop_cli.formats import load_dataset
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
 from backprop_cli.runs import checkpoint
@@ -38,6 +37,7 @@ from backprop_cli.runs.run_directory import (
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
 from backprop_cli.runs.state import SweepState
+from backprop_cli.runs.together import check_same_data, load_shared
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.selection import Kept
@@ -92,11 +92,12 @@ class Sweep:
         self._writes = self._communicator.rank == 0
         self._settings = settings
         first = configs[0]
-        self.dataset = dataset or load_dataset(first.data)
+        self.dataset = dataset or load_shared(first.data, self._communicator)
         self._configs = [with_memory(config, self.dataset.memory) for config in configs]
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
         self._survey = survey(self.dataset, first.data.standardize, first.model.dtype)
+        check_same_data(self._communicator, self._survey.fingerprint)
         self.path = pathlib.Path(first.output)
         self._passes = self._make_passes()
         self._finished: list[Candidate] = []
@@ -131,7 +132,7 @@ class Sweep:
             As for `Run.train`.
         """
         with entered(self.path, resume=resume) if self._writes else contextlib.nullcontext():
-            saved = self._saved() if resume else None
+            saved = self._communicator.first(self._saved) if resume else None
             if self._writes and not resume:
                 refuse_run(self.path)
             self._begin_pass(saved)
@@ -192,7 +193,7 @@ class Sweep:
         compute = Compute(backend=self._training.engine_name, threads=self._training.threads)
         update = {
             "compute": compute,
-            "recorded": recorded(self._survey.fingerprint, compute),
+            "recorded": recorded(self._survey.fingerprint, compute, self._communicator.size),
         }
         for m, k in enumerate(indices):
             self._configs[k] = with_solver(
@@ -229,7 +230,7 @@ class Sweep:
             raise DivergedError(f"every model of the sweep diverged; {best.diverged}")
         ending = self._ending(self._winner, config, session)
         with blas_threads(self._training.threads):
-            result = Result.of(self.path, model, self.dataset, ending, written=self._writes)
+            result = Result.of(self.path, model, self.dataset, ending, self._communicator)
         directory.finish(result.to_mapping())
         return ranked, result
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backprop_cli.communicator import Communicator
 from backprop_cli.engine import DescentState, Engine, Targets, Task, blas_threads, choose
 from backprop_cli.errors import ConfigError, DataError, DivergedError
-from backprop_cli.evaluation.evaluate import evaluate
+from backprop_cli.evaluation.evaluate import Reading, evaluate
 from backprop_cli.losses import Array
 from backprop_cli.objective import Objective
 from backprop_cli.plan import Batches, Plan
@@ -349,8 +349,8 @@ class Descent(Training):
         waiting = functools.partial(_look_outside, observer)
         train = validation = None
         if evaluates and not self._counts:
-            split = self.dataset.train
-            train = evaluate(stack.engine, W, b, split, self.targets, waiting=waiting)
+            reading = Reading(self.dataset.train, self.communicator, waiting)
+            train = evaluate(stack.engine, W, b, reading, self.targets)
             now = penalty + train.loss
         else:  # a look at the weights after the last step
             train = self._of_steps.figures(stack.models) if self._counts else None

@@ -65,7 +65,7 @@ def mean_square(
     x = block.features[block.rows].astype(np.float64)
     x = (x - standardization.mean) / standardization.std
     own = np.array([np.einsum("ij,ij->", x, x), len(x)])
-    squares, n = communicator.sum(own)
+    ((squares, n),) = communicator.sum(own)
     return float(squares / n)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.communicator import Communicator
+from backprop_cli.communicator import Communicator, own_share
 from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Array, Loss, Vector
@@ -71,8 +71,8 @@ class FullBatch:
         # Models of one path take turns.
         together = {model.path(): m for m, model in enumerate(settings.models)}
         self._K = len(together) * dataset.n_classes
-        n, rank, size = len(dataset.train), communicator.rank, communicator.size
-        self._first, self._last = rank * n // size, (rank + 1) * n // size
+        n = len(dataset.train)
+        self._first, self._last = own_share(communicator, n)
         task = self._task(list(together.values()), settings.dtype)
         work = 4.0 * n * task.n_features * dataset.n_classes * len(settings.models) * _PASSES
         self.engine_name, self.dtype = choose(task, settings.engine, work), settings.dtype
@@ -140,6 +140,8 @@ class FullBatch:
         dtype
             Another number type than `dtype` to compute in.
         """
+        # Rank 0's, to the last bit: each process makes its own, and rounding could differ.
+        thetas = self._communicator.first(lambda: thetas)
         stacked = np.stack(thetas)
         W, b = np.ascontiguousarray(stacked[:, :, :-1]), stacked[:, :, -1]
         name = self.engine_name if dtype in (None, self.dtype) else "numpy"
@@ -175,9 +177,8 @@ class FullBatch:
             db += found.db
             n += found.n
             self.tell()
-        total = self._communicator.sum
-        n = int(total(np.array([n]))[0])
-        return Sums(total(loss), total(dW), total(db), n)
+        n_all, loss, db, dW = self._communicator.sum(np.array([n]), loss, db, dW)
+        return Sums(loss, dW, db, int(n_all[0]))
 
     def with_loss(
         self, m: int, loss_gradient: Callable[[Array, Array], tuple[Array, Array]]
@@ -219,7 +220,7 @@ class FullBatch:
 
     def mean(self, total: Vector) -> Vector:
         """Return the mean per training example from this process's part of a sum."""
-        return self._communicator.sum(total) / len(self._dataset.train)
+        return self._communicator.sum(total)[0] / len(self._dataset.train)
 
     def mean_targets(self, m: int) -> Vector:
         """Return the mean of v y over the training examples, C numbers."""

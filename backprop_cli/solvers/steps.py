@@ -63,11 +63,13 @@ class SeparateSteps:
         own = self._engine.sums(state.W, state.b, batches.batch(k), right)
         if self._communicator.size == 1:
             return own
-        total = self._communicator.sum
-        n = int(total(np.array([own.n]))[0])
+        counts = [] if right is None else [right]
+        n, loss, db, dW, *counted = self._communicator.sum(
+            np.array([own.n]), own.loss, own.db, own.dW, *counts
+        )
         if right is not None:
-            right[:] = total(right)
-        return Sums(total(own.loss), total(own.dW), total(own.db), n)
+            right[:] = counted[0]
+        return Sums(loss, dW, db, int(n[0]))
 
 
 @functools.cache

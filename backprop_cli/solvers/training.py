@@ -14,7 +14,7 @@ import numpy as np
 from backprop_cli.communicator import Communicator
 from backprop_cli.engine import Engine, Targets, blas_threads, resolved_threads
 from backprop_cli.errors import ConfigError
-from backprop_cli.evaluation.evaluate import Figures, evaluate
+from backprop_cli.evaluation.evaluate import Figures, Reading, evaluate
 from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, refuse_unsuited
 from backprop_cli.losses import Array
 from backprop_cli.model import LinearModel
@@ -85,7 +85,7 @@ class Training(abc.ABC):
         self._check_select_by()
         own = select_by in ("accuracy", "loss")  # which every evaluation has
         self._measure = None if own else MEASURES[select_by]
-        self.threads = resolved_threads(settings.threads)
+        self.threads = resolved_threads(settings.threads, communicator.on_cores)
         self.diverged: list[str | None] = [None] * len(settings.models)
         self.epochs_finished = 0
         self.shuffle: Shuffle | None = None
@@ -209,13 +209,14 @@ class Training(abc.ABC):
     ) -> Figures | None:
         """Return the figures of some models on the validation split; None if there is none.
 
-        ``waiting`` is as for `evaluate`.
+        ``waiting`` is as for `Reading`.
         """
         split = self.dataset.validation
         if split is None:
             return None
         plain = Targets.plain(self.dataset.n_classes, W.dtype)
-        return evaluate(engine, W, b, split, plain, self._measure, waiting)
+        reading = Reading(split, self.communicator, waiting)
+        return evaluate(engine, W, b, reading, plain, self._measure)
 
     def validation_part(self, figures: Figures | None, k: int) -> dict[str, Any]:
         """Return what an epoch's record says of model k's validation figures."""

@@ -55,7 +55,7 @@ def test_help_imports_no_command():
         "print(sorted(m for m in sys.modules if m.startswith('backprop_cli')), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    own = [".commands", ".main", ".mapped", ".output", ".signals"]
+    own = [".commands", ".main", ".mapped", ".output", ".processes", ".signals"]
     own = ["", ".cli", *(f".cli{name}" for name in own), ".errors"]
     assert done.stderr == f"{[f'backprop_cli{name}' for name in own]}\n"
 

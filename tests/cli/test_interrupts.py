@@ -139,7 +139,7 @@ def test_in_the_middle_of_an_import(run, config, tmp_path, number, module):
 @pytest.mark.parametrize("number", STATUSES)
 def test_before_training_begins(config, number):
     place = (
-        "import backprop_cli.runs.run as module\n"
+        "import backprop_cli.runs.together as module\n"
         "before = module.load_dataset\n"
         "def late(*args, **more): stop(); return before(*args, **more)\n"
         "module.load_dataset = late"

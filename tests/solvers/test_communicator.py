@@ -14,18 +14,28 @@ LOSSES = ["softmax_cross_entropy", "multiclass_svm"]
 
 
 class Lockstep:
-    """One of several processes, each played by a thread: `sum` waits for all of them."""
+    """One of several processes, each played by a thread: they wait for each other."""
+
+    on_cores = on_machine = 1
 
     def __init__(self, rank, size, barrier, shared):
         self.rank, self.size = rank, size
         self._barrier, self._shared = barrier, shared
 
-    def sum(self, array):
-        self._shared[self.rank] = array
+    def sum(self, *arrays):
+        totals = [np.sum(own, axis=0) for own in zip(*self.gather(arrays), strict=True)]
+        self._barrier.wait(20)  # only then may an array be changed
+        return totals
+
+    def gather(self, value):
+        self._shared[self.rank] = value
         self._barrier.wait(20)
-        total = np.sum([self._shared[rank] for rank in range(self.size)], axis=0)
-        self._barrier.wait(20)  # only then may an array be changed, or another one be shared
-        return total
+        values = list(self._shared)
+        self._barrier.wait(20)  # only then may another one be shared
+        return values
+
+    def first(self, make):
+        return self.gather(make() if self.rank == 0 else None)[0]
 
 
 def together(size, run):
@@ -144,5 +154,7 @@ def test_a_loss_that_runs_away_is_seen_by_all_at_the_same_step():
 
 def test_a_process_that_is_alone_sums_nothing():
     array = np.arange(3.0)
-    assert Serial().sum(array) is array
+    assert Serial().sum(array)[0] is array
+    assert Serial().gather(array) == [array]
+    assert Serial().first(lambda: 3) == 3
     assert (Serial().rank, Serial().size) == (0, 1)
