@@ -262,7 +262,7 @@ def test_what_varies_between_splits_is_said(files, run, protocol, words):
     assert (status, err) == (0, "")
     lines = out.splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith("splits"))
-    text = " ".join(lines[at : at + 2])
+    text = " ".join(" ".join(lines[at : at + 4]).split())
     assert all(word in text for word in words), text
     assert "(l2 " in text
     if "deviation 0.00" in text:  # it is a chance, and not the same model each time

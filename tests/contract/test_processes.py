@@ -174,7 +174,7 @@ def test_progress_is_shown_on_a_terminal_only(config, tmp_path):
             shown += piece
     os.close(ours)
     assert b"epoch" in shown
-    assert b", loss " in shown
+    assert b" loss " in shown
 
 
 def test_help_is_light_and_complete():

@@ -71,8 +71,8 @@ def test_digits_that_large_scores_cost_are_not_held_against_the_gradient(name, e
 def test_a_gradient_off_by_a_two_thousandth_fails(monkeypatch, name, dtype, parameter):
     right = NumpyEngine.sums
 
-    def wrong(self, W, b, block):
-        sums = right(self, W, b, block)
+    def wrong(self, W, b, block, counts=None):
+        sums = right(self, W, b, block, counts)
         array = sums.dW if parameter == "W" else sums.db
         array *= 1.0005
         return sums
@@ -90,8 +90,8 @@ def test_the_worst_coordinate_is_named(monkeypatch, dtype):
     """Coordinates are those of channel planes, however images are stored."""
     right = NumpyEngine.sums
 
-    def wrong(self, W, b, block):
-        sums = right(self, W, b, block)
+    def wrong(self, W, b, block, counts=None):
+        sums = right(self, W, b, block, counts)
         at = np.zeros(sums.dW.shape[2])
         at[17] = 1.0
         sums.dW[0, 2] += 30 * 1e-2 * from_planes(image, at).astype(dtype)  # of 30 examples
