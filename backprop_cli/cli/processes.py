@@ -100,6 +100,13 @@ class Processes:
                 f"{known} is {tasks}, but this process is alone, not one of {tasks} that work "
                 f"together: {_SRUN}; for a single process, srun -n 1 or unset {known}"
             )
+        others = [name for name in _SIZES if os.environ.get(name, "1") != "1"]
+        if self.size == 1 and others:
+            raise ConfigError(
+                f"{others[0]} is {os.environ[others[0]]}, but this process is alone: the launcher "
+                "is not of the MPI that mpi4py uses; take the mpiexec of that MPI (python -m "
+                f"mpi4py --mpi-lib-version names it), or unset {others[0]}"
+            )
 
     @property
     def waits(self) -> bool:

@@ -58,7 +58,7 @@ class RawClassifier:
         if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
             raise ConfigError(
                 f"export --to {to}: on raw features the model has weights that are too large for "
-                "float32; --to numpy and --to sklearn keep float64"
+                "float32; --to numpy, sklearn and onnx keep float64"
             )
         return weights, bias
 

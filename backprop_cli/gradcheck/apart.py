@@ -32,6 +32,8 @@ from backprop_cli.errors import UserCodeError, first_line
 TIME_LIMIT = 60
 """Seconds that the file and the function may take together."""
 
+_ENDS_WITHIN = 1.0  # seconds after its answer
+
 SIGNATURES = "(X, Y, W, b, lam), (X, Y, network, lam) or (X, Y, P, network, lam)"
 _LAMBDAS = ("lam", "lamda", "lambda_", "lmbda", "lambd", "l2", "reg")
 _NETWORKS = ("network", "net", "net_params", "params", "model")
@@ -69,7 +71,7 @@ def call_apart(place: Place, given: Mapping[str, Any], shapes: str) -> Returned:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, place, given, shapes), daemon=True)
+    process = context.Process(target=_answer, args=(theirs, place, given, shapes))
     try:
         with _signals_held_back():
             process.start()
@@ -80,6 +82,7 @@ def call_apart(place: Place, given: Mapping[str, Any], shapes: str) -> Returned:
                 "If it is only slow, give it fewer examples, as by --examples 10"
             )
         found = ours.recv()
+        process.join(_ENDS_WITHIN)
     except (EOFError, BrokenPipeError) as error:
         process.join()
         how = _ending(process.exitcode or 0)

@@ -138,11 +138,14 @@ def _size(dataset: Dataset) -> int | None:
     work = n * dataset.n_features * (n_classes + _READING)
     if work <= _MAX_WORK:
         return None
-    n_part = max(round(n * (_PART_WORK / work)), _MIN_EXAMPLES, _MIN_PER_CLASS * n_classes)
+    least = max(_MIN_EXAMPLES, _MIN_PER_CLASS * n_classes)
+    n_part = max(round(n * (_PART_WORK / work)), least)
     features = dataset.train.features
     if isinstance(features, StoredFeatures):
         room = features.memory // 2  # the rest is for blocks
-        n_part = min(n_part, max(2, room // (2 * features.row_bytes)))  # and as many of validation
+        n_part = min(n_part, room // (2 * features.row_bytes))  # and as many of validation
+        if n_part < least:
+            return None  # too few to choose by
     return n_part if n_part < n else None
 
 

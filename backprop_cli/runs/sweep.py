@@ -22,6 +22,7 @@ from backprop_cli.runs.candidate import Candidate, best_candidate, write_tables
 from backprop_cli.runs.checkpoint import Checkpoint, save_checkpoint
 from backprop_cli.runs.convergence import Ending, edge_remarks
 from backprop_cli.runs.identity import (
+    processes_of,
     recorded,
     refuse_differences,
     with_saved_compute,
@@ -179,12 +180,15 @@ class Sweep:
             state = saved.checked(SweepState)
             before, self._pass = state.sweep, state.pass_
         indices = self._passes[self._pass]
+        same = all(
+            own.recorded is None or processes_of(own) == self._communicator.size for own in before
+        )
         for index, config in enumerate(before):  # what `auto` meant, it goes on to mean
             compute = config.compute
             if config.recorded is None:  # its pass has not begun
                 threads = before[indices[0]].compute.threads
                 compute = compute.model_copy(update={"threads": threads})
-            self._configs[index] = with_saved_compute(self._configs[index], compute)
+            self._configs[index] = with_saved_compute(self._configs[index], compute, threads=same)
         own = [self._configs[k] for k in indices]
         self._training = prepare(
             self.dataset, settings_of(own), solver_of(own), self._communicator,

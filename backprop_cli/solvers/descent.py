@@ -80,7 +80,9 @@ class Descent(Training):
     ) -> None:
         super().__init__(dataset, settings, solver.select_by, standardization, communicator)
         self._check(solver)
-        self.solver: MiniBatchDescent = resolved(solver, settings, dataset, standardization)
+        self.solver: MiniBatchDescent = communicator.first(  # last digits could differ
+            lambda: resolved(solver, settings, dataset, standardization)
+        )
         self.n_epochs: int = self.solver.n_epochs
         self.plan = Plan(
             dataset.train, min(solver.batch_size, len(dataset.train)), solver.seed,
@@ -299,10 +301,11 @@ class Descent(Training):
             if right is not None:
                 self._of_steps.add(stack.models, first + step, losses[:made], right[:made])
             step += made
+            self.step = first + step
             if step < end:
                 place = f"step {first + step + 1} of epoch {self.epochs_finished + 1}"
                 self._drop_diverged(losses[made], place, rates[step], some.some(made, made + 1))
-            self.step, self.seconds = first + step, time.perf_counter() - start
+            self.seconds = time.perf_counter() - start
             if made:
                 rate = float(rates[step - 1, stack.models[0]])
                 observer.steps(made, float(losses[made - 1, 0]), rate)

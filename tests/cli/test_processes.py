@@ -69,6 +69,17 @@ def test_single_processes_of_srun_are_refused_by_one_of_them(run, config, monkey
         assert said.count("is 2, but this process is alone") == 1
 
 
+def test_a_launcher_of_another_mpi_is_noticed(run, config, monkeypatch):
+    """Open MPI's mpiexec with MPICH in mpi4py: every process would train alone."""
+    monkeypatch.setattr(communicator, "Mpi", Alone)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    status, _, err = run("train", "--config", config())
+    assert status == 2
+    assert "OMPI_COMM_WORLD_SIZE is 2, but this process is alone" in err
+    assert "mpi4py --mpi-lib-version" in err
+
+
 def test_without_mpi_several_processes_are_told_what_to_install(run, config, monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.setenv("PMI_SIZE", "2")

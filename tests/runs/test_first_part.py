@@ -85,13 +85,13 @@ def test_folds_of_a_part(much, tmp_path, monkeypatch, in_files):
     assert isinstance(part.features, np.ndarray)
 
 
-def test_a_part_fits_into_the_memory_for_features(much, tmp_path):
+@pytest.mark.parametrize(("rows", "n_part"), [(800, 200), (40, None)])
+def test_a_part_fits_into_the_memory_for_features(much, tmp_path, rows, n_part):
+    """A quarter: half is for blocks, a quarter for validation. Ten examples choose nothing."""
     features, labels = examples(N, 0)
-    train = Split(stored_source(tmp_path, features, labels, 40 * D * 4), np.arange(N))
-    found = searched(dataset(train, split(*examples(N, 1))))
-    assert (
-        found.first_part.n_examples == 10
-    )  # a quarter: half is for blocks, a quarter for validation
+    train = Split(stored_source(tmp_path, features, labels, rows * D * 4), np.arange(N))
+    part = searched(dataset(train, split(*examples(N, 1)))).first_part
+    assert (part and part.n_examples) == n_part
 
 
 def test_what_is_printed(much, run, tmp_path, monkeypatch):

@@ -224,6 +224,12 @@ def test_divergence_is_told_with_its_step():
         trained(images(), l2=10, learning_rate=1e6, epochs=50)
 
 
+def test_divergence_after_a_step_is_not_put_down_to_the_first_weights():
+    with pytest.raises(DivergedError, match=r"step [2-9] of epoch 1, learning rate") as told:
+        trained(images(), learning_rate=1e6, epochs=1)
+    assert "model.initial_std" not in str(told.value)
+
+
 def test_divergence_at_a_rate_of_zero_is_told_too():
     """The first step of this schedule has rate 0; the features alone are too large."""
     features = np.random.default_rng(0).standard_normal((60, 4)) * 1e12
