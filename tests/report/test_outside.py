@@ -113,11 +113,11 @@ def test_warnings_of_other_libraries_are_not_for_stderr(config, tmp_path):
 
     code = (
         "import sys, warnings, logging, backprop_cli.runs.run as module\n"
-        "before = module.load_dataset\n"
+        "before = module.load_shared\n"
         "def late(*args, **more):\n"
         "    warnings.warn('of a library'); logging.getLogger('m').warning('a log')\n"
         "    return before(*args, **more)\n"
-        "module.load_dataset = late\n"
+        "module.load_shared = late\n"
         f"sys.argv = ['backprop', 'train', '--dry-run', '--config', {str(config())!r}]\n"
         "from backprop_cli.__main__ import main\nmain()\n"
     )
