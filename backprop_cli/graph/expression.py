@@ -264,7 +264,9 @@ def _literal(value: object) -> float:
 def _number(kind: type[ast.operator], left: float, right: float) -> float:
     try:
         value = float(_SIGNS[kind](left, right))
-    except (OverflowError, ZeroDivisionError, ValueError, TypeError) as error:
+    except ZeroDivisionError as error:
+        raise GraphError("a number in the expression is divided by zero") from error
+    except (OverflowError, ValueError, TypeError) as error:
         raise GraphError(f"a number in the expression cannot be computed: {error}") from error
     return value
 

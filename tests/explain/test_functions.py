@@ -28,6 +28,13 @@ CASES = {
 }  # fmt: skip
 
 
+def test_lambda_may_be_given_as_it_is_written(run):
+    texts = [run("explain", "--expression", "λ x^2", "--at", "x=3", "--at", own) for own in
+             ("λ=2", "lambda=2")]  # fmt: skip
+    assert texts[0] == texts[1]
+    assert texts[0][0] == 0
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_form_is_there(run, name, tmp_path):
     status, text, err = run("explain", *CASES[name])

@@ -164,6 +164,7 @@ def test_how_it_is_read(text, expected):
         ("x ** x", "expected a number as the exponent"),
         ("sin(x, x)", "takes 1 parent, got 2"),
         ("9^9^9^9 x", "cannot be computed"),
+        ("1/0 x", "a number in the expression is divided by zero"),
         ("softmax(x)", "shapes of its parents do not fit"),
         ("(" * 900 + "x" + ")" * 900, "no expression near column"),
         ("x" * 3000, "longer than"),

@@ -152,14 +152,17 @@ def _changed_tensors(content: bytes, rng: random.Random) -> bytes:
 
 def _changed_array(array: Any, rng: random.Random) -> Any:
     kind = rng.randrange(6)
-    extremes = [0.0, -1.0, np.nan, np.inf, 1e-45, 1e-30, 1e38, 1e300, 3.4e38, 1e19]
+    extremes: list[float] = [0.0, -1.0, np.nan, np.inf, 1e-45, 1e-30, 1e38, 1e300, 3.4e38, 1e19]
+    factors: list[float] = [-1, 0, 1e-20, 1e10, 1e30, 1e200]
+    if array.dtype.kind == "i":
+        extremes, factors = [0, -1, 1, 10**18, -(10**18)], [-1, 0, 10**10]
     with np.errstate(all="ignore"):
         if kind < 2 and array.size:
             array.reshape(-1)[rng.randrange(array.size)] = rng.choice(extremes)
         elif kind == 2:
             array[...] = rng.choice(extremes)
         elif kind == 3:
-            factor = array.dtype.type(rng.choice([-1, 0, 1e-20, 1e10, 1e30, 1e200]))
+            factor = array.dtype.type(rng.choice(factors))
             array = np.asarray(array * factor)  # without that, a number of no dimensions
         elif kind == 4:
             array = array.astype(

@@ -39,6 +39,7 @@ def values_of(texts: Sequence[str], seed: int) -> tuple[dict[str, Any], str]:
         name, sign, value = (part.strip() for part in text.partition("="))
         if not sign or not _NAME.fullmatch(name):
             raise DataError(f"--at {text}: expected NAME=VALUE, as in x=0.7, x=[1,2] or W=2x3")
+        name = "lambda" if name == "λ" else name  # as in expressions
         if name in values:
             raise DataError(f"--at {text}: '{name}' has a value already")
         shape = _shape(value)
