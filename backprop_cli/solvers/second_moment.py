@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.errors import DataError
 from backprop_cli.losses import Vector
 from backprop_cli.rng import Stream, generator
 from backprop_cli.sources import Split, Standardization
@@ -18,6 +19,7 @@ _MIN_SHARE = 1e-3  # of the mean eigenvalue: a smaller one may be an accident of
 _MORE = 10  # directions beyond those that are kept, which make these accurate
 _FEW = 64  # features of which all directions are taken: their eigenvalues are exact
 _ITERATIONS = 2
+_MAX_FEATURE = 1e150
 _CHUNK_NUMBERS = 200_000  # that are converted at once: they stay in the cache
 
 
@@ -40,6 +42,11 @@ class SecondMoment:
         How many eigenvectors to keep at most.
     weights
         A factor v_i >= 0 per example, by which it counts in all means; None: 1.
+
+    Raises
+    ------
+    DataError
+        The square of a feature is infinite.
 
     Attributes
     ----------
@@ -71,6 +78,11 @@ class SecondMoment:
         self.rows = split.rows[chosen]
         self._source, self._standardization = split.source, standardization
         x, scale = _standardized(split.source.gather(self.rows), standardization)
+        if not scale <= _MAX_FEATURE:
+            raise DataError(
+                f"{split.source.name}: standardized features of up to {scale:.3g} are too large, "
+                "as their squares are infinite: divide the features by a constant"
+            )
         if weights is None:
             mean = x.mean(axis=0, dtype=np.float64)
             x -= mean.astype(np.float32)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import yaml
 
-from backprop_cli.errors import ConfigError
+from backprop_cli.errors import ConfigError, DataError
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.schedules import Cosine
+from backprop_cli.solvers.second_moment import SecondMoment
+from backprop_cli.sources import Standardization
 from tests.make import dataset, descent, split
 
 D = 6
@@ -144,3 +146,10 @@ def test_a_run_states_what_it_found_and_gives_the_same_model_again(run, tmp_path
     assert run("train", "--config", tmp_path / "run" / "config.yaml", "--output", again)[0] == 0
     one, other = ((f / "model.safetensors").read_bytes() for f in (tmp_path / "run", again))
     assert one == other
+
+
+def test_features_whose_squares_are_infinite_are_refused():
+    """As with the standard deviations of a run that was changed."""
+    tiny = Standardization(np.zeros(D), np.full(D, 1e-160))
+    with pytest.raises(DataError, match=r"some data: standardized features of up to 2.45e\+160"):
+        SecondMoment(split(axes()), tiny, 0)

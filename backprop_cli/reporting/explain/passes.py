@@ -55,11 +55,12 @@ def described(graph: Graph, *, classifier: bool) -> dict[str, Any]:
         backward_steps = tuple(
             _backward_step(graph, node, backward, classifier) for node in backward.order
         )
+        forward = tuple(_forward_step(node, classifier) for node in graph.topological_order())
         starts = start_nodes(graph)
         counts = {node.name: _forward_mode_count(graph, node) for node in starts}
         modes = _modes(graph)
     return {
-        "forward": tuple(_forward_step(node, classifier) for node in graph.topological_order()),
+        "forward": forward,
         "backward": backward_steps,
         "reverse_mode_products": backward.products,
         "forward_mode": counts,
