@@ -6,6 +6,7 @@ config does not change.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -229,6 +230,8 @@ class Config(Section):
             )
         if self.model.dtype == "float32":
             mistakes.update(self._lost_in_float32())
+        elif math.isinf(2 * self.l2):  # the gradient has 2 lambda W
+            mistakes["l2"] = f"twice that is infinite, found {self.l2}"
         if mistakes:
             raise PydanticCustomError(
                 "combinations", "keys do not go together", {"mistakes": mistakes}

@@ -60,3 +60,9 @@ def test_float64_takes_it(override, key, becomes):
 )
 def test_float32_holds_it(override):
     check_config(SYNTHETIC, "some.yaml", [override])
+
+
+def test_an_l2_whose_double_is_infinite_is_refused():
+    check_config(SYNTHETIC, "some.yaml", ["model.dtype=float64", "l2=8e307"])
+    with pytest.raises(ConfigError, match=r"l2: twice that is infinite, found 1e\+308"):
+        check_config(SYNTHETIC, "some.yaml", ["model.dtype=float64", "l2=1e308"])
