@@ -30,7 +30,7 @@ _MIN_CURVATURE = 1e-290  # below, the ridge underflows, and there may be no step
 _NEVER = 1e300  # minus the score of a class that does not occur
 _FALLS = 0.1  # dL/db, from one step of the bias to the next: else the curvature is computed again
 _SMALL_PART = 0.01  # of the gap
-_MIN_PASSES = 3  # between two dual points: in few dimensions, steps soon seem to lead to the end
+_MIN_PASSES = 1  # between two dual points: else the second would be the first
 _TRUTHFUL = 6.0  # a gap, against what the cost is seen to fall by, that is not too large
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
 _ROUNDING = 1e-14  # of a cost in float64, relative: no gap is known to be smaller
@@ -107,7 +107,7 @@ def certify(
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
         dual, squares = search.smallest_gradient()
-        bound = dual_value(batch, m, dual, squares / (4 * batch.l2(m)))
+        bound = dual_value(batch, m, dual, max(squares / (4 * batch.l2(m)), fallen))
         gap = min(gap, max(point.cost - bound, rounding))
         if gap <= good or search.stuck or passes >= max_passes:
             return Optimality(point.cost, gap, norm)
@@ -153,7 +153,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
     theta
         [W | b], O x (d + 1).
     gap
-        About how far the value is from J*; the bound may pay a small part of it.
+        About the gap that the value is for; the bound may pay a small part of it.
     """
     W, b = theta[:, :-1], theta[:, -1].copy()
     shares = batch.mean_targets(m)
@@ -163,16 +163,19 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
     curvature, before = None, math.inf
     for _ in range(_MAX_STEPS):
         slope = fixed.slope(b)
-        if _mixed_share(slope, shares) <= allowed:
+        share = _mixed_share(slope, shares)
+        if share <= allowed:
             break
-        size = float(np.abs(slope).max())
+        size, fresh = float(np.abs(slope).max()), False
         few = len(b) <= MANY_CLASSES
         if few and (curvature is None or size > _FALLS * before):
-            curvature = fixed.curvature(b)
+            curvature, fresh = fixed.curvature(b), True
         before = size
         step = _bias_step(slope, curvature, shares)
         b += step
-        if np.abs(step).max() < _LAST_STEP:
+        length = float(np.abs(step).max())
+        # Newton's method leaves about this part of the slope.
+        if length < _LAST_STEP or (fresh and length * share <= allowed):
             break
     sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
     loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n

@@ -15,25 +15,31 @@ import numpy as np
 from backprop_cli.communicator import Communicator
 from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError
-from backprop_cli.losses import Array, Vector
+from backprop_cli.losses import Array
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
+from backprop_cli.solvers.l2_path import (
+    gradient_with_l2,
+    l2_paths,
+    path_before,
+    point_with_l2,
+    predicted,
+)
 from backprop_cli.solvers.lbfgs import Inverse, Lbfgs, Point
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
 from backprop_cli.solvers.optimality import Optimality, certify
-from backprop_cli.solvers.preconditioner import Preconditioner
+from backprop_cli.solvers.preconditioner import Looked, Preconditioner, time_to_look
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.training import Training, restored_history, saved_history
 from backprop_cli.sources import Dataset, Standardization
 
 _MAX_PASSES = 2000  # of one model
 _MAX_SHARPENING = 15  # passes of a certificate
-_AHEAD = 3.0  # the gap at which a certificate is asked for, in tolerances
+_AHEAD = 0.5  # the gap at which a certificate is asked for, in tolerances
 _FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
 _UNDERRATES = 20.0  # how far the cost falls in the end, against what the next step predicts
-_FIRST_HESSIAN, _NEXT_HESSIAN = 6, 4  # steps before the first; times that before each later one
 
 
 class LbfgsTraining(Training):
@@ -74,8 +80,8 @@ class LbfgsTraining(Training):
         self.selections = [Selection("last", None) for _ in settings.models]
         self._start: Array | None = None
         self._searches: dict[int, Lbfgs] = {}
-        self._hessians: dict[int, _Looked] = {}
-        self._paths = _paths(settings)
+        self._hessians: dict[int, Looked] = {}
+        self._paths = l2_paths(settings)
         self._found: dict[int, Optimality] = {}
         self._bounds: dict[int, _Bounds] = {}
         self._unjudged: list[int] = []  # of the models, after a pass: which may have arrived
@@ -177,7 +183,7 @@ class LbfgsTraining(Training):
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
         self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
         self._hessians = {
-            m: _Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
+            m: Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
             for m, model in progress["hessians"]
         }
         with blas_threads(self.threads):  # as in `run`: their number decides the last digits
@@ -230,8 +236,8 @@ class LbfgsTraining(Training):
             search = self._searches[m]
             if search.take(point, self.batch.precision):
                 moved.append(m)
-                if _is_time(search.iterations):
-                    self._hessians[m] = _Looked(point.theta, m)
+                if time_to_look(search.iterations):
+                    self._hessians[m] = Looked(point.theta, m)
                     search.precondition(self._preconditioner(m))
         return moved
 
@@ -324,26 +330,40 @@ class LbfgsTraining(Training):
         return False
 
     def _leave(self, m: int) -> None:
-        """Take a model out; the next one of its path begins where it stands."""
-        search = self._searches.pop(m)
-        hessian = self._hessians.pop(m, None)
+        """Take a model out; the next one of its path begins where its optimum is expected."""
+        search, hessian = self._searches[m], self._hessians.get(m)
         path = next(path for path in self._paths if path and path[0] == m)
-        path.pop(0)
-        if not path:
+        following = path[1] if len(path) > 1 else None
+        start = self._next_start(m, following)  # first: an interrupt leaves all as it was
+        del self._searches[m], path[0]
+        self._hessians.pop(m, None)
+        if start is None or following is None:
             return
-        point, more = search.point, self.batch.l2(path[0]) - self.batch.l2(m)
-        W = point.theta[:, :-1]
-        cost = point.cost + more * float(np.vdot(W, W))
-        start = Point(point.theta, cost, _with_l2(point.gradient, point.theta, more))
         handed = None
         if hessian is not None:  # the Hessian of its neighbour is good enough for some steps
-            self._hessians[path[0]], handed = hessian, search.preconditioner
-        self._enter(path[0], start, self._bounds[m].norm, handed)
+            self._hessians[following], handed = hessian, search.preconditioner
+        self._enter(following, start, self._bounds[m].norm, handed)
+        more = self.batch.l2(following) - self.batch.l2(m)
         changes = [
-            _with_l2(change, step, more)
+            gradient_with_l2(change, step, more)
             for step, change in zip(search.steps, search.changes, strict=True)
         ]
-        self._searches[path[0]].remember(search.steps, changes)
+        self._searches[following].remember(search.steps, changes)
+
+    def _next_start(self, m: int, following: int | None) -> Point | None:
+        """Return where the model after m on its path begins, when m has arrived."""
+        if following is None:
+            return None
+        l2 = self.batch.l2(following)
+        start = point_with_l2(self._searches[m].point, l2 - self.batch.l2(m))
+        before = path_before(self.settings, following)
+        kept = [self.kept(k) for k in before]
+        optima = [np.column_stack([own.W, own.b]).astype(np.float64) for own in kept]
+        theta = predicted(l2, [self.batch.l2(k) for k in before], optima)
+        if theta is None:
+            return start
+        point = self.batch.point(following, theta)
+        return point if point.cost < start.cost else start
 
     def _cost(self) -> float:
         return next(iter(self._searches.values())).point.cost if self._searches else math.nan
@@ -364,34 +384,3 @@ class _Bounds:
 
     norm: float
     asked: float = sys.float_info.max
-
-
-def _is_time(steps: int) -> bool:
-    """Say whether to look at the Hessian after so many steps: 6, 24, 96, ..."""
-    due = _FIRST_HESSIAN
-    while due < steps:
-        due *= _NEXT_HESSIAN
-    return steps == due
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """Where a Hessian was looked at: theta, and the model whose penalty it has."""
-
-    theta: Vector
-    model: int
-
-
-def _with_l2(gradient: Vector, theta: Vector, more: float) -> Vector:
-    """Return a gradient, or its change over a step theta, for an l2 that is larger by ``more``."""
-    gradient = gradient.copy()
-    gradient[:, :-1] += 2 * more * theta[:, :-1]
-    return gradient
-
-
-def _paths(settings: Settings) -> list[list[int]]:
-    """Return the models in groups that differ in l2 alone, each from the largest l2 on."""
-    groups: dict[object, list[int]] = {}
-    for m, model in enumerate(settings.models):
-        groups.setdefault(model.path(), []).append(m)
-    return [sorted(own, key=lambda m: -settings.models[m].l2) for own in groups.values()]

@@ -16,6 +16,7 @@ _MAX_ROWS = 4000  # more of them gain fewer steps than they cost
 _CHUNK_NUMBERS = 2_000_000
 _RIDGE = 1e-6  # of the mean eigenvalue: float32 may round a smaller one below 0
 _LEAST_CURVATURE = 1e-10
+_FIRST_LOOK, _NEXT_LOOK = 6, 4  # steps before the first; times that before each later one
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,22 @@ class Hessian:
         """
         bias = kappa[:, None]
         return cls(bias * moment.e, bias * moment.rest, bias)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where a Hessian was looked at: theta, and the model whose penalty it has."""
+
+    theta: Vector
+    model: int
+
+
+def time_to_look(steps: int) -> bool:
+    """Say whether to look at the Hessian after so many steps: 6, 24, 96, ..."""
+    due = _FIRST_LOOK
+    while due < steps:
+        due *= _NEXT_LOOK
+    return steps == due
 
 
 class Preconditioner:
