@@ -80,9 +80,10 @@ def load_or_compile(function: Any, arguments: tuple[Any, ...]) -> None:
     """
     with contextlib.suppress(Exception):
         signature = tuple(numba.typeof(argument) for argument in arguments)
-        found = function._cache._load_overload(signature, function.targetctx)
-        if found is not None:
-            function.add_overload(found)
+        if signature not in function.overloads:  # of two that are the same, numba calls neither
+            found = function._cache._load_overload(signature, function.targetctx)
+            if found is not None:
+                function.add_overload(found)
     try:
         function(*arguments)
     except Exception:  # numba raises nearly anything on a damaged cache, or a full disk

@@ -1,12 +1,26 @@
-"""The one piece that is written in the compiler's own language: a tile of G X^T kept in registers.
+"""The tiles of both products, S = W X and dW = G X^T, in the compiler's own language.
 
-Compiled from plain loops, the sums of a tile go to memory and back at every example, which halves
-the speed. Here they are values of the intermediate representation, so that they stay in registers
-from the first example to the last.
+A tile's sums stay in registers from the first number to the last. Compiled from plain loops, those
+of dW go to memory and back at every example, at half the speed; those of S are vectors of 256 bits
+on processors that have 512, where LLVM prefers the shorter ones.
+
+    S: 4 examples x 5 classes           dW: 5 classes x 4 vectors of features
+
+            w_0 w_1 w_2 w_3 w_4                   x_0 x_1 x_2 x_3
+        x_0  .   .   .   .   .                g_0  .   .   .   .
+        x_1  .   .   .   .   .                g_1  .   .   .   .
+        x_2  .   .   .   .   .                g_2  .   .   .   .
+        x_3  .   .   .   .   .                g_3  .   .   .   .
+                                              g_4  .   .   .   .
+
+Each . is a vector of sums. A step of S goes on by a vector of features: it loads 4 vectors of x,
+converts and centres them, and loads 5 of w, for 20 multiplications. A step of dW goes on by an
+example: it loads, converts and centres 4 vectors of x, and spreads 5 numbers of G, for 20.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -17,16 +31,23 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 ROWS = 5
-"""Rows of G (classes) that a tile takes at once."""
+"""Rows of W and G (classes) that a tile takes at once."""
 
 # A vector is as wide as the processor's; more vectors where it has 32 registers and not 16.
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
 _MANY = _WIDE or llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
-_LANES = 16 if _WIDE else 8 if _FEATURES.get("avx2") else 4
+LANES = 16 if _WIDE else 8 if _FEATURES.get("avx2") else 4
+"""Numbers of a vector."""
 _VECTORS = 4 if _MANY else 2
-COLUMNS = _LANES * _VECTORS
-"""Columns of X^T (features) that a tile takes at once."""
+COLUMNS = LANES * _VECTORS
+"""Columns of X^T (features) that a tile of dW takes at once."""
+EXAMPLES = 4 if _MANY else 2
+"""Examples that a tile of S takes at once."""
+
+_SINGLE, _INTEGER = ir.FloatType(), ir.IntType(64)
+_VECTOR = ir.VectorType(_SINGLE, LANES)
+_SIZE = np.dtype(np.float32).itemsize
 
 
 @intrinsic
@@ -39,84 +60,182 @@ def gradient_tile(
     the others float32. Nothing is checked.
     """
     signature = types.void(G, x, mean, n, row, column, out)
-    return signature, _generate
+    return signature, _gradient
 
 
-def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    integer, single = ir.IntType(64), ir.FloatType()
-    vector = ir.VectorType(single, _LANES)
-    size = np.dtype(np.float32).itemsize
-    x_type = signature.args[1].dtype
-    x_kind = context.get_data_type(x_type)
-    x_size = context.get_abi_sizeof(x_kind)
+@intrinsic
+def scores_tile(
+    typing: Any, x: Any, rows: Any, i: Any, start: Any, mean: Any, W: Any, c: Any, first: Any,
+    m: Any, S: Any,
+) -> Any:  # fmt: skip
+    """S[i + e, c + t] = sum over j < m of (x_e[start + j] - mean[j]) W[c + t, first + j].
 
-    def first_address(k: int, offset: Any, item_size: int = size) -> tuple[Any, Any]:
-        array = context.make_array(signature.args[k])(context, builder, arguments[k])
-        start = builder.ptrtoint(array.data, integer)
-        stride = cgutils.unpack_tuple(builder, array.strides)[0]
-        return builder.add(start, builder.mul(offset, integer(item_size))), stride
+    EXAMPLES x ROWS of it, x_e = x[rows[i + e]]; beyond the last of ``rows`` and the last row of W,
+    that one again. There are at least LANES features, m. Arrays as for `gradient_tile`; ``x`` may
+    hold float16 too. Nothing is checked.
+    """
+    signature = types.void(x, rows, i, start, mean, W, c, first, m, S)
+    return signature, _scores
 
-    def at(address: Any, kind: Any) -> Any:
-        return builder.inttoptr(address, kind.as_pointer())
 
-    def vectors(start: Any, item_size: int, kind: Any) -> list[Any]:
-        return [
-            builder.load(
-                at(builder.add(start, integer(item_size * _LANES * v)), kind), align=item_size
-            )
-            for v in range(_VECTORS)
-        ]
+class _Reader:
+    """One array argument of an intrinsic: addresses of its numbers, and vectors of them."""
 
-    def as_single(values: Any) -> Any:
-        if x_type == types.float32:
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        self._builder, self._kind = builder, kind
+        array = context.make_array(kind)(context, builder, value)
+        self.start = builder.ptrtoint(array.data, _INTEGER)
+        self.stride = cgutils.unpack_tuple(builder, array.strides)[0]
+        self.length = cgutils.unpack_tuple(builder, array.shape)[0]
+        self._half = isinstance(kind.dtype, types.Record)
+        self.number = ir.HalfType() if self._half else context.get_data_type(kind.dtype)
+        self.size = context.get_abi_sizeof(self.number)
+
+    def address(self, row: Any, column: Any) -> Any:
+        """Return where the number in a row and a column is."""
+        builder = self._builder
+        start = builder.add(self.start, builder.mul(row, self.stride))
+        return builder.add(start, builder.mul(column, _INTEGER(self.size)))
+
+    def vector(self, address: Any, v: int = 0) -> Any:
+        """Return LANES numbers from an address on, v vectors further, as float32."""
+        builder = self._builder
+        place = builder.add(address, _INTEGER(self.size * LANES * v))
+        kind = ir.VectorType(self.number, LANES)
+        values = builder.load(builder.inttoptr(place, kind.as_pointer()), align=self.size)
+        if self._half:
+            return builder.fpext(values, _VECTOR)
+        if self._kind.dtype == types.float32:
             return values
-        signed = isinstance(x_type, types.Integer) and x_type.signed
-        return (builder.sitofp if signed else builder.uitofp)(values, vector)
+        signed = isinstance(self._kind.dtype, types.Integer) and self._kind.dtype.signed
+        return (builder.sitofp if signed else builder.uitofp)(values, _VECTOR)
 
-    n, row, column = arguments[3:6]
-    g_start, g_stride = first_address(0, row)
-    x_start, x_stride = first_address(1, column, x_size)
-    mean_start, _ = first_address(2, column)
-    out_start, out_stride = first_address(6, column)
-    means = vectors(mean_start, size, vector)
-    fma = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_LANES}f32"
-    )
-    before, loop = builder.block, builder.append_basic_block("example")
+    def one(self, address: Any) -> Any:
+        """Return the number at an address."""
+        place = self._builder.inttoptr(address, self.number.as_pointer())
+        return self._builder.load(place, align=self.size)
+
+
+def _readers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Return a reader for each array, and other arguments as they are."""
+    return [
+        _Reader(context, builder, kind, value) if isinstance(kind, types.Array) else value
+        for kind, value in zip(signature.args, arguments, strict=True)
+    ]
+
+
+def _fma(builder: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+
+
+def _loop(
+    builder: Any, step: int, end: Any, sums: int, body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """Call ``body(j, sums)`` for j = 0, step, ... < end, and return the last sums; end is >= 1."""
+    before, loop = builder.block, builder.append_basic_block("step")
     after = builder.append_basic_block("stored")
     builder.branch(loop)
-
     builder.position_at_end(loop)
-    i = builder.phi(integer)
-    i.add_incoming(integer(0), before)
-    sums = [[builder.phi(vector) for _ in range(_VECTORS)] for _ in range(ROWS)]
-    x_row = builder.add(x_start, builder.mul(i, x_stride))
-    g_row = builder.add(g_start, builder.mul(i, g_stride))
-    x_values = [
-        builder.fsub(as_single(values), mean)
-        for values, mean in zip(
-            vectors(x_row, x_size, ir.VectorType(x_kind, _LANES)), means, strict=True
-        )
-    ]
-    undefined = ir.Constant(vector, ir.Undefined)
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), None)
-    results = []
-    for t in range(ROWS):
-        g = builder.load(at(builder.add(g_row, integer(size * t)), single), align=size)
-        g = builder.insert_element(undefined, g, ir.IntType(32)(0))
-        g = builder.shuffle_vector(g, undefined, everywhere)
-        results.append([builder.call(fma, [g, x_values[v], sums[t][v]]) for v in range(_VECTORS)])
-        for v in range(_VECTORS):
-            sums[t][v].add_incoming(ir.Constant(vector, None), before)
-            sums[t][v].add_incoming(results[t][v], loop)
-    following = builder.add(i, integer(1))
-    i.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
-
+    j = builder.phi(_INTEGER)
+    j.add_incoming(_INTEGER(0), before)
+    own = [builder.phi(_VECTOR) for _ in range(sums)]
+    results = body(j, own)
+    for phi, result in zip(own, results, strict=True):
+        phi.add_incoming(ir.Constant(_VECTOR, None), before)
+        phi.add_incoming(result, loop)
+    following = builder.add(j, _INTEGER(step))
+    j.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
     builder.position_at_end(after)
+    return results
+
+
+def _gradient(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    G, x, mean, n, row, column, out = _readers(context, builder, signature, arguments)
+    zero, fma = _INTEGER(0), _fma(builder)
+    centre = [mean.vector(mean.address(zero, column), v) for v in range(_VECTORS)]
+
+    def add_example(i: Any, sums: list[Any]) -> list[Any]:
+        x_row, g_row = x.address(i, column), G.address(i, row)
+        centred = [builder.fsub(x.vector(x_row, v), centre[v]) for v in range(_VECTORS)]
+        results = []
+        for t in range(ROWS):
+            g = _spread(builder, G.one(builder.add(g_row, _INTEGER(_SIZE * t))))
+            for v in range(_VECTORS):
+                results.append(builder.call(fma, [g, centred[v], sums[t * _VECTORS + v]]))
+        return results
+
+    results = _loop(builder, 1, n, ROWS * _VECTORS, add_example)
     for t in range(ROWS):
-        out_row = builder.add(out_start, builder.mul(integer(t), out_stride))
+        out_row = out.address(_INTEGER(t), column)
         for v in range(_VECTORS):
-            address = builder.add(out_row, integer(size * _LANES * v))
-            builder.store(results[t][v], at(address, vector), align=size)
+            place = builder.add(out_row, _INTEGER(_SIZE * LANES * v))
+            pointer = builder.inttoptr(place, _VECTOR.as_pointer())
+            builder.store(results[t * _VECTORS + v], pointer, align=_SIZE)
     return context.get_dummy_value()
+
+
+def _scores(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    x, rows, i, start, mean, W, c, first, m, S = _readers(context, builder, signature, arguments)
+    zero, nothing, fma = _INTEGER(0), ir.Constant(_VECTOR, None), _fma(builder)
+    pairs = [(t, e) for t in range(ROWS) for e in range(EXAMPLES)]
+
+    def at_most_last(number: Any, offset: int, length: Any) -> Any:
+        number, last = builder.add(number, _INTEGER(offset)), builder.sub(length, _INTEGER(1))
+        return builder.select(builder.icmp_signed("<", number, last), number, last)
+
+    places = [at_most_last(i, e, rows.length) for e in range(EXAMPLES)]
+    x_rows = [x.address(rows.one(rows.address(own, zero)), start) for own in places]
+    w_rows = [W.address(at_most_last(c, t, W.length), first) for t in range(ROWS)]
+    mean_row = mean.address(zero, zero)
+
+    def add_features(j: Any, sums: list[Any], kept: Any = None) -> list[Any]:
+        def further(reader: Any, address: Any) -> Any:
+            return reader.vector(builder.add(address, builder.mul(j, _INTEGER(reader.size))))
+
+        centre = further(mean, mean_row)
+        centred = [builder.fsub(further(x, own), centre) for own in x_rows]
+        if kept is not None:
+            centred = [builder.select(kept, own, nothing) for own in centred]
+        w = [further(W, own) for own in w_rows]
+        return [
+            builder.call(fma, [centred[e], w[t], own])
+            for (t, e), own in zip(pairs, sums, strict=True)
+        ]
+
+    # Whole vectors; then the last one of the block again, without what was in those before.
+    left = builder.srem(m, _INTEGER(LANES))
+    sums = _loop(builder, LANES, builder.sub(m, left), len(pairs), add_features)
+    before, some = builder.block, builder.append_basic_block("rest")
+    after = builder.append_basic_block("summed")
+    builder.cbranch(builder.icmp_signed(">", left, zero), some, after)
+    builder.position_at_end(some)
+    lanes = ir.VectorType(_INTEGER, LANES)
+    order = ir.Constant(lanes, list(range(LANES)))
+    kept = builder.icmp_signed(">=", order, _spread(builder, builder.sub(_INTEGER(LANES), left)))
+    more = add_features(builder.sub(m, _INTEGER(LANES)), sums, kept)
+    builder.branch(after)
+    builder.position_at_end(after)
+    totals = []
+    for one, other in zip(sums, more, strict=True):
+        total = builder.phi(_VECTOR)
+        total.add_incoming(one, before)
+        total.add_incoming(other, some)
+        totals.append(total)
+    kind = ir.FunctionType(_SINGLE, [_SINGLE, _VECTOR])
+    name = f"llvm.vector.reduce.fadd.v{LANES}f32"
+    add = cgutils.get_or_insert_function(builder.module, kind, name)
+    for (t, e), total in zip(pairs, totals, strict=True):
+        found = builder.call(add, [_SINGLE(-0.0), total], fastmath=["reassoc"])
+        place = S.address(places[e], builder.add(c, _INTEGER(t)))
+        builder.store(found, builder.inttoptr(place, _SINGLE.as_pointer()), align=_SIZE)
+    return context.get_dummy_value()
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    """Return a vector that holds a number LANES times."""
+    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, everywhere)
