@@ -24,7 +24,9 @@ from benchmarks.workload import Workload
 
 _COMPILED, _NUMPY, _TORCH = "backprop, compiled", "backprop, NumPy", "PyTorch, tuned"
 _BY_HAND, _JAX = "PyTorch, by hand", "JAX"
+_AUTO = "backprop"
 _SAME_STEPS = (_COMPILED, _NUMPY, _TORCH, _BY_HAND, _JAX)
+_SHAPED, _OWN = (_AUTO, *_SAME_STEPS), (_AUTO, _COMPILED, _NUMPY)
 _EVERY_EPOCH = "PyTorch script, evaluating every epoch"
 _AT_THE_END = "PyTorch script, evaluating at the end"
 _SCRIPTS = pathlib.Path(__file__).parent / "scripts"
@@ -42,16 +44,21 @@ def main() -> None:
     print(f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, ", end="")
     print(f"NumPy {np.__version__}; sgemm {sgemm / 1e9:.0f} GFLOP/s, copy {copy / 1e9:.1f} GB/s\n")
     for name in options.only:
-        print(f"## {name}\n", flush=True)
+        rate = sgemm_rate() / sgemm
+        print(f"## {name}\n\nrate of a large product {rate:.0%} of the best\n", flush=True)
         _PARTS[name](data, threads, options.rounds, sgemm)
         print(flush=True)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    print("| " + " | ".join(head) + " |")
+    _row(head)
     print("|" + "---|" * len(head))
     for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
+        _row(row)
+
+
+def _row(cells: Sequence[str]) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def _race_table(
@@ -70,7 +77,8 @@ def _race_table(
 
 
 def _epochs(data: str, threads: int, rounds: int, sgemm: float) -> None:
-    for size, names in ((100, tuple(CONTENDERS)), (1000, _SAME_STEPS)):
+    everyone = tuple(name for name in CONTENDERS if name != _AUTO)
+    for size, names in ((100, everyone), (1000, _SAME_STEPS)):
         print(f"\nCIFAR-10, 50,000 x 3072, softmax, batches of {size}:\n")
         _race_table(names, Workload(data, batch_size=size, threads=threads), rounds, sgemm)
     print("\nThe same with the SVM, batches of 100:\n")
@@ -78,11 +86,42 @@ def _epochs(data: str, threads: int, rounds: int, sgemm: float) -> None:
     _race_table(_SAME_STEPS, svm, rounds, sgemm)
 
 
-def _classes(data: str, threads: int, rounds: int, sgemm: float) -> None:
-    for n, C in ((20_000, 100), (5_000, 1000)):
-        print(f"\n{n:,} x 3072 random bytes, {C} classes, batches of 100:\n")
-        work = Workload(n=n, n_classes=C, threads=threads)
-        _race_table(_SAME_STEPS, work, rounds, sgemm)
+def _shapes(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    print(
+        "Random features; *rate* is that of a large product just before, against the best seen:\n"
+    )
+    head = ["type", "n x d", "classes", "models", "batch", *_SHAPED, "best peer / backprop",
+            "backprop / floor", "rate"]  # fmt: skip
+    _table(head, [])
+    for work in _shapes_to_race(threads):
+        names = [name for name in _SHAPED if work.n_models == 1 or name != _TORCH]
+        before = sgemm_rate() / sgemm
+        found = race(names, work, rounds, sgemm)
+        seconds = {name: t.median for name, t in found.items()}
+        ours, best = seconds[_AUTO], min(seconds[name] for name in names if name not in _OWN)
+        row = [work.dtype, f"{work.n:,} x {work.d}", f"{work.n_classes}", f"{work.n_models}",
+               f"{work.batch_size}"]  # fmt: skip
+        row += [f"{seconds[name]:.4f}" if name in seconds else "" for name in _SHAPED]
+        _row([*row, f"{best / ours:.2f}", f"{ours / floor(work, sgemm):.2f}", f"{before:.0%}"])
+
+
+def _shapes_to_race(threads: int) -> list[Workload]:
+    """Return one model of many classes, at several batch sizes and types; then sixteen."""
+    images = {"d": 3072, "threads": threads}
+    features = {"d": 768, "threads": threads}
+    works = []
+    for C, n in ((2, 50_000), (100, 20_000), (1000, 5_000)):
+        for batch in (100, 256, 1024):
+            common: dict[str, Any] = {"n_classes": C, "batch_size": batch}
+            works.append(Workload(n=n, dtype="uint8", **common, **images))
+            works += [
+                Workload(n=2 * n, dtype=dtype, **common, **features)
+                for dtype in ("float16", "float32")
+            ]
+    for C, n in ((10, 50_000), (100, 10_000)):
+        works.append(Workload(n=n, n_classes=C, n_models=16, **images))
+        works.append(Workload(n=n, n_classes=C, n_models=16, dtype="float32", **features))
+    return works
 
 
 def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
@@ -266,7 +305,7 @@ def _cold(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 _PARTS = {
     "Epochs": _epochs,
-    "Many classes": _classes,
+    "Shapes": _shapes,
     "Sweep": _sweep,
     "Whole process": _whole,
     "To the accuracy of lbfgs": _lbfgs,

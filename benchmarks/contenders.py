@@ -106,6 +106,12 @@ class BackpropCompiled(Backprop):
     engine = "compiled"
 
 
+class BackpropAuto(Backprop):
+    """With the engine that a run takes of itself."""
+
+    engine = "auto"
+
+
 class TunedTorch(Contender):
     """Float32 tensors in memory, indexed by a permutation; nn.Linear and SGD."""
 
@@ -295,6 +301,7 @@ class ScikitSGD(Contender):
 
 
 CONTENDERS: dict[str, Callable[[Workload], Contender]] = {
+    "backprop": BackpropAuto,
     "backprop, compiled": BackpropCompiled,
     "backprop, NumPy": Backprop,
     "PyTorch, tuned": TunedTorch,

@@ -24,7 +24,7 @@ from benchmarks.datasets import read
 from benchmarks.machine import sgemm_rate, wait_for_calm
 from benchmarks.objective import cost
 from benchmarks.processes import run
-from benchmarks.runner import DESCENT, EPOCHS, LBFGS, Job, Result
+from benchmarks.runner import DESCENT, EPOCHS, LBFGS, PIPELINE, Job, Result
 
 TOLERANCE = 1e-6
 GAPS = (1e-3, 1e-6)
@@ -36,7 +36,7 @@ _RACES = {
     "fashion_mnist": (0.001,), "cifar10": (0.01, 0.001),
 }  # fmt: skip
 _WITH_CHOLESKY = ("satellite", "letter", "dna")  # few weights: its Hessian has their square
-_PATHS = {"satellite": 16, "letter": 16, "synthetic_100": 16, "cifar10": 8}
+_PATHS = {"satellite": 16, "letter": 16, "dna": 16, "digits": 16, "cifar10": 16}
 _FITTED_BY_PEER = 4  # values of a path
 _MEMORY = "cifar10"
 _MEMORY_LIMIT = 15.0  # seconds: a fit's memory is at its peak by then
@@ -154,7 +154,7 @@ def memory(options: Options) -> None:
     """Measure the peak memory of each process that only loads and fits."""
     _head(["set", "contender", "peak memory, MB", "times ours"])
     first = 0.0
-    for contender in (LBFGS, DESCENT, *_ALL) if _MEMORY in options.only else ():
+    for contender in (LBFGS, DESCENT, *_ALL, PIPELINE) if _MEMORY in options.only else ():
         job = Job(
             contender, str(options.sets / _MEMORY), (0.01,), 0.0, _MEMORY_LIMIT,
             settings=(2,) if contender == DESCENT else (GAPS[0],), judged=False,
@@ -166,16 +166,17 @@ def memory(options: Options) -> None:
 
 def paths(options: Options) -> None:
     """Compare a path over l2 with one value, and with a peer's fits to the same costs."""
-    _head(["set", "values", "one, s", "path, s", "path / one", "scikit-learn, s", "peer / path"])
+    _head(["set", "values", "one, mean, s", "the middle one, s", "path, s", "path / mean",
+           "path / middle", "scikit-learn, s", "peer / path"])  # fmt: skip
     for name, number in _PATHS.items():
         if name not in options.only:
             continue
         values = np.logspace(-5, -1, number).tolist()
         split = read(options.sets / name)
         wait_for_calm(options.sgemm)
-        middle = values[number // 2]
-        ours.lbfgs(split, [middle], 0.1)  # warms up
-        one = np.median([ours.lbfgs(split, [middle], TOLERANCE)[1] for _ in range(3)])
+        ours.lbfgs(split, [values[-1]], 0.1)  # warms up
+        alone = [ours.lbfgs(split, [value], TOLERANCE)[1] for value in values]
+        one, middle = np.mean(alone), alone[number // 2]
         fitted, path = ours.lbfgs(split, values, TOLERANCE)
         some = np.linspace(0, number - 1, _FITTED_BY_PEER).round().astype(int)
         theirs = []
@@ -187,8 +188,8 @@ def paths(options: Options) -> None:
             theirs.append(_apart(job, options).rounds[-1][-1][0])
         peer = np.mean(theirs) * number
         over = "> " if max(theirs) >= options.limit / 5 else ""
-        _row([name, number, f"{one:.3g}", f"{path:.3g}", f"{path / one:.1f}", f"{over}{peer:.3g}",
-              f"{over}{peer / path:.1f}"])  # fmt: skip
+        _row([name, number, f"{one:.3g}", f"{middle:.3g}", f"{path:.3g}", f"{path / one:.1f}",
+              f"{path / middle:.1f}", f"{over}{peer:.3g}", f"{over}{peer / path:.1f}"])  # fmt: skip
 
 
 def curves(options: Options) -> None:

@@ -67,6 +67,18 @@ def scikit_learn(
     return _fit(model, x, y)
 
 
+def scikit_learn_pipeline(x: NDArray[Any], y: NDArray[np.int64], l2: float, max_iter: int) -> None:
+    """Fit by scikit-learn as one writes it: StandardScaler, then LogisticRegression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(C=_inverse_penalty(x, y, l2), max_iter=max_iter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it does not converge in so few iterations
+        make_pipeline(StandardScaler(), model).fit(x, y)
+
+
 def scikit_learn_intelex(x: NDArray[Any], y: NDArray[np.int64], l2: float, tol: float) -> Fit:
     """Fit by scikit-learn-intelex: SciPy's L-BFGS over Intel's loss and gradient."""
     from sklearnex.linear_model import LogisticRegression

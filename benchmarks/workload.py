@@ -19,12 +19,14 @@ SEED = 42  # of the order of the examples
 class Workload:
     """What to train, told to every process in the same words.
 
-    ``data`` is a folder with CIFAR-10, or None for random bytes of n x d and C classes.
+    ``data`` is a folder with CIFAR-10, or None for random features of n x d and C classes, of type
+    ``dtype``.
     """
 
     data: str | None = None
     n: int = 50_000
     d: int = 3072
+    dtype: str = "uint8"
     n_classes: int = 10
     batch_size: int = 100
     loss: str = "softmax_cross_entropy"
@@ -37,15 +39,15 @@ class Workload:
         return [self.learning_rate * (1 + m / 16) for m in range(self.n_models)]
 
     def dataset(self) -> Dataset:
-        """Return the examples; images as bytes."""
+        """Return the examples as they are stored."""
         if self.data:
             return load_dataset(Cifar10Data(format="cifar10", path=self.data, validation=0))
         rng = np.random.default_rng(0)
-        features = rng.integers(0, 256, (self.n, self.d), dtype=np.uint8)
+        features = rng.integers(0, 256, (self.n, self.d), dtype=np.uint8).astype(self.dtype)
         labels = rng.integers(0, self.n_classes, self.n)
         labels[: self.n_classes] = np.arange(self.n_classes)
         names = tuple(str(k) for k in range(self.n_classes))
-        split = Split(Source(features, labels, "random bytes"), np.arange(self.n))
+        split = Split(Source(features, labels, "random features"), np.arange(self.n))
         return Dataset(split, None, None, names)
 
     def standardization(self) -> Standardization:
