@@ -30,7 +30,7 @@ _MIN_CURVATURE = 1e-290  # below, the ridge underflows, and there may be no step
 _NEVER = 1e300  # minus the score of a class that does not occur
 _FALLS = 0.1  # dL/db, from one step of the bias to the next: else the curvature is computed again
 _SMALL_PART = 0.01  # of the gap
-_MIN_PASSES = 1  # between two dual points: else the second would be the first
+_MIN_PASSES, _FIRST_PASSES = 1, 3  # before a dual point; of a new search, which has no memory yet
 _TRUTHFUL = 6.0  # a gap, against what the cost is seen to fall by, that is not too large
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
 _ROUNDING = 1e-14  # of a cost in float64, relative: no gap is known to be smaller
@@ -99,11 +99,12 @@ def certify(
     if batch.loss(m).curvature is None:
         bound = hinge_bound(batch, m, theta, max_passes)
         return Optimality(point.cost, max(point.cost - bound, rounding), norm)
+    fewest = _MIN_PASSES
     if search is None:
-        search = Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta))
+        fewest, search = _FIRST_PASSES, Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta))
     gap, fallen, passes = math.inf, 0.0, 0
     while True:
-        made, further = _sharpen(batch, m, search, fallen, max_passes - passes)
+        made, further = _sharpen(batch, m, search, fallen, (fewest, max_passes - passes))
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
         dual, squares = search.smallest_gradient()
@@ -114,9 +115,11 @@ def certify(
 
 
 def _sharpen(
-    batch: FullBatch, m: int, search: Lbfgs, fallen: float, max_passes: int
+    batch: FullBatch, m: int, search: Lbfgs, fallen: float, limits: tuple[int, int]
 ) -> tuple[int, float]:
     """Go on until the gap that is ahead is no larger than what the cost has fallen by.
+
+    ``limits`` are the fewest and the most passes.
 
     Returns
     -------
@@ -125,19 +128,19 @@ def _sharpen(
     further
         What the cost has fallen by, in addition to ``fallen``.
     """
-    further = 0.0
-    for k in range(max_passes):
+    further, (fewest, most) = 0.0, limits
+    for k in range(most):
         _, squares = search.smallest_gradient()
         ahead = squares / (4 * batch.l2(m))  # J - D, where the search is
         near = ahead <= max(fallen + further, _SMALL * search.point.cost)
-        if (near and k >= _MIN_PASSES) or search.stuck:
+        if (near and k >= fewest) or search.stuck:
             return k, further
         before = search.point
         if search.take(batch.point(m, search.trial()), batch.precision):
             step = before.theta - search.point.theta
             # By the slopes: float32 rounds the costs too coarsely.
             further += float(np.vdot(before.gradient + search.point.gradient, step)) / 2
-    return max_passes, further
+    return most, further
 
 
 def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
