@@ -8,9 +8,9 @@ the composition of functions of one variable is a path graph.
 from __future__ import annotations
 
 import ast
-import io
 import tokenize
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,7 @@ from backprop_cli.graph.jacobians import Array, Diagonal
 from backprop_cli.graph.nodes import Node
 from backprop_cli.graph.operation import Derivative, Operation
 from backprop_cli.graph.operations import OPERATIONS
+from backprop_cli.graph.written import Written, written
 
 MAX_LENGTH = 2_000
 MAX_ENTRIES = 2_000
@@ -28,7 +29,6 @@ MAX_ENTRIES = 2_000
 
 FUNCTIONS = frozenset(OPERATIONS) - {"add", "two_scores", "regularized"}
 _SHOWN = 60  # characters of an expression, in a message
-_OPERAND_ENDS = (tokenize.NAME, tokenize.NUMBER)
 
 
 def is_parameter(name: str) -> bool:
@@ -56,17 +56,17 @@ def graph_from_expression(text: str, values: Mapping[str, ArrayLike]) -> Graph:
     if len(text) > MAX_LENGTH:
         raise GraphError(f"the expression is longer than {MAX_LENGTH} characters")
     try:
-        statements = ast.parse(_python(text)).body
+        own = written(text, FUNCTIONS)
+        statements = ast.parse(own.python).body
     except (SyntaxError, ValueError, tokenize.TokenError) as error:
         column = error.offset if isinstance(error, SyntaxError) else None
         if isinstance(error, tokenize.TokenError):
             column = error.args[1][1]  # of (line, column); from Python 3.12 on it is not 0
         where = f" near column {column}" if column else ""
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-        raise GraphError(f"'{shown}' is no expression{where}") from error
+        raise GraphError(f"'{_short(text)}' is no expression{where}") from error
     except (RecursionError, MemoryError) as error:
         raise GraphError("the expression is nested too deeply") from error
-    builder = _Builder(values)
+    builder = _Builder(values, own)
     try:
         for statement in statements:
             builder.add(statement)
@@ -75,37 +75,22 @@ def graph_from_expression(text: str, values: Mapping[str, ArrayLike]) -> Graph:
     return builder.finished()
 
 
-def _python(text: str) -> str:
-    """Return the expression with ``**`` for ``^`` and a sign for every product."""
-    text = text.replace("^", "**").replace("·", "*").replace("−", "-")
-    parts: list[str] = []
-    before: tokenize.TokenInfo | None = None
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in (tokenize.NEWLINE, tokenize.NL):
-            parts.append("\n")
-            before = None
-            continue
-        if token.type in (tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT):
-            continue
-        ended = before is not None and (before.type in _OPERAND_ENDS or before.string == ")")
-        begins = token.type in _OPERAND_ENDS or token.string == "("
-        call = before is not None and token.string == "(" and before.type == tokenize.NAME
-        if ended and begins and not (call and before is not None and before.string in FUNCTIONS):
-            if call and before is not None and before.end == token.start:
-                parts.append("")  # f(x) with an unknown f: the error names it
-            else:
-                parts.append("*")
-        parts.append("λ" if token.string == "lambda" else token.string)
-        before = token
-    return " ".join(parts).replace("\n ", "\n").strip()
+@dataclass(frozen=True)
+class _Part:
+    """A part of the expression: what was written, and the name that it was given."""
+
+    text: str
+    name: str | None = None
 
 
 class _Builder:
     """Adds the nodes of statements to a graph."""
 
-    def __init__(self, values: Mapping[str, ArrayLike]) -> None:
+    def __init__(self, values: Mapping[str, ArrayLike], own: Written) -> None:
         self._graph = Graph()
         self._values = values
+        self._written = own
+        self._texts: dict[str, str] = {}  # of nodes that the user gave no name
         self._named: dict[str, Node | float] = {}
         self._used: set[str] = set()
         self._count = 0
@@ -139,19 +124,20 @@ class _Builder:
     def _node(self, tree: ast.expr, name: str | None = None) -> Node | float:
         if isinstance(tree, ast.Constant) and type(tree.value) in (int, float):
             return _literal(tree.value)
+        part = _Part(_short(self._written.part(tree)), name)
         if isinstance(tree, ast.Name):
             return self._variable("lambda" if tree.id == "λ" else tree.id)
         if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub | ast.UAdd):
             value = self._node(tree.operand)
             if isinstance(tree.op, ast.UAdd):
                 return value
-            return -value if isinstance(value, float) else self._apply(_NEGATIVE, name, value)
+            return -value if isinstance(value, float) else self._apply(_NEGATIVE, part, value)
         if isinstance(tree, ast.BinOp):
             if self._is_transpose(tree):
-                return self._transpose(tree, name)
-            return self._binary(tree, name)
+                return self._transpose(tree, part)
+            return self._binary(tree, part)
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.keywords:
-            return self._call(tree.func.id, tree.args, name)
+            return self._call(tree.func.id, tree.args, part)
         raise GraphError(
             f"'{ast.unparse(tree)}' is not understood: expected names, numbers, + - * / ^ @ and "
             "functions"
@@ -175,21 +161,19 @@ class _Builder:
             raise GraphError(f"'{name}' has {node.size} entries, expected at most {MAX_ENTRIES}")
         return node
 
-    def _call(self, function: str, arguments: list[ast.expr], name: str | None) -> Node:
+    def _call(self, function: str, arguments: list[ast.expr], part: _Part) -> Node:
         if function not in FUNCTIONS:
             near = nearest_name(function, FUNCTIONS)
             if function in self._values:
                 near = f"; write a product as {function} * (...)"
             raise GraphError(f"there is no function '{function}'{near}")
         nodes = [self._node(argument) for argument in arguments]
-        for value in nodes:
-            if isinstance(value, float):
-                raise GraphError(
-                    f"{function} takes names and expressions, found the number {value:g}"
-                )
-        return self._apply(function, name, *(n for n in nodes if isinstance(n, Node)))
+        numbers = [node for node in nodes if isinstance(node, float)]
+        if numbers:
+            raise GraphError(_of_constants(part.text, OPERATIONS[function], nodes, numbers[0]))
+        return self._apply(function, part, *(n for n in nodes if isinstance(n, Node)))
 
-    def _binary(self, tree: ast.BinOp, name: str | None) -> Node | float:
+    def _binary(self, tree: ast.BinOp, part: _Part) -> Node | float:
         left, right = self._node(tree.left), self._node(tree.right)
         kind = type(tree.op)
         if kind not in _SIGNS:
@@ -197,61 +181,72 @@ class _Builder:
         if isinstance(left, float):
             if isinstance(right, float):
                 return _number(kind, left, right)
-            return self._apply(_with_number_first(kind, left), name, right)
+            return self._apply(_with_number_first(kind, left), part, right)
         if isinstance(right, float):
             if right == 0 and kind is ast.Div:
                 raise GraphError(f"'{ast.unparse(tree)}' divides by 0")
             operation = OPERATIONS["square"] if (kind, right) == (ast.Pow, 2.0) else None
-            return self._apply(operation or _with_number_second(kind, right), name, left)
+            return self._apply(operation or _with_number_second(kind, right), part, left)
         if kind is ast.Pow:
             raise GraphError(f"'{ast.unparse(tree)}': expected a number as the exponent")
         if kind in (ast.Mult, ast.MatMult):
-            return self._product(left, right, name, elementwise=kind is ast.Mult)
+            return self._product(left, right, part, elementwise=kind is ast.Mult)
         if kind is ast.Div and right.value.shape == () != left.value.shape:
-            reciprocal = self._apply(_with_number_first(ast.Div, 1.0), None, right)
-            return self._apply("scale", name, reciprocal, left)
+            reciprocal = self._apply(_with_number_first(ast.Div, 1.0), _Part(part.text), right)
+            return self._apply("scale", part, reciprocal, left)
         operation_name = {ast.Add: "add", ast.Sub: "subtract", ast.Div: "divide"}[kind]
-        return self._apply(operation_name, name, left, right)
+        return self._apply(operation_name, part, left, right)
 
     def _is_transpose(self, tree: ast.BinOp) -> bool:
         """Whether it is W^T, and T is no name of the user's."""
         is_t = isinstance(tree.right, ast.Name) and tree.right.id == "T"
         return isinstance(tree.op, ast.Pow) and is_t and "T" not in {*self._values, *self._named}
 
-    def _transpose(self, tree: ast.BinOp, name: str | None) -> Node:
+    def _transpose(self, tree: ast.BinOp, part: _Part) -> Node:
         node = self._node(tree.left)
         if isinstance(node, float) or node.value.ndim != 2:
             text = ast.unparse(tree.left)
             raise GraphError(
                 f"'{text}^T': {text} is no matrix; of two vectors, x^T y is written x @ y"
             )
-        return self._apply("transpose", name, node)
+        return self._apply("transpose", part, node)
 
-    def _product(self, left: Node, right: Node, name: str | None, *, elementwise: bool) -> Node:
+    def _product(self, left: Node, right: Node, part: _Part, *, elementwise: bool) -> Node:
         """Add a product, whose kind the shapes say."""
         dimensions = left.value.ndim, right.value.ndim
         if dimensions == (2, 1):
-            return self._apply("matrix_vector", name, left, right)
+            return self._apply("matrix_vector", part, left, right)
         if dimensions == (2, 2):
-            return self._apply("matrix_product", name, left, right)
+            return self._apply("matrix_product", part, left, right)
         if dimensions == (1, 1) and not elementwise:
-            return self._apply("dot", name, left, right)
+            return self._apply("dot", part, left, right)
         if dimensions[0] == 0 < dimensions[1]:
-            return self._apply("scale", name, left, right)
+            return self._apply("scale", part, left, right)
         if dimensions[1] == 0 < dimensions[0]:
-            return self._apply("scale", name, right, left)
-        return self._apply("multiply", name, left, right)
+            return self._apply("scale", part, right, left)
+        return self._apply("multiply", part, left, right)
 
-    def _apply(self, operation: str | Operation, name: str | None, *parents: Node) -> Node:
+    def _apply(self, operation: str | Operation, part: _Part, *parents: Node) -> Node:
+        own = OPERATIONS[operation] if isinstance(operation, str) else operation
+        texts = [self._texts.get(parent.name, parent.name) for parent in parents]
+        own.check_parents(part.text, texts)
+        own.check_shapes(part.text, texts, [parent.value for parent in parents])
+        name = part.name
         while name is None:
             self._count += 1
             name = f"u{self._count}"
             taken = name in self._values or name in self._named or name in self._graph
             name = None if taken else name
-        node = self._graph.apply(operation, *parents, name=name)
+        node = self._graph.apply(own, *parents, name=name)
+        if part.name is None:
+            self._texts[name] = part.text
         with np.errstate(all="ignore"):
             node.compute()
         return node
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _literal(value: object) -> float:
@@ -259,6 +254,22 @@ def _literal(value: object) -> float:
     if not np.isfinite(number):
         raise GraphError("a number in the expression cannot be read: it is too large")
     return number
+
+
+def _of_constants(
+    text: str, operation: Operation, arguments: list[Node | float], number: float
+) -> str:
+    """Say what to do about a function of a number."""
+    if len(arguments) > 1 or len(operation.derivatives) > 1 or not operation.fits(()):
+        return (
+            f"'{text}': {operation.name} takes names and expressions, found the number {number:g}; "
+            f"give it a name, as in --at c={number:g}"
+        )
+    with np.errstate(all="ignore"):
+        value = float(operation.value(np.array(number)))
+    if not np.isfinite(value):
+        return f"'{text}' has no finite value: {operation.name} is not defined at {number:g}"
+    return f"'{text}' is a constant: write the number {value:.6g} in its place"
 
 
 def _number(kind: type[ast.operator], left: float, right: float) -> float:

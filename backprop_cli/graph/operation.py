@@ -89,6 +89,11 @@ class Operation:
         GraphError
             If the parents' shapes do not fit. The message names the node and its parents.
         """
+        self.check_shapes(node, names, values)
+        return np.asarray(self.value(*values))
+
+    def check_shapes(self, node: str, names: Sequence[str], values: Sequence[Array]) -> None:
+        """Raise a GraphError if the operation does not take values of these shapes."""
         if not self.fits(*(value.shape for value in values)):
             found = ", ".join(
                 f"'{name}' {value.shape}" for name, value in zip(names, values, strict=True)
@@ -97,7 +102,6 @@ class Operation:
                 f"node '{node}': shapes of its parents do not fit: {found}; "
                 f"{self.name} takes {self.shapes}"
             )
-        return np.asarray(self.value(*values))
 
     def jacobian(self, position: int, u: Array, parents: Sequence[Array]) -> Jacobian:
         """Return the Jacobian with respect to the parent at a position, at these values."""

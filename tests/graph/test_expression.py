@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -179,6 +181,10 @@ def test_how_it_is_read(text, expected):
         ("True x", "not understood"),
         ("9" * 400 + " x", "cannot be read"),
         ("f'{x}'", "not understood"),
+        ("sin(1) x", "'sin(1)' is a constant: write the number 0.841471 in its place"),
+        ("log(-1) + x", "'log(-1)' has no finite value: log is not defined at -1"),
+        ("dot(x, 2)", "'dot(x, 2)': dot takes names and expressions, found the number 2"),
+        ("dot(2)", "found the number 2; give it a name, as in --at c=2"),
     ],
 )
 def test_what_is_no_expression_gives_one_line(text, words):
@@ -201,3 +207,18 @@ def test_a_transpose():
     with pytest.raises(GraphError, match=r"x\^T': x is no matrix; .* x\^T y is written x @ y"):
         graph_from_expression("x^T x", {"x": [1.0, 2.0]})
     assert graph_from_expression("x * 2^T", {"x": 1.0, "T": 3.0}).result.value == 8.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2 tanh(W·x − 3) b", "'2 tanh(W·x − 3) b': .*: '2 tanh(W·x − 3)' (2,), 'b' (3,)"),
+        ("relu((W^T)  x) + 1", "'(W^T)  x': .*: 'W^T' (3, 2), 'x' (3,)"),
+        ("s = W x\nsoftmax(s +\n  b)", "'s + b': .*: 's' (2,), 'b' (3,)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told_of_what_was_written(text, words):
+    values = {"W": np.ones((2, 3)), "x": np.ones(3), "b": np.ones(3)}
+    part, found = words.split(".*")
+    with pytest.raises(GraphError, match=f"{re.escape(part)}.*{re.escape(found)}"):
+        graph_from_expression(text, values)
