@@ -11,7 +11,7 @@ from backprop_cli.cli.messages import columns, wrapped
 if TYPE_CHECKING:
     from backprop_cli.gradcheck import Checked, Comparison
 
-_WIDE = 102  # columns of a row in one line
+_WIDE = 111  # columns of a row in one line
 _NAME = 20  # of what is compared with
 TITLES = {
     "L": "The data term L and its gradient",
@@ -43,8 +43,8 @@ class Table:
     def header(self) -> str:
         """Return the titles of the columns."""
         first = f"  {'':<9}{'compared with':<{_NAME}}{'checked':>7}{'skipped':>9}{'rel. error':>12}"
-        second = f"  {'at':<12}{self.own:>14}{'derivation':>15}"
-        return first + (second if self.wide else f"\n{'':<9}{second}")
+        second = f"{'at most':>8}  {'at':<12}{self.own:>14}{'derivation':>15}"
+        return first + (f" {second}" if self.wide else f"\n{'':<9}{second}")
 
     def line(self, row: Comparison) -> str:
         """Return one comparison."""
@@ -52,12 +52,13 @@ class Table:
         first = f"{mark} {name_of(row):<9}{row.derivation:<{_NAME}}{row.checked:>7}{row.apart:>9}"
         if row.checked:
             first += f"{row.relative_error:>12.1e}"
+            place = f"{row.tolerance:>8g}  {place_of(row):<12}"
             numbers = f"{row.engine_value:>14.6e}{row.other_value:>15.6e}"
         else:
             first += f"{'-':>12}"
+            place = f"{'-':>8}  {'-':<12}"
             numbers = f"{'-':>14}{'-':>15}"
-        second = f"  {place_of(row) if row.checked else '-':<12}{numbers}"
-        return first + (second if self.wide else f"\n{'':<9}{second}")
+        return first + (f" {place}{numbers}" if self.wide else f"\n{'':<9}{place}{numbers}")
 
 
 def about(checked: Checked, what: str) -> str:
@@ -67,9 +68,12 @@ def about(checked: Checked, what: str) -> str:
     if checked.left_out:
         line += f"; {checked.left_out} left out, within rounding of a kink of the loss"
     agreement = (
-        f"Agreement: an error of at most {checked.tolerance:g}, relative to the larger of "
-        f"both numbers and {checked.floor:g} of the largest of their kind."
+        "Numbers agree if their relative error is at most what their row allows. It is relative to "
+        f"the sum of their sizes or, if larger, to {checked.floor:g} of the largest of their kind"
     )
+    if checked.engine_floor not in (None, checked.floor):
+        agreement += f" ({checked.engine_floor:g} against the engine)"
+    agreement += "."
     return f"\n{wrapped(line)}\n{wrapped(agreement)}"
 
 

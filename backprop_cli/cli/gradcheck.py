@@ -145,6 +145,7 @@ def _own_text(check: OwnCheck) -> str:
     lines += [wrapped(f"Hint: {hint}", "  ") for hint in check.hints]
     if not check.agrees and not check.hints:
         lines.append(wrapped("No typical mistake gives these numbers.", "  "))
+    lines += [wrapped(f"Note: {note}", "  ") for note in check.notes]
     if {row.cost for row in check.comparisons} == {"L"}:
         lines.append(wrapped("l2 is 0, so the penalty is not checked: try --set l2=0.1"))
     return "\n".join(lines)

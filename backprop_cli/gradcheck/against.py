@@ -34,12 +34,15 @@ class OwnCheck:
         Which rows and columns of dW, and which entries of db, are wrong; by ``dJ/dW``, ``dJ/db``.
     hints
         The mistakes that have a name.
+    notes
+        What is no mistake in the numbers, but may be one in what is done with them.
     """
 
     checked: Checked
     comparisons: tuple[Comparison, ...]
     places: dict[str, list[str]]
     hints: list[str]
+    notes: list[str]
 
     @property
     def agrees(self) -> bool:
@@ -55,6 +58,7 @@ class OwnCheck:
             "rows": [row.to_mapping() for row in self.comparisons],
             "places": self.places,
             "hints": self.hints,
+            "notes": self.notes,
         }
 
 
@@ -105,8 +109,9 @@ def compare_own(
         if found:
             where[f"d{cost}/d{parameter}"] = found
             wrong.add(parameter)
-    checked = Checked(str(own.place), n, left_out, tolerance, precision.floor)
-    return OwnCheck(checked, tuple(rows), where, hints(problem, answer, wrong))
+    engine_floor = max(precision.floor, PRECISIONS[descent.settings.dtype].floor)
+    checked = Checked(str(own.place), n, left_out, precision.floor, engine_floor)
+    return OwnCheck(checked, tuple(rows), where, hints(problem, answer, wrong), answer.notes)
 
 
 def _with_engine(

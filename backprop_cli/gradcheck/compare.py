@@ -107,15 +107,17 @@ class Checked:
         The size of the mini-batch.
     left_out
         Examples that are too close to a kink for this number type.
-    tolerance, floor
-        What counts as agreement; see `Precision`.
+    floor
+        See `Precision`.
+    engine_floor
+        The floor where a gradient of the user's is compared with the engine that trains.
     """
 
     engine: str
     n_examples: int
     left_out: int
-    tolerance: float
     floor: float
+    engine_floor: float | None = None
 
 
 def compare(
@@ -143,7 +145,7 @@ def compare(
     precision = PRECISIONS[descent.settings.dtype]
     batches, left_out = first_batch(descent, examples, precision.kink)
     left = len(batches.block.rows)
-    yield Checked(name, left, left_out, precision.tolerance, precision.floor)
+    yield Checked(name, left, left_out, precision.floor)
     if not left:
         return
     problem = problem_of(descent, batches)

@@ -33,6 +33,8 @@ class OwnAnswer:
         Whether an array came in less than float64.
     integers
         The number type of dW, or of db, if it is one of integers; by W and b.
+    notes
+        Of a db that is no column: its numbers are compared, but a step would go wrong.
     """
 
     dW: Vector
@@ -41,6 +43,7 @@ class OwnAnswer:
     changed: tuple[str, ...]
     single_precision: bool
     integers: dict[str, str]
+    notes: list[str]
 
 
 class OwnGradient:
@@ -99,7 +102,18 @@ class OwnGradient:
             changed=found.changed,
             single_precision=any(array.dtype in (np.float32, np.float16) for array in (dW, db)),
             integers={n: a.dtype.name for n, a in (("W", dW), ("b", db)) if a.dtype.kind != "f"},
+            notes=_of_shape(db.shape, len(problem.b)),
         )
+
+
+def _of_shape(shape: tuple[int, ...], n: int) -> list[str]:
+    step = np.broadcast_shapes(shape, (n, 1))
+    if step == (n, 1):
+        return []
+    return [
+        f"db has shape {shape}, but b has ({n}, 1), so that b - eta * db would have {step}: return "
+        "a column, as np.sum(..., axis=1, keepdims=True) does"
+    ]
 
 
 def _arguments(problem: Problem) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_the_table_names_the_engine_and_is_aligned(gradcheck):
     header = headers.pop()
     rows = [line for line in lines if line.startswith("  ") and line != header]
     assert {len(line) for line in (header, *rows)} == {len(header)}
-    assert len(header) <= 102
+    assert len(header) <= 111
     assert [row.split()[0] for row in rows[5:15]] == ["dL/dW"] * 5 + ["dL/db"] * 5
 
 

@@ -155,7 +155,7 @@ def test_no_example_is_left():
     block = descent.plan.epoch(0).batch(0)
     descent.state.W[...] = 0
     descent.state.b[0, (block.labels[block.rows[0]] + 1) % 4] = -1
-    assert list(compare(descent, None, 0)) == [Checked("numpy, float64", 0, 1, 1e-9, 1e-4)]
+    assert list(compare(descent, None, 0)) == [Checked("numpy, float64", 0, 1, 1e-4)]
 
 
 def test_samples_are_drawn_where_each_coordinate_costs():

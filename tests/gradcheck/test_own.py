@@ -56,6 +56,26 @@ def test_a_right_gradient_passes(against, name):
     assert {row["derivation"] for row in found["rows"]} & {"numpy, float32", "compiled, float32"}
 
 
+def test_a_flat_db_is_told(against):
+    """Its numbers are right, but b - eta * db is a matrix: 3 x 1 and 3 give 3 x 3."""
+    text, loss = students.RIGHT["a flat db"]
+    status, out, _ = against(text, "--set", f"loss={loss}")
+    assert (status, "Your gradient agrees." in out) == (0, True)
+    assert (
+        "Note: db has shape (3,), but b has (3, 1), so that b - eta * db would have (3, 3)" in out
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_row_says_what_it_is_judged_by(against, dtype):
+    """A gradient in float64 to 1e-6; against an engine in float32, to 1e-4."""
+    out = against(students.HEAD, "--set", f"model.dtype={dtype}")[1]
+    for line in out.splitlines():
+        if line.startswith("  dJ/d"):
+            assert ("0.0001" if "float32" in line else "1e-06") in line
+    assert ("(0.05 against the engine)" in " ".join(out.split())) == (dtype == "float32")
+
+
 @pytest.mark.parametrize("name", students.NAMED)
 def test_a_typical_mistake_is_named(against, name):
     text, loss, hint = students.NAMED[name]
