@@ -110,8 +110,10 @@ def _text(found: RateRange) -> str:
         f"lowest      {found.lowest:.2g}",
         f"runs away   {away}",
         wrapped(
-            f"Try --set training.learning_rate={found.steepest:.2g}; for the schedule cyclical, "
-            f"a minimum of a tenth of it, and {found.lowest:.2g} as the rate."
+            f"Try --set training.learning_rate={found.steepest:.2g}: there the loss falls "
+            "fastest. The schedule of kind cyclical moves the rate up and down between minimum "
+            f"and training.learning_rate: for it, try {found.steepest / 10:.2g} and "
+            f"{found.lowest:.2g}."
         ),
     ]
     return "\n".join(lines)
