@@ -150,8 +150,9 @@ class Training(Section):
     early_stopping: EarlyStopping | None = Field(None, description="See below.")
     evaluate_every: Count = Field(
         1,
-        description="Evaluate after every so many epochs, and after the last. keep and "
-        "early_stopping go by the epochs that are evaluated.",
+        description="Evaluate after every so many epochs, and after the last. keep: best and "
+        "early_stopping go by the epochs that are evaluated; a run that is stopped before the "
+        "first of them has the weights of its latest epoch.",
     )
     train_figures: Literal["auto", "evaluation", "steps"] = Field(
         "auto",

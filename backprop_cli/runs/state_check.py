@@ -57,9 +57,10 @@ def _check_descent(training: Descent, state: DescentState) -> None:
         _check_length(history, None if own.stopped else done, f"history.{m}")
         check_history(history, done, f"history.{m}")
         evaluated = {e for e in range(1, len(history) + 1) if training.solver.evaluates(e)}
-        known = {own.kept_epoch or 0, own.best_epoch}
-        if not known <= (evaluated or {0}):
-            raise ValueError(f"selections.{m}: one of the epochs that were evaluated")
+        if own.best_epoch not in (evaluated or {0}):
+            raise ValueError(f"selections.{m}.best_epoch: one of the epochs that were evaluated")
+        if (own.kept_epoch or 0) not in (range(1, len(history) + 1) if history else {0}):
+            raise ValueError(f"selections.{m}.kept_epoch: one of the epochs of its history")
         if state.diverged[m] is not None and not own.stopped:
             raise ValueError(f"selections.{m}: a model that has diverged to be stopped")
 

@@ -223,7 +223,7 @@ class Descent(Training):
     def arrays(self) -> dict[str, Array]:
         """Return weights, velocities and what is kept; see `Training.arrays`."""
         state = self.state
-        # Before an epoch is evaluated there is nothing kept; the shapes are the same.
+        # Before an epoch's end there is nothing kept; the shapes are the same.
         kept = [
             selection.kept or Kept(0, state.W[m], state.b[m])
             for m, selection in enumerate(self.selections)
@@ -384,8 +384,8 @@ class Descent(Training):
                 **self.validation_part(validation, k),
                 train_figures="steps" if self._counts else "evaluation",
             )
-            if evaluates:
-                selection.update(epoch, record.standing(self.select_by), W[k], b[k])
+            standing = record.standing(self.select_by)
+            selection.update(epoch, standing, W[k], b[k], evaluated=evaluates)
         self._let_go()
         return records
 

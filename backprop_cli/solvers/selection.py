@@ -26,7 +26,8 @@ class Selection:
     ----------
     keep
         best: the epoch with the best validation figure, of equal ones that with the lowest
-        validation loss, of equal ones again the first; last.
+        validation loss, of equal ones again the first; the latest epoch before there is a figure.
+        last: the latest epoch.
     patience
         Stop after so many epochs without a better one in this sense; None: never.
 
@@ -47,7 +48,9 @@ class Selection:
         self.best: Standing | None = None
         self.stopped = False
 
-    def update(self, epoch: int, standing: Standing | None, W: Array, b: Array) -> None:
+    def update(
+        self, epoch: int, standing: Standing | None, W: Array, b: Array, *, evaluated: bool = True
+    ) -> None:
         """Take note of an epoch's end.
 
         Parameters
@@ -58,13 +61,16 @@ class Selection:
             What validation says, larger is better; None without validation.
         W, b
             The weights now; copied if they are kept.
+        evaluated
+            Whether the epoch was evaluated. One that was not is never better than another.
         """
-        better = standing is None or self.best is None or standing > self.best
+        better = evaluated and (standing is None or self.best is None or standing > self.best)
         if better:
             self.best_epoch, self.best = epoch, standing
-        if better or self._keep == "last":
+        if better or self.best is None or self._keep == "last":
             self.kept = Kept(epoch, W.copy(), b.copy())
-        if self._patience is not None and epoch - self.best_epoch >= self._patience:
+        waited = epoch - self.best_epoch
+        if evaluated and self._patience is not None and waited >= self._patience:
             self.stopped = True
 
     def state(self) -> dict[str, Any]:

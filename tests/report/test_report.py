@@ -240,6 +240,19 @@ def test_a_sparkline_goes_from_the_lowest_block_to_the_highest():
     assert len(sparkline(list(np.arange(1000.0)), 34)) == 34
 
 
+def test_a_curve_has_its_points_at_their_epochs(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "data: {format: synthetic, examples: 90, size: 4, classes: 3, validation: 20, test: 20}\n"
+        f"training: {{epochs: 5, evaluate_every: 2}}\noutput: '{tmp_path}/run'\n"
+    )
+    assert call("train", "--config", config) == 0
+    capsys.readouterr()
+    assert call("report", "--text", tmp_path / "run") == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "loss, validation" in line]
+    assert [mark == " " for mark in line[-5:]] == [True, False, True, False, False]
+
+
 def test_train_writes_the_report(runs, tmp_path, capsys):
     config = runs["images"] / "config.yaml"
     capsys.readouterr()

@@ -12,6 +12,8 @@ from backprop_cli import blas
 from backprop_cli.config import check_config, load_config
 from backprop_cli.engine import threads
 from backprop_cli.errors import ConfigError, DivergedError, ModelFileError, OutputError
+from backprop_cli.reporting.report.load import run_view
+from backprop_cli.runs.opened import open_run
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import load_run, locked
 from backprop_cli.runs.session import Interrupted
@@ -92,6 +94,23 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(kind, tmp_path):
                 assert not (folder / "summary.json").exists()
         assert content(folder) == expected
         assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_before_the_first_evaluation_the_latest_weights_are_the_model(tmp_path):
+    class StopAfterTwo(Observer):
+        def epoch(self, records):
+            if records[0].epoch == 2:
+                raise KeyboardInterrupt
+
+    same = "learning_rate: 0.01, schedule: {kind: constant}"
+    own = f"training: {{epochs: 9, evaluate_every: 5, {same}}}"
+    with pytest.raises(Interrupted):
+        Run(config(own, tmp_path / "run")).train(StopAfterTwo())
+    Run(config(f"training: {{epochs: 2, keep: last, {same}}}", tmp_path / "two")).train(Observer())
+    stopped, two = (load_run(tmp_path / name)[1] for name in ("run", "two"))
+    np.testing.assert_array_equal(stopped.weights, two.weights)
+    assert run_view(open_run(tmp_path / "run"), "test").kept_epoch == 2
+    Run(config(own, tmp_path / "run")).train(Observer(), resume=True)
 
 
 def test_lbfgs_resumes_the_same_where_the_blas_has_other_threads(tmp_path):

@@ -99,12 +99,8 @@ def _best_epoch(history: Sequence[Mapping[str, Any]], config: Config) -> int:
     training = config.training
     if training.solver == "lbfgs":
         return len(history)
-    records = [
-        EpochRecord.from_mapping(line)
-        for line in history
-        if line["epoch"] % training.evaluate_every == 0 or line["epoch"] == training.epochs
-    ]
-    standings = [s for r in records if (s := r.standing(training.select_by)) is not None]
-    if training.keep == "last" or len(standings) < len(records):
-        return records[-1].epoch if records else 0
-    return records[standings.index(max(standings))].epoch if records else 0
+    records = [EpochRecord.from_mapping(line) for line in history]
+    standings = {r.epoch: s for r in records if (s := r.standing(training.select_by)) is not None}
+    if training.keep == "last" or not standings:
+        return len(history)
+    return max(standings, key=lambda epoch: standings[epoch])  # of equal ones the first

@@ -85,13 +85,14 @@ def to_text(view: RunView, columns: int = _MAX_WIDTH) -> str:
 def _curves(view: RunView, width: int) -> list[str]:
     lines = []
     for key, label in _CURVES:
-        numbers = [line[key] for line in view.history if line[key] is not None]
+        values = [line[key] for line in view.history]  # None where an epoch was not evaluated
+        numbers = [value for value in values if value is not None]
         if not numbers:
             continue
         if key == "learning_rate" and view.unit == "step":
             label = "step length"
         ends = f"{_short(numbers[0]):>9} to {_short(numbers[-1]):<9}"
-        lines.append(f"{label:<22}{ends} {sparkline(numbers, max(8, width - 46))}")
+        lines.append(f"{label:<22}{ends} {sparkline(values, max(8, width - 46))}")
     if view.trained != "training":
         lines += paragraph("Training figures are averages over the steps of each epoch.", width)
     return lines
