@@ -7,9 +7,10 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
+from backprop_cli.downloads.catalogue import DATA_SETS
+
 _PACKED = (".tar.gz", ".tgz", ".tar", ".zip")
 _GET_IT = "backprop data download {} gets it, and says what to write here; or see data/README.md"
-_KNOWN = ("cifar100", "cifar10", "fashion-mnist", "kmnist", "mnist")  # as `backprop data list` has
 
 
 def for_no_folder(path: pathlib.Path) -> str:
@@ -20,8 +21,8 @@ def for_no_folder(path: pathlib.Path) -> str:
             if other.name.lower().endswith(_PACKED) and other.name.lower().startswith(words[0]):
                 return _unpack(other)
     plain = str(path).lower().replace("-", "").replace("_", "")
-    known = [name for name in _KNOWN if name.replace("-", "") in plain]
-    return _GET_IT.format(known[0] if known else "NAME")
+    known = [name for name in DATA_SETS if name.replace("-", "") in plain]
+    return _GET_IT.format(max(known, key=len, default="NAME"))  # cifar100, not cifar10
 
 
 def for_a_file(path: pathlib.Path) -> str:
