@@ -2,8 +2,6 @@
 
 import inspect
 import pickle
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -360,29 +358,3 @@ def test_every_parameter_and_attribute_is_described():
     fitted = [name for name in vars(LinearClassifier(epochs=1).fit(X, y)) if name[-1] == "_"]
     names = [*LinearClassifier().get_params(), *fitted]
     assert [name for name in names if name not in text] == []
-
-
-BLOCKED = """
-import sys
-sys.modules["sklearn"] = None
-import backprop_cli
-assert "numpy" not in sys.modules
-try:
-    backprop_cli.LinearClassifier
-except ModuleNotFoundError as error:
-    print(error)
-"""
-
-
-def test_without_scikit_learn_the_package_works():
-    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True)
-    assert done.stderr == ""
-    assert done.stdout == (
-        "LinearClassifier needs scikit-learn, found none: install backprop-cli[sklearn]\n"
-    )
-
-
-def test_importing_the_package_imports_no_scikit_learn():
-    code = "import sys, backprop_cli; print([m for m in sys.modules if m in ('sklearn', 'numpy')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "[]\n"
