@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +95,8 @@ def choose_l2(
 
     On all n examples only the values near the best on n' are tried: from the one above it down to
     the one below n'/n times it. If what l2 stands against is noise, it may be as much smaller as
-    there are more examples; if it is the shape of the classes, it stays as it is.
+    there are more examples; if it is the shape of the classes, it stays as it is. Where the best of
+    them is the largest or the smallest, the search goes on beyond it.
 
     Parameters
     ----------
@@ -117,7 +118,8 @@ def choose_l2(
             found = search_l2(config, data, path, observer, standardization)
         else:
             found = cross_validate(config, data, path, own.folds, own.groups, observer)
-        return sorted(found, key=Candidate.rank)
+        first = values.index(path.values[0])
+        return _ranked(dataclasses.replace(one, index=first + one.index) for one in found)
 
     n = len(dataset.train)
     n_part = _size(dataset)
@@ -125,11 +127,41 @@ def choose_l2(
         return Chosen(search(dataset, comparison, Path(values)), None)
     part, own = _part(config, dataset, n_part, comparison)
     best = search(part, own, Path(values))[0]
-    l2 = values[best.index]
     below = round(PER_DECADE * math.log10(n / n_part)) + 1
-    near = values[max(0, best.index - 1) : best.index + below + 1]
-    ranked = search(dataset, comparison, Path(near, narrow=True))
-    return Chosen(ranked, FirstPart(n_part, n, l2))
+    ranked = _search_near(
+        lambda near: search(dataset, comparison, Path(near, narrow=True)),
+        values,
+        max(0, best.index - 1),
+        min(best.index + below, len(values) - 1),
+    )
+    return Chosen(ranked, FirstPart(n_part, n, values[best.index]))
+
+
+def _search_near(
+    search: Callable[[Sequence[float]], list[Candidate]],
+    values: Sequence[float],
+    first: int,
+    last: int,
+) -> list[Candidate]:
+    """Try values of the grid from one to another, and beyond while the best is one of these two."""
+    ranked = search(values[first : last + 1])
+    while True:
+        best = ranked[0].index
+        if best == first > 0:
+            first -= 1
+            more = search(values[first : first + 1])
+        elif best == last < len(values) - 1:
+            # It is trained again, as the search may end with it: a smaller l2 may do little.
+            last = min(last + PER_DECADE, len(values) - 1)
+            more = search(values[best : last + 1])
+        else:
+            return ranked
+        known = {one.index for one in ranked}
+        ranked = _ranked([*ranked, *(one for one in more if one.index not in known)])
+
+
+def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=Candidate.rank)
 
 
 def _size(dataset: Dataset) -> int | None:

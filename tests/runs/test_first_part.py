@@ -60,6 +60,21 @@ def test_the_choice_is_that_of_a_search_on_all_examples(much, monkeypatch):
     assert values in part.note(tried)
 
 
+@pytest.mark.parametrize(("noise", "on_part"), [(16.0, 2.0), (1.0, 30.0)])
+def test_the_search_on_all_goes_on_beyond_the_values_near_the_part_s_best(
+    much, monkeypatch, noise, on_part
+):
+    """The part has other noise than all examples have: its best l2 is far off."""
+    data = dataset(split(*examples(N, 1, noise)), split(*examples(N, 101, noise)))
+    other = dataset(split(*examples(400, 2, on_part)), split(*examples(400, 102, on_part)))
+    with monkeypatch.context() as patch:
+        patch.setattr(first_part, "_MAX_WORK", np.inf)
+        whole = searched(data).ranked[0].settings["l2"]
+    monkeypatch.setattr(first_part, "_part", lambda *args: (other, args[-1]))
+    found = searched(data)
+    assert found.ranked[0].settings["l2"] == whole
+
+
 @pytest.mark.parametrize("in_files", [False, True])
 def test_folds_of_a_part(much, tmp_path, monkeypatch, in_files):
     """The groups go with their examples, whether the part has the rows of the file or its own."""
@@ -78,7 +93,7 @@ def test_folds_of_a_part(much, tmp_path, monkeypatch, in_files):
 
     monkeypatch.setattr(first_part, "cross_validate", watch)
     assert searched(dataset(train), 3, groups).first_part.n_examples == N // 10
-    (part, own), (whole, _) = seen
+    (part, own), (whole, _), *_ = seen
     assert (len(part), len(whole)) == (N // 10, N)
     np.testing.assert_array_equal(np.sort(np.bincount(part.own_labels())), [66, 67, 67, 200])
     np.testing.assert_array_equal(own[part.rows], part.own_features()[:, 0])
