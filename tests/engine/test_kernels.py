@@ -1,0 +1,44 @@
+"""What single kernels compute is what the formula gives in float64."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="needs the extra: fast")
+from backprop_cli.engine.kernels.halves import readable
+from backprop_cli.engine.kernels.products import scores
+from backprop_cli.engine.kernels.tile import ROWS
+from backprop_cli.losses.kernels import softmax_cross_entropy
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 9])
+@pytest.mark.parametrize("m", [1, 15, 16, 17, 31, 48, 77])
+@pytest.mark.parametrize("K", [1, 5, 6, 13])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_scores_of_a_block_are_those_of_float64(n, m, K, dtype):
+    """Edges included: examples, classes and features that fill no whole tile, and a NaN nearby."""
+    rng = np.random.default_rng(n + m + K)
+    x = np.full((n + 2, m + 8), np.nan if dtype != "uint8" else 255).astype(dtype)
+    rows = rng.permutation(n + 2)[:n]
+    x[rows, 3 : 3 + m] = rng.integers(0, 9, (n, m))
+    mean, W = rng.standard_normal(m), np.full((K, m + 3), np.nan)
+    W[:, 2 : 2 + m] = rng.standard_normal((K, m))
+    S = np.zeros((n, -(-K // ROWS) * ROWS), np.float32)
+    own = W.astype(np.float32)
+    scores(readable(x), rows, 3, mean.astype(np.float32), own, 2, 2 + m, S)
+    expected = (x[rows, 3 : 3 + m].astype(float) - mean) @ W[:, 2 : 2 + m].T
+    np.testing.assert_allclose(S[:, :K], expected, atol=1e-5 * np.sqrt(m))
+
+
+@pytest.mark.parametrize("C", [2, 10, 37])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_softmax_of_one_example_is_that_of_float64(C, smoothing):
+    scale = np.array([1.0, 30.0, 200.0])[:, None]  # of the last, most shares are 0 in float32
+    for s in np.random.default_rng(C).standard_normal((3, C)) * scale:
+        own = s.astype(np.float32)
+        loss = softmax_cross_entropy(own, 1, np.float32(smoothing))
+        s = s.astype(np.float32).astype(float)
+        p = np.exp(s - s.max()) / np.exp(s - s.max()).sum()
+        y = (1 - smoothing) * np.eye(C)[1] + smoothing / C
+        log_p = s - s.max() - np.log(np.exp(s - s.max()).sum())
+        assert loss == pytest.approx(-y @ log_p, rel=1e-6, abs=1e-6)
+        np.testing.assert_allclose(own, p - y, atol=2e-7)
