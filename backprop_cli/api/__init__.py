@@ -1,6 +1,6 @@
 """What the commands do, as functions, whose results notebooks show as tables and pictures.
 
-Public are the names of ``__all__``, here and in `backprop_cli`; all else may change.
+The names in ``__all__``, here and in `backprop_cli`, are public; everything else may change.
 """
 
 from backprop_cli.api.functions import evaluate, explain, gradcheck, predict, train
