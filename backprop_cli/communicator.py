@@ -21,8 +21,7 @@ T = TypeVar("T")
 
 _HEADER = 64  # numbers that every exchange begins with
 _LEAVES, _KIND, _ROOM = 0, 1, 2  # the first of them, and where small arrays may travel
-_PATIENCE = 5.0  # seconds that a process which has failed waits for the others
-_PATIENCE_IF_STOPPED = 25.0  # they may be saving; a scheduler kills after 30
+_PATIENCE = 5.0  # seconds that others have to come before a process says why it fails
 
 
 class Communicator(Protocol):
@@ -102,6 +101,8 @@ class Ending:
         The machine that it is on.
     elsewhere
         Whether it ends because another process does.
+    said
+        Whether the process has said the lines itself.
     """
 
     status: int
@@ -109,6 +110,7 @@ class Ending:
     signal: int | None
     host: str
     elsewhere: bool
+    said: bool = False
 
 
 class ElsewhereError(BackpropError):
@@ -119,7 +121,9 @@ class Mpi:
     """Processes that a launcher such as mpiexec has started, through mpi4py.
 
     A process may fail, or be stopped, while others wait for it. So every exchange begins with a
-    header of one size, in which a process can say that it leaves; the others then leave too.
+    header of one size, in which a process can say that it leaves; the others then leave too. All
+    wait for each other, however long one takes: it may be saving. A process that is killed is the
+    launcher's to notice.
 
     Parameters
     ----------
@@ -145,7 +149,8 @@ class Mpi:
         self.size: int = self._comm.Get_size()
         self._own, self._all = np.zeros(_HEADER), np.zeros(_HEADER)
         self._in_place = MPI.IN_PLACE
-        self._left = False
+        self._left = self._inside = False
+        self._news: Any = self._comm.Dup()
         machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
         cores = machine.allgather(_cores())
         machine.Free()
@@ -164,6 +169,7 @@ class Mpi:
                 if place is not None:
                     self._own[place] = array.reshape(-1)
             self._begin(kind)
+            self._inside = True
             sums = []
             for array, place in zip(arrays, places, strict=True):
                 if place is None:
@@ -172,13 +178,16 @@ class Mpi:
                 else:
                     total = self._all[place].astype(array.dtype).reshape(array.shape)
                 sums.append(total)
+            self._inside = False
         return sums
 
     def gather(self, value: T) -> list[T]:
         """Return the value of every process, by rank; it is anything that can be pickled."""
         with self._held():
             self._begin(_kind("gather"))
+            self._inside = True
             values: list[T] = self._comm.allgather(value)
+            self._inside = False
         return values
 
     def first(self, make: Callable[[], T]) -> T:
@@ -186,8 +195,22 @@ class Mpi:
         made = make() if self.rank == 0 else None
         with self._held():
             self._begin(_kind("first"))
+            self._inside = True
             found: T = self._comm.bcast(made)
+            self._inside = False
         return found
+
+    def listen(self) -> None:
+        """Leave if another process does: for long passes, in which nothing is exchanged.
+
+        Raises
+        ------
+        ElsewhereError, KeyboardInterrupt
+            Another process has failed, or was stopped.
+        """
+        if not self._left and self._news.Iprobe():
+            with self._held():
+                self._begin(_kind("listen"))
 
     def leave(self, ending: Ending, say: Callable[[Ending], None]) -> Ending:
         """Return the ending of all: the same on each, so that they exit with one status.
@@ -197,26 +220,41 @@ class Mpi:
         ending
             How this process ends.
         say
-            Says why, before all processes are ended at once because some do not come.
+            Says why. It is called if others do not come soon, from another thread, or if they
+            cannot: this process has failed in an exchange, and all are ended at once.
         """
+        own, requests = ending, []
 
-        def abandon() -> None:
-            say(ending)
-            self._comm.Abort(ending.status)
+        def say_own() -> None:
+            nonlocal own
+            own = dataclasses.replace(ending, said=True)
+            say(_named(ending, self.rank, self.size))
 
         with self._held():
+            if self._inside:
+                say_own()
+                self._comm.Abort(ending.status)
             if not self._left:
                 self._left = True
-                patience = _PATIENCE if ending.signal is None else _PATIENCE_IF_STOPPED
-                late = threading.Timer(patience, abandon)
-                late.daemon = True
                 if ending.status:
+                    others = (other for other in range(self.size) if other != self.rank)
+                    requests = [self._news.isend(None, other) for other in others]
+                late = threading.Timer(_PATIENCE, say_own)
+                late.daemon = True
+                if ending.status and ending.signal is None:
                     late.start()
                 self._exchange(_kind("leave"))
                 late.cancel()
-                self._comm.allgather(ending)
-            endings = self._comm.allgather(ending)
-        return _of_all(endings)
+                if late.ident is not None:
+                    late.join()
+                self._comm.allgather(own)
+            endings = self._comm.allgather((own, bool(requests)))
+            for rank, (_, told) in enumerate(endings):
+                if told and rank != self.rank:
+                    self._news.recv(source=rank)
+            for request in requests:
+                request.wait()
+        return _of_all([end for end, _ in endings])
 
     def _begin(self, kind: float) -> None:
         """Exchange headers; go on if all processes are about to do the same.
@@ -247,16 +285,25 @@ class Mpi:
 
 
 def _of_all(endings: list[Ending]) -> Ending:
-    """Return the ending that counts: a failure before a stop, and of several the first rank's."""
+    """Return the ending that counts: a failure before a stop, and of several the first rank's.
+
+    One that was said already counts first, and has nothing more to say.
+    """
     own = [(rank, end) for rank, end in enumerate(endings) if not end.elsewhere]
+    said = [(rank, end) for rank, end in own if end.said]
     failed = [(rank, end) for rank, end in own if end.status and end.signal is None]
     stopped = [(rank, end) for rank, end in own if end.signal is not None]
-    rank, found = (failed or stopped or own)[0]
-    if rank == 0 or found.signal is not None or not found.lines:
-        return found
-    *lines, last = found.lines
-    where = f"{last} (process {rank + 1} of {len(endings)}, on {found.host})"
-    return dataclasses.replace(found, lines=(*lines, where))
+    rank, found = (said or failed or stopped or own)[0]
+    return dataclasses.replace(found, lines=()) if said else _named(found, rank, len(endings))
+
+
+def _named(ending: Ending, rank: int, size: int) -> Ending:
+    """Return the ending of a process, whose lines say which one it is unless it is the first."""
+    if rank == 0 or ending.signal is not None or not ending.lines:
+        return ending
+    *lines, last = ending.lines
+    where = f"{last} (process {rank + 1} of {size}, on {ending.host})"
+    return dataclasses.replace(ending, lines=(*lines, where))
 
 
 def _kind(what: object) -> float:

@@ -22,11 +22,13 @@ def calibrate(run: str, overrides: tuple[str, ...], as_json: bool) -> None:
     it. No decision changes. Needs scipy (the extra: calibrate).
     """
     from backprop_cli.atomic import refuse_unwritable
+    from backprop_cli.cli.progress import reading_bar
     from backprop_cli.runs.calibration import FILE_NAME, save_calibration
     from backprop_cli.runs.calibration import calibrate as fit
     from backprop_cli.runs.opened import open_run
 
-    opened = open_run(run, overrides)
+    with reading_bar() as tell:
+        opened = open_run(run, overrides, tell)
     refuse_unwritable(opened.path / FILE_NAME)
     print_notes(run, opened.notes())
     found = fit(opened)

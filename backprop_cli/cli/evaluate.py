@@ -56,6 +56,7 @@ def evaluate(options: EvalOptions) -> None:
     On other data of the same shape: --set data.test=FILE.
     """
     from backprop_cli.atomic import refuse_unwritable
+    from backprop_cli.cli.progress import reading_bar
     from backprop_cli.config import load_config
     from backprop_cli.evaluation.metrics import evaluate_model
     from backprop_cli.runs.opened import open_run
@@ -67,7 +68,8 @@ def evaluate(options: EvalOptions) -> None:
     if output is not None:
         refuse_suffix(output, (".csv", ".npz"))
         refuse_data(output, load_config(run_config_file(run)).data)
-    opened = open_run(run, options.overrides)
+    with reading_bar() as tell:
+        opened = open_run(run, options.overrides, tell)
     if output is not None:
         refuse_data(output, opened.config.data)
         if not processes.waits:

@@ -113,6 +113,11 @@ class Processes:
         """Whether rank 0 does alone what no process has a share in, and this is another one."""
         return self._mpi is not None and self._mpi.rank > 0
 
+    def listen(self) -> None:
+        """Leave a long pass if another process has failed, or was stopped."""
+        if self._mpi is not None:
+            self._mpi.listen()
+
     def is_of_another(self, error: BackpropError) -> bool:
         """Say whether an error stands for one that another process has met."""
         if self._mpi is None:

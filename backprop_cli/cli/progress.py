@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from backprop_cli.cli.messages import columns
 from backprop_cli.cli.output import show
+from backprop_cli.cli.processes import processes
 from backprop_cli.cli.signals import Stops
 from backprop_cli.solvers.observer import EpochRecord, Observer
 
@@ -21,13 +23,48 @@ if TYPE_CHECKING:
 
 _BAR = "{desc} {percentage:3.0f} % |{bar}| {remaining} left{postfix}"
 _OPEN_END = "{desc}, {elapsed}{postfix}"  # how long it takes is not known
+_WORTH_A_BAR = 1.0  # seconds
 _ROOM_FOR_ACCURACY, _ROOM_FOR_RATE = 80, 110  # columns
+
+
+@contextlib.contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how much of the data was read, if that is a terminal and takes a while.
+
+    What is yielded is to be called with what was read so far, of how much. It raises what
+    `Processes.listen` raises.
+    """
+    bar: tqdm[Any] | None = None
+
+    def tell(read: int, of: int) -> None:
+        nonlocal bar
+        processes.listen()
+        if bar is None and _is_terminal():
+            from tqdm import tqdm
+
+            bar = tqdm(
+                total=of, desc="reading", bar_format=_BAR, leave=False, delay=_WORTH_A_BAR,
+                ncols=columns() - 1,
+            )  # fmt: skip
+        if bar is not None:
+            bar.update(read - bar.n)
+
+    try:
+        yield tell
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class ProgressBar(Observer):
     """Shows epoch, loss and learning rate on stderr if that is a terminal.
 
-    Raises KeyboardInterrupt between two steps if there was an interrupt.
+    Raises KeyboardInterrupt between two steps if there was an interrupt, and what
+    `Processes.listen` raises.
     """
 
     def __init__(self, stops: Stops) -> None:
@@ -68,7 +105,7 @@ class ProgressBar(Observer):
             self._log = TensorBoardLog(self._log_folder, steps_made // steps_per_epoch + 1)
         if self._bar is not None:  # of another training of the same command
             self._bar.close()
-        if sys.stderr is not None and sys.stderr.isatty():
+        if _is_terminal():
             from tqdm import tqdm
 
             total = None if n_epochs is None else n_epochs * steps_per_epoch
@@ -88,6 +125,7 @@ class ProgressBar(Observer):
     def steps(self, number: int, loss: float, learning_rate: float) -> None:
         """Advance the bar."""
         self._stops.check()
+        processes.listen()
         bar = self._bar
         if bar is not None and bar.update(number):
             self._show(loss, learning_rate)

@@ -41,6 +41,7 @@ def report(
 
     Needs matplotlib (the extra: plot), except for --text.
     """
+    from backprop_cli.cli.progress import reading_bar
     from backprop_cli.reporting.report.load import run_view
     from backprop_cli.runs.opened import open_run
 
@@ -61,7 +62,8 @@ def report(
         check_matplotlib("report")
     views = []
     for run in runs:
-        opened = open_run(run, overrides)
+        with reading_bar() as tell:
+            opened = open_run(run, overrides, tell)
         print_notes(run, opened.notes())
         views.append(run_view(opened, split))
     if as_text:

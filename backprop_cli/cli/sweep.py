@@ -66,7 +66,7 @@ def sweep(options: SweepOptions) -> None:
     label_smoothing; the values of l2 are trained from the largest to the smallest, each from the
     optimum of the one before.
     """
-    from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.progress import ProgressBar, reading_bar
     from backprop_cli.cli.signals import stops
     from backprop_cli.runs.session import Interrupted
     from backprop_cli.runs.sweep import Sweep, with_memory_of_sweep
@@ -77,7 +77,8 @@ def sweep(options: SweepOptions) -> None:
 
     communicator = processes.communicator
     settings, configs = communicator.first(read)
-    job = Sweep(configs, settings, communicator=communicator)
+    with reading_bar() as tell:
+        job = Sweep(configs, settings, communicator=communicator, tell=tell)
     try:
         with stops.deferred(), ProgressBar(stops) as progress:
             candidates, result = job.run(progress, resume=options.resume)

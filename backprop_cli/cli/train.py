@@ -59,7 +59,7 @@ def train(options: TrainOptions) -> None:
 
     An interrupted run goes on with: backprop train --resume --output DIR
     """
-    from backprop_cli.cli.progress import ProgressBar
+    from backprop_cli.cli.progress import ProgressBar, reading_bar
     from backprop_cli.cli.signals import stops
     from backprop_cli.runs.run import Run
     from backprop_cli.runs.run_directory import CONFIG, SUMMARY
@@ -68,7 +68,8 @@ def train(options: TrainOptions) -> None:
     communicator = processes.communicator
     config = communicator.first(lambda: _config(options))
     _check_extras(options)
-    run = Run(config, communicator=communicator, dry=options.dry_run)
+    with reading_bar() as tell:
+        run = Run(config, communicator=communicator, dry=options.dry_run, tell=tell)
     if options.dry_run:
         show(_description(run, options.as_json))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backprop_cli.config import Config
@@ -92,7 +92,11 @@ class OpenedRun:
         }
 
 
-def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
+def open_run(
+    path: str,
+    overrides: Sequence[str] = (),
+    tell: Callable[[int, int], None] | None = None,
+) -> OpenedRun:
     """Open a run with its data.
 
     Parameters
@@ -101,6 +105,8 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
         The run directory.
     overrides
         Texts ``data.key=FILE`` that name other data.
+    tell
+        As for `survey`.
 
     Raises
     ------
@@ -116,7 +122,8 @@ def open_run(path: str, overrides: Sequence[str] = ()) -> OpenedRun:
     folder = pathlib.Path(path)
     dataset = load_dataset(config.data, model.class_names)
     model.check(dataset.train.source)
-    found = survey(dataset, model.standardization_for(dataset.image), model.weights.dtype)
+    standardization = model.standardization_for(dataset.image)
+    found = survey(dataset, standardization, model.weights.dtype, tell=tell)
     return OpenedRun(
         folder,
         config,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+from collections.abc import Callable
 
 from backprop_cli.communicator import Communicator, Serial
 from backprop_cli.config import Config, load_config
@@ -46,6 +47,8 @@ class Run:
     dry
         Whether it is only to be described. What takes long and is for training alone is left out:
         the fingerprint of the data, and loading the kernels.
+    tell
+        As for `survey`.
 
     Attributes
     ----------
@@ -67,13 +70,14 @@ class Run:
         surveyed: Survey | None = None,
         *,
         dry: bool = False,
+        tell: Callable[[int, int], None] | None = None,
     ) -> None:
         self._communicator = communicator = communicator or Serial()
         self._writes = communicator.rank == 0
         self.dataset = dataset or load_shared(config.data, communicator)
         settings, solver = settings_of([config]), solver_of([config])
         found = surveyed or survey(
-            self.dataset, settings.standardize, settings.dtype, fingerprint=not dry
+            self.dataset, settings.standardize, settings.dtype, fingerprint=not dry, tell=tell
         )
         if not dry:
             check_same_data(communicator, found.fingerprint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backprop_cli.communicator import Communicator, Serial
@@ -80,6 +80,8 @@ class Sweep:
         Its data; loaded when not given.
     communicator
         The processes that train together; rank 0 writes the run directory.
+    tell
+        As for `survey`.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Sweep:
         settings: Sequence[Settings],
         dataset: Dataset | None = None,
         communicator: Communicator | None = None,
+        tell: Callable[[int, int], None] | None = None,
     ) -> None:
         self._communicator = communicator or Serial()
         self._writes = self._communicator.rank == 0
@@ -97,7 +100,7 @@ class Sweep:
         self._configs = [with_memory(config, self.dataset.memory) for config in configs]
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
-        self._survey = survey(self.dataset, first.data.standardize, first.model.dtype)
+        self._survey = survey(self.dataset, first.data.standardize, first.model.dtype, tell=tell)
         check_same_data(self._communicator, self._survey.fingerprint)
         self.path = pathlib.Path(first.output)
         self._passes = self._make_passes()

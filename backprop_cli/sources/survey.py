@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ def survey(
     dtype: DTypeLike,
     *,
     fingerprint: bool = True,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read every source once, from its first row to its last.
 
@@ -56,6 +58,8 @@ def survey(
         What will be computed in: every feature must be finite in it.
     fingerprint
         Whether to find it. Hashing takes about as long as all the rest.
+    tell
+        Called with how many rows were read so far, of how many; it may raise an error.
 
     Raises
     ------
@@ -66,6 +70,14 @@ def survey(
     moments = None
     if isinstance(standardize, str) and standardize != "none":
         moments = Moments(len(train), d, train.features.dtype)
+    read, of = 0, sum(len(source) for source in dataset.sources())
+
+    def advance(rows: int) -> None:
+        nonlocal read
+        read += rows
+        if tell is not None:
+            tell(read, of)
+
     digests: dict[int, bytes] = {}
     ranges: dict[int, Range] = {}
     # Overflow is looked for in the results.
@@ -75,7 +87,7 @@ def survey(
         for source in dataset.sources():
             of_train = moments if source is train.source else None
             reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
-            digests[id(source)] = reading.run(hashing if fingerprint else None)
+            digests[id(source)] = reading.run(hashing if fingerprint else None, advance)
             source.check_unchanged()
             ranges[id(source)] = reading.range
         if isinstance(standardize, Standardization):
@@ -140,8 +152,10 @@ class _Reading:
         self._source, self._moments, self._counted = source, moments, counted
         self.range = Range(dtype, source.name)
 
-    def run(self, hashing: ThreadPoolExecutor | None) -> bytes:
+    def run(self, hashing: ThreadPoolExecutor | None, advance: Callable[[int], None]) -> bytes:
         """Read all rows; return the digest, which is of none of them without ``hashing``.
+
+        ``advance`` is called with the number of rows of every chunk that was read.
 
         Hashing takes about as long as the rest, and has a core of its own where there is one.
         """
@@ -154,6 +168,7 @@ class _Reading:
             finally:
                 if pending is not None:
                     pending.result()
+            advance(len(chunk))
         whole: bytes = digest.digest()
         return whole
 

@@ -1,14 +1,19 @@
 """What goes to a terminal of 60, 80 and 120 columns fits: nothing is cut."""
 
+import functools
 import io
 import re
+import time
 
 import numpy as np
 import pytest
 
+from backprop_cli.cli import progress
 from backprop_cli.cli.progress import ProgressBar
 from backprop_cli.cli.signals import Stops
 from backprop_cli.solvers.observer import EpochRecord
+from backprop_cli.sources import survey
+from tests.make import dataset, split
 
 
 class Terminal(io.StringIO):
@@ -46,6 +51,21 @@ def test_the_bar(monkeypatch, columns, n_epochs):
     assert ("validation 41.2 %" in last) == (columns >= 80)
     rate = "rate" if n_epochs else "length"
     assert (f"{rate} 0.0012" in last) == (columns >= 110)
+
+
+def test_the_bar_of_the_first_pass_over_the_data(monkeypatch):
+    labels = np.arange(30) % 3
+    shown = []
+    data = dataset(split(np.eye(30), labels, np.arange(20)), split(np.eye(10, 30), labels[:10]))
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        monkeypatch.setattr(progress, "_WORTH_A_BAR", 0.0)
+        with progress.reading_bar() as tell:
+            wait = functools.partial(time.sleep, 0.11)  # the bar is drawn ten times a second
+            survey(data, "per_feature", "float32", tell=lambda *args: (tell(*args), wait()))
+        shown.append(stream.getvalue())
+    assert re.search(r"reading   0 % \|.*reading 100 % \|", shown[0])
+    assert shown[1] == ""
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

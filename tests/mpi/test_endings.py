@@ -43,6 +43,29 @@ import errno
 from backprop_cli.errors import OutputError
 RunDirectory.save = save
 """
+SHORT_PATIENCE = """
+from backprop_cli import communicator
+communicator._PATIENCE = 0.2
+"""
+SLOW_STEP = f"import time\n{SHORT_PATIENCE}" + AT_THE_THIRD_EPOCH.format(what="time.sleep(1)")
+SLOW_SURVEY = """
+import sys, time
+import backprop_cli.sources
+survey = sys.modules["backprop_cli.sources.survey"]
+survey.CHUNK_BYTES = 1
+before = survey.Range.add
+survey.Range.add = lambda *args: (before(*args), time.sleep(0.1))
+"""
+SLOW_SAVE = f"""
+{SHORT_PATIENCE}
+import time
+from backprop_cli.runs.run_directory import RunDirectory
+before = RunDirectory.save
+def save(self, lines, model):
+    time.sleep(1)
+    before(self, lines, model)
+RunDirectory.save = save
+"""
 
 
 @pytest.fixture
@@ -149,6 +172,40 @@ def test_a_bug_in_one_process_gives_one_traceback(files):
         "Traceback (most recent call last):", said[-1]
     ]  # fmt: skip
     assert said[-1].startswith("ZeroDivisionError: division by zero (process 3 of 3, on ")
+
+
+def test_a_slow_process_is_waited_for(files):
+    bug = SHORT_PATIENCE + AT_THE_THIRD_EPOCH.format(what="1 / 0")
+    status, _, said = train(3, *NEW, "run", on={0: SLOW_STEP, 2: bug})
+    assert status == 1
+    assert [line for line in said if not line.startswith(" ")] == [
+        "Traceback (most recent call last):", said[-1]
+    ]  # fmt: skip
+    assert said[-1].startswith("ZeroDivisionError: division by zero (process 3 of 3, on ")
+
+
+def test_what_was_last_good_is_saved_however_long_it_takes(files):
+    wild = (*NEW, "run", "--set", "training.learning_rate=1e30")
+    status, _, said = train(2, *wild, on={0: SLOW_SAVE, 1: SHORT_PATIENCE})
+    assert status == 3
+    assert len(said) == 1
+    assert said[0].startswith("Error: training diverged")
+    assert (files / "run" / "model.safetensors").exists()
+
+
+def test_nobody_reads_on_where_another_process_has_failed(files):
+    start = time.monotonic()
+    on = {0: SLOW_SURVEY, 1: OTHER_DATA.format("none.npy")}
+    status, _, said = train(3, *NEW, "run", on=on)
+    assert time.monotonic() - start < 20  # of 40 s
+    assert (status, len(said)) == (2, 1)
+    assert "none.npy: cannot read: No such file or directory (process 2 of 3, on " in said[0]
+
+
+def test_a_process_that_has_failed_does_not_wait_for_one_that_is_killed(files):
+    killed = f"{SLOW_SURVEY}\nimport os\nsurvey.Range.add = lambda *args: os.kill(os.getpid(), 9)"
+    status, _, _ = train(2, *NEW, "run", on={0: OTHER_DATA.format("none.npy"), 1: killed})
+    assert status == STATUS_OF_KILLED
 
 
 def test_a_command_for_one_process_is_refused(files):
