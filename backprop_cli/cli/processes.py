@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from backprop_cli.cli.signals import stops
 from backprop_cli.errors import BackpropError, ConfigError, first_line
@@ -66,7 +66,7 @@ class Processes:
         try:
             from backprop_cli.communicator import Mpi
 
-            with stops.deadly(_START_SECONDS):
+            with stops.deadly(_START_SECONDS, _end_late):
                 self._mpi = Mpi(stops.hear, stops.held)
         except (ImportError, RuntimeError) as error:
             _hush(_rank(os.environ))
@@ -167,6 +167,17 @@ def _hush(rank: int) -> None:
     """Let a process print nothing, unless it is rank 0, which speaks for all."""
     if rank > 0:
         sys.stdout = sys.stderr = _Silence()
+
+
+def _end_late() -> NoReturn:
+    if _rank(os.environ) == 0:
+        line = (
+            f"Error: MPI has not started all processes within {_START_SECONDS} s: one of them has "
+            "ended or hangs before it, or its machine cannot be reached; see what the others and "
+            "the launcher say, try fewer processes or machines, and start again\n"
+        )
+        os.write(2, line.encode())
+    os._exit(2)
 
 
 def _say(ending: Ending) -> None:

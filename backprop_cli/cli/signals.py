@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -66,8 +66,16 @@ class Stops:
             raise Stopped
 
     @contextlib.contextmanager
-    def deadly(self, seconds: float) -> Iterator[None]:
-        """Let signals end the process at once, and so many seconds, while Python cannot act."""
+    def deadly(self, seconds: float, late: Callable[[], NoReturn]) -> Iterator[None]:
+        """Let signals end the process at once, while Python cannot act.
+
+        Parameters
+        ----------
+        seconds
+            How long it may take.
+        late
+            Ends the process after them. It runs as a C signal handler.
+        """
         handlers = {number: signal.getsignal(number) for number in _NUMBERS}
         alarm = hasattr(signal, "setitimer")
         try:
@@ -75,11 +83,14 @@ class Stops:
                 if handler is not signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
             if alarm:
+                kept = _at_alarm(late)
                 signal.setitimer(signal.ITIMER_REAL, seconds)
             yield
         finally:
             if alarm:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                del kept
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
@@ -139,6 +150,18 @@ class Stops:
         # The first one was lost in code that lets no exception through, or still unwinds.
         self._say()
         os._exit(self.exit_status)
+
+
+def _at_alarm(act: Callable[[], NoReturn]) -> object:
+    """Let SIGALRM call a function, also in the middle of C code; keep what is returned until then.
+
+    A handler of Python's would wait for that code to return.
+    """
+    import ctypes
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: act())
+    ctypes.CDLL(None).signal(int(signal.SIGALRM), handler)
+    return handler
 
 
 stops = Stops()

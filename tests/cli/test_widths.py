@@ -1,6 +1,5 @@
 """What goes to a terminal of 60, 80 and 120 columns fits: nothing is cut."""
 
-import functools
 import io
 import re
 import time
@@ -61,8 +60,12 @@ def test_the_bar_of_the_first_pass_over_the_data(monkeypatch):
         monkeypatch.setattr("sys.stderr", stream)
         monkeypatch.setattr(progress, "_WORTH_A_BAR", 0.0)
         with progress.reading_bar() as tell:
-            wait = functools.partial(time.sleep, 0.11)  # the bar is drawn ten times a second
-            survey(data, "per_feature", "float32", tell=lambda *args: (tell(*args), wait()))
+
+            def slowly(*args, tell=tell):
+                tell(*args)
+                time.sleep(0.11)  # the bar is drawn ten times a second
+
+            survey(data, "per_feature", "float32", tell=slowly)
         shown.append(stream.getvalue())
     assert re.search(r"reading   0 % \|.*reading 100 % \|", shown[0])
     assert shown[1] == ""
