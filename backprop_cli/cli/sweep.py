@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backprop_cli.cli.messages import candidate_table, print_how_to_resume, summary_text
+from backprop_cli.cli.messages import (
+    candidate_table,
+    print_how_to_resume,
+    print_notes,
+    summary_text,
+)
 from backprop_cli.cli.options import config_option, json_option, packed, set_option
 from backprop_cli.cli.output import show
 from backprop_cli.cli.processes import processes
@@ -69,14 +74,10 @@ def sweep(options: SweepOptions) -> None:
     from backprop_cli.cli.progress import ProgressBar, reading_bar
     from backprop_cli.cli.signals import stops
     from backprop_cli.runs.session import Interrupted
-    from backprop_cli.runs.sweep import Sweep, with_memory_of_sweep
-
-    def read() -> tuple[list[Settings], list[Config]]:
-        settings, configs = _settings(options)
-        return settings, with_memory_of_sweep(configs) if options.resume else configs
+    from backprop_cli.runs.sweep import Sweep
 
     communicator = processes.communicator
-    settings, configs = communicator.first(read)
+    settings, configs = communicator.first(lambda: _to_train(options))
     with reading_bar() as tell:
         job = Sweep(configs, settings, communicator=communicator, tell=tell)
     try:
@@ -92,6 +93,19 @@ def sweep(options: SweepOptions) -> None:
         show(candidate_table(candidates, result.ending.unit))
         show()
         show(summary_text(result))
+
+
+def _to_train(options: SweepOptions) -> tuple[list[Settings], list[Config]]:
+    """Return settings and configs; of a sweep that goes on, with the memory that it has."""
+    from backprop_cli.runs.identity import notes_on_processes, with_saved_memory
+    from backprop_cli.runs.sweep import first_of_sweep
+
+    settings, configs = _settings(options)
+    saved = first_of_sweep(configs[0].output) if options.resume else None
+    if saved is None:
+        return settings, configs
+    print_notes(configs[0].output, notes_on_processes(saved, processes.size))
+    return settings, [with_saved_memory(config, saved) for config in configs]
 
 
 def _settings(options: SweepOptions) -> tuple[list[Settings], list[Config]]:

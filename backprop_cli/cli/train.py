@@ -105,7 +105,7 @@ def _config(options: TrainOptions) -> Config:
     from backprop_cli.config import load_config
     from backprop_cli.config.paths import with_absolute_paths
     from backprop_cli.runs.identity import (
-        processes_of,
+        notes_on_processes,
         with_saved_compute,
         with_saved_memory,
     )
@@ -119,11 +119,9 @@ def _config(options: TrainOptions) -> Config:
     config = with_absolute_paths(load_config(file, options.overrides), options.output)
     if options.resume:
         saved = load_config(run_config_file(config.output))
-        before, now = processes_of(saved), processes.size
-        if before != now:
-            note = f"was trained by {before} processes, goes on with {now}: the same to rounding"
-            print_notes(config.output, [note])
-        config = with_saved_compute(config, saved.compute, threads=before == now)
+        notes = notes_on_processes(saved, processes.size)
+        print_notes(config.output, notes)
+        config = with_saved_compute(config, saved.compute, threads=not notes)
         config = with_saved_memory(config, saved)
     return config
 

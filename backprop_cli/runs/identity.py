@@ -38,6 +38,14 @@ def processes_of(saved: Config) -> int:
     return 1 if saved.recorded is None else saved.recorded.processes
 
 
+def notes_on_processes(saved: Config, now: int) -> list[str]:
+    """Return what to know where ``now`` processes go on with a saved run; [] if it had as many."""
+    before = processes_of(saved)
+    if before == now:
+        return []
+    return [f"was trained by {before} processes, goes on with {now}: the same to rounding"]
+
+
 def with_saved_memory(config: Config, saved: Config) -> Config:
     """Return the config with the memory of a saved run, where it leaves that open."""
     data, before = config.data, saved.data

@@ -26,7 +26,6 @@ from backprop_cli.runs.identity import (
     recorded,
     refuse_differences,
     with_saved_compute,
-    with_saved_memory,
     with_saved_training,
 )
 from backprop_cli.runs.result import Result
@@ -57,14 +56,13 @@ class _Winner:
     certificate: Optimality | None
 
 
-def with_memory_of_sweep(configs: Sequence[Config]) -> list[Config]:
-    """Return configs with the memory of the sweep that they are to go on with, if there is one."""
-    file = pathlib.Path(configs[0].output) / checkpoint.FILE_NAME
+def first_of_sweep(output: str) -> Config | None:
+    """Return the first config of the sweep in a run directory; None if there is none to go on."""
     try:
-        saved = Config.model_validate(Checkpoint(file).about["sweep"][0])
+        saved = Checkpoint(pathlib.Path(output) / checkpoint.FILE_NAME)
+        return Config.model_validate(saved.about["sweep"][0])
     except (ModelFileError, TypeError, ValueError, KeyError, IndexError):  # told when it goes on
-        return list(configs)
-    return [with_saved_memory(config, saved) for config in configs]
+        return None
 
 
 class Sweep:

@@ -114,6 +114,16 @@ def test_a_run_that_one_process_stops_goes_on_to_the_same_bits(files):
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
+def test_a_sweep_that_another_number_of_processes_goes_on_with_says_so(files, run):
+    args = ("sweep", *NEW, "run", "--grid", "l2=0,0.1")
+    assert backprop(2, *args, on={1: STOPPED.format("SIGTERM")})[0] == 143
+    status, _, err = run(*args, "--resume")
+    note = (
+        f"Note: {files / 'run'}: was trained by 2 processes, goes on with 1: the same to rounding"
+    )
+    assert (status, " ".join(line.strip() for line in err.splitlines())) == (0, note)
+
+
 def test_ctrl_c_stops_all_with_one_word(files):
     process = started(2, ["train", *NEW, "run", "--set", "training.epochs=100000"])
     deadline = time.monotonic() + 60
