@@ -16,7 +16,7 @@ from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Array, Loss, Vector
 from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
-from backprop_cli.solvers.lbfgs import Point
+from backprop_cli.solvers.lbfgs import First, Point
 from backprop_cli.solvers.preconditioner import Hessian, Preconditioner, sampled_hessian
 from backprop_cli.solvers.second_moment import SecondMoment
 from backprop_cli.solvers.start import make_task, training_targets
@@ -92,6 +92,11 @@ class FullBatch:
         """The relative precision of a cost: smaller differences are rounding."""
         return _PRECISION[self.dtype]
 
+    @property
+    def first(self) -> First:
+        """Of the communicator: what rank 0 makes, so that all ranks decide alike."""
+        return self._communicator.first
+
     def widen(self) -> None:
         """Compute in float64 from now on, by the engine that can."""
         self.engine_name, self.dtype = "numpy", "float64"
@@ -147,7 +152,7 @@ class FullBatch:
         name = self.engine_name if dtype in (None, self.dtype) else "numpy"
         sums = self.sums(models, W, b, name, dtype or self.dtype)
         objective = Objective(np.array([self.l2(m) for m in models]))
-        costs = objective.loss(sums) + objective.penalty(W)
+        costs = self._communicator.first(lambda: objective.loss(sums) + objective.penalty(W))
         dW, db = objective.gradient(sums, W)
         gradients = np.concatenate([dW, db[:, :, None]], axis=2)
         return [
@@ -270,11 +275,12 @@ class FullBatch:
             lambda, by default the model's.
         """
         hessian, l2 = None, self.l2(m) if l2 is None else l2
+        kappa = self.curvatures(m)  # of all ranks together, so also where one does not need it
         if theta is not None and self.loss(m).curvature is not None:
             curvature = functools.partial(self._curvature, m)
             hessian = sampled_hessian(self.moment, theta, l2, curvature)
         if hessian is None:
-            hessian = Hessian.uniform(self.moment, self.curvatures(m))
+            hessian = Hessian.uniform(self.moment, kappa)
         return Preconditioner(self.moment, hessian, l2)
 
     @functools.cached_property

@@ -40,7 +40,7 @@ def hinge_bound(batch: FullBatch, m: int, theta: Vector, max_passes: int) -> flo
     if smoothed is None:
         raise ValueError(f"{batch.loss(m).name} is no sum of hinges")
     smooth = batch.with_loss(m, smoothed)
-    search = Lbfgs(smooth.point(0, theta), smooth.preconditioner(0))
+    search = Lbfgs(smooth.point(0, theta), smooth.preconditioner(0), batch.first)
     for _ in range(min(max_passes, _MAX_PASSES)):
         if search.stuck:
             break

@@ -7,13 +7,18 @@ b are one array here, theta = [W | b], O x (d + 1) in float64, and so is the gra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from backprop_cli.communicator import Serial
 from backprop_cli.losses import Vector
+
+T = TypeVar("T")
+
+_ALONE = Serial()
 
 _MIN_MEMORY, _MAX_MEMORY = 6, 30  # steps that are remembered
 _MEMORY_NUMBERS = 10_000_000  # what they may take, if they are more than the fewest
@@ -64,8 +69,19 @@ class Inverse(Protocol):
         ...
 
 
+class First(Protocol):
+    """What rank 0 makes, on every rank: see `Communicator.first`."""
+
+    def __call__(self, make: Callable[[], T], /) -> T:
+        """Return what rank 0 makes."""
+        ...
+
+
 class Lbfgs:
     """Limited-memory BFGS with a preconditioner as its initial inverse Hessian.
+
+    Of several processes, all decide alike: what depends on the rounding of a processor or of its
+    BLAS, products and directions, is rank 0's.
 
     Nocedal and Wright (2006), algorithms 7.4 and 7.5.
 
@@ -75,6 +91,8 @@ class Lbfgs:
         The first point.
     preconditioner
         Multiplies by an approximate inverse of the Hessian.
+    first
+        Of the communicator.
 
     Attributes
     ----------
@@ -94,8 +112,8 @@ class Lbfgs:
         Whether the search has failed: the cost cannot be told to fall any more.
     """
 
-    def __init__(self, start: Point, preconditioner: Inverse) -> None:
-        self.point, self.preconditioner = start, preconditioner
+    def __init__(self, start: Point, preconditioner: Inverse, first: First = _ALONE.first) -> None:
+        self.point, self.preconditioner, self._first = start, preconditioner, first
         self.steps: list[Vector] = []
         self.changes: list[Vector] = []
         self.iterations, self.length, self.trials_in_all, self.stuck = 0, 0.0, 0, False
@@ -123,7 +141,7 @@ class Lbfgs:
         before, slope = self.point, self._slope
         self.trials += 1
         self.trials_in_all += 1
-        new_slope = float(np.vdot(self.direction, found.gradient))
+        new_slope = self._first(lambda: float(np.vdot(self.direction, found.gradient)))
         rounding = precision * abs(before.cost)
         # Where rounding hides the decrease, the slope tells it (Hager and Zhang, 2005, eq. 4).
         falls = found.cost <= before.cost + _DECREASE * self.t * slope or (
@@ -149,7 +167,9 @@ class Lbfgs:
 
     def remember(self, steps: list[Vector], changes: list[Vector]) -> None:
         """Begin with steps that another search has made, and what they change of this gradient."""
-        kept = [k for k, step in enumerate(steps) if float(np.vdot(step, changes[k])) > 0]
+        kept = self._first(
+            lambda: [k for k, step in enumerate(steps) if float(np.vdot(step, changes[k])) > 0]
+        )
         self.steps, self.changes = [steps[k] for k in kept], [changes[k] for k in kept]
         self._aim()
 
@@ -204,6 +224,9 @@ class Lbfgs:
         squared norm
             Of dJ/dW there, as the quadratic model predicts it.
         """
+        return self._first(self._smallest_gradient)
+
+    def _smallest_gradient(self) -> tuple[Vector, float]:
         g = self.point.gradient
         if not self.steps:
             return self.point.theta, float(np.vdot(g[:, :-1], g[:, :-1]))
@@ -226,7 +249,7 @@ class Lbfgs:
 
     def _step(self, found: Point) -> None:
         step, change = found.theta - self.point.theta, found.gradient - self.point.gradient
-        if float(np.vdot(step, change)) > 0:
+        if self._first(lambda: float(np.vdot(step, change)) > 0):
             self.steps = [*self.steps, step][-self._memory :]
             self.changes = [*self.changes, change][-self._memory :]
         self.point, self.length = found, self.t
@@ -234,7 +257,13 @@ class Lbfgs:
         self._aim()
 
     def _aim(self) -> None:
-        """Set the direction p = -H g, and begin a search along it."""
+        """Set the direction, and begin a search along it."""
+        self.direction, self._slope = self._first(self._downhill)
+        self.t, self.trials = 1.0, 0
+        self.low, self.high = Tried(0.0, self.point.cost, self._slope), None
+
+    def _downhill(self) -> tuple[Vector, float]:
+        """Return the direction p = -H g, and the cost's slope along it."""
         g = self.point.gradient
         q, taken = g.copy(), []
         for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
@@ -251,10 +280,7 @@ class Lbfgs:
             self.steps, self.changes, reversed(taken), strict=True
         ):
             q += (alpha - rho * float(np.vdot(change, q))) * step
-        self.direction: Vector = -q
-        self._slope = float(np.vdot(self.direction, g))
-        self.t, self.trials = 1.0, 0
-        self.low, self.high = Tried(0.0, self.point.cost, self._slope), None
+        return -q, float(np.vdot(-q, g))
 
     def _between(self) -> float:
         """Return a length between the bounds: the minimum of a cubic, if it is well inside."""

@@ -192,7 +192,7 @@ class LbfgsTraining(Training):
                     arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient")
                 )
                 point = Point(theta, own["cost"], gradient)
-                search = Lbfgs(point, self._preconditioner(m))
+                search = Lbfgs(point, self._preconditioner(m), self.batch.first)
                 memory = [
                     [arrays[f"{name}_{m}_{k}"].astype(np.float64) for k in range(own["remembered"])]
                     for name in ("step", "change")
@@ -210,7 +210,7 @@ class LbfgsTraining(Training):
         The norm that a tolerance is relative to without l2 is that at equal scores, either way.
         """
         points = self.batch.points(models, [self.batch.start(m) for m in models])
-        norms = [float(np.linalg.norm(point.gradient)) for point in points]
+        norms = self.batch.first(lambda: [float(np.linalg.norm(own.gradient)) for own in points])
         if self._start is not None:
             points = self.batch.points(models, [self._start[m] for m in models])
         for m, point, norm in zip(models, points, norms, strict=True):
@@ -220,7 +220,8 @@ class LbfgsTraining(Training):
         self, m: int, point: Point, norm: float, preconditioner: Inverse | None = None
     ) -> None:
         self._bounds[m] = _Bounds(norm)
-        self._searches[m] = Lbfgs(point, preconditioner or self._preconditioner(m))
+        own = preconditioner or self._preconditioner(m)
+        self._searches[m] = Lbfgs(point, own, self.batch.first)
 
     def _preconditioner(self, m: int) -> Preconditioner:
         own = self._hessians.get(m)
@@ -285,25 +286,27 @@ class LbfgsTraining(Training):
             goal = tolerance * search.point.cost
             enough = min(_AHEAD * goal, max(bounds.asked, _ASK_ANYWAY * goal))
             own = search.point.gradient[:, :-1]
-            if float(np.vdot(own, own)) > _FAR * enough * (4 * l2) and not ends:
+            squares = self.batch.first(lambda: float(np.vdot(own, own)))
+            if squares > _FAR * enough * (4 * l2) and not ends:
                 return  # too far to be worth a closer look
             predicted = search.smallest_gradient()[1] / (4 * l2)
             if not self.solver.certified:
                 enough, predicted = goal, max(predicted, _UNDERRATES * search.ahead())
             if predicted > enough and not ends:
                 return
-        elif np.linalg.norm(search.point.gradient) > tolerance * bounds.norm and not ends:
+        norm = self.batch.first(lambda: float(np.linalg.norm(search.point.gradient)))
+        if l2 == 0 and norm > tolerance * bounds.norm and not ends:
             return
         if not self.solver.certified:
             if self.selections[m].kept is None:  # it has begun where it ends
                 self._records([m], 0.0)
-            norm = float(np.linalg.norm(search.point.gradient))
             self._found[m] = Optimality(search.point.cost, None, norm)
             self._leave(m)
             return
         further = copy.copy(search)
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
-        found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
+        own_found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
+        found = self.batch.first(lambda: own_found)
         gap = found.relative_gap
         if gap is not None and not found.within(tolerance) and not ends:
             self._searches[m], bounds.asked = further, predicted * tolerance / gap
@@ -355,7 +358,8 @@ class LbfgsTraining(Training):
         if following is None:
             return None
         l2 = self.batch.l2(following)
-        start = point_with_l2(self._searches[m].point, l2 - self.batch.l2(m))
+        more = l2 - self.batch.l2(m)
+        start = self.batch.first(lambda: point_with_l2(self._searches[m].point, more))
         before = path_before(self.settings, following)
         kept = [self.kept(k) for k in before]
         optima = [np.column_stack([own.W, own.b]).astype(np.float64) for own in kept]

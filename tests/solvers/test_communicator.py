@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from backprop_cli.communicator import Serial
+from backprop_cli.fitting import prepare
+from backprop_cli.objective import Objective
+from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import Observer
+from backprop_cli.solvers.preconditioner import Preconditioner
 from backprop_cli.sources import ImageLayout
-from tests.make import dataset, descent, split
+from tests.make import dataset, descent, job, split
 
 LOSSES = ["softmax_cross_entropy", "multiclass_svm"]
 
@@ -68,6 +72,10 @@ def images(n=200):
     return dataset(split(features, labels, np.arange(5, n), image), split(features, labels))
 
 
+def broken(found):
+    raise np.linalg.LinAlgError
+
+
 MODELS = [
     {"l2": 0.1, "momentum": 0.9, "label_smoothing": 0.1},
     {"loss": LOSSES[1], "momentum": 0.5, "nesterov": True, "learning_rate": 0.003},
@@ -113,6 +121,44 @@ def test_every_process_has_the_same_bits():
     one, *others = together(3, run)
     for other in others:
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("l2", [[0.1, 0.01, 0.003], [0.0]])
+def test_the_first_process_decides_for_all_in_lbfgs(monkeypatch, l2):
+    """Others round otherwise: here, so badly that any decision of theirs would be another one."""
+    data = images()
+    own_rank = threading.local()
+
+    def rounds(function, how):
+        def rounded(*args, **kwargs):
+            found = function(*args, **kwargs)
+            return how(found) if getattr(own_rank, "value", 0) else found
+
+        return rounded
+
+    monkeypatch.setattr(np.linalg, "norm", rounds(np.linalg.norm, lambda own: 0.0))
+    for owner, name in ((np, "vdot"), (Preconditioner, "solve")):
+        monkeypatch.setattr(owner, name, rounds(getattr(owner, name), lambda own: 1.5 * own))
+    for owner, name in ((np.linalg, "cholesky"), (np.linalg, "lstsq")):
+        monkeypatch.setattr(owner, name, rounds(getattr(owner, name), broken))
+    monkeypatch.setattr(Objective, "penalty", rounds(Objective.penalty, lambda own: own + 1))
+
+    def run(communicator):
+        own_rank.value = communicator.rank
+        settings, _ = job(*({"l2": own} for own in l2), dtype="float64")
+        solver = FullBatchLbfgs(1e-6, "accuracy", certified=False)
+        training = prepare(data, settings, solver, communicator)
+        training.run(Observer())
+        return training
+
+    alone = run(Serial())
+    one, *others = together(3, run)
+    for m in range(len(l2)):
+        found, expected = one.kept(m).W, alone.kept(m).W
+        assert len(one.history[m]) == len(alone.history[m])
+        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+        for other in others:
+            np.testing.assert_array_equal(other.kept(m).W, found)
 
 
 def test_steps_are_not_fused_where_others_take_part():
