@@ -110,15 +110,15 @@ def _shapes_to_race(threads: int) -> list[Workload]:
     images = {"d": 3072, "threads": threads}
     features = {"d": 768, "threads": threads}
     works = []
-    for C, n in ((2, 50_000), (100, 20_000), (1000, 5_000)):
-        for batch in (100, 256, 1024):
+    for C, n in ((2, 50_000), (100, 10_000), (1000, 2_500)):
+        for batch in (100, 256, 1024) if C > 2 else (256,):
             common: dict[str, Any] = {"n_classes": C, "batch_size": batch}
             works.append(Workload(n=n, dtype="uint8", **common, **images))
             works += [
                 Workload(n=2 * n, dtype=dtype, **common, **features)
                 for dtype in ("float16", "float32")
             ]
-    for C, n in ((10, 50_000), (100, 10_000)):
+    for C, n in ((10, 20_000), (100, 5_000)):
         works.append(Workload(n=n, n_classes=C, n_models=16, **images))
         works.append(Workload(n=n, n_classes=C, n_models=16, dtype="float32", **features))
     return works

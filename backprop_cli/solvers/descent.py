@@ -68,7 +68,7 @@ class Descent(Training):
     A model whose loss runs away leaves, like one that stops early, and the others go on.
     """
 
-    max_work_at_once, max_steps_at_once = 5e9, 1000
+    max_work_at_once, max_steps_at_once = 4e10, 1000
 
     def __init__(
         self,

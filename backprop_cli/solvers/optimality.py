@@ -10,6 +10,7 @@ At the dual point that belongs to W and b, J - D = |dJ/dW|^2 / (4 lambda).
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -101,14 +102,16 @@ def certify(
         return Optimality(point.cost, max(point.cost - bound, rounding), norm)
     fewest = _MIN_PASSES
     if search is None:
-        fewest, search = _FIRST_PASSES, Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta))
+        fewest = _FIRST_PASSES
+        search = Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta), batch.first)
     gap, fallen, passes = math.inf, 0.0, 0
     while True:
         made, further = _sharpen(batch, m, search, fallen, (fewest, max_passes - passes))
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
         dual, squares = search.smallest_gradient()
-        bound = dual_value(batch, m, dual, max(squares / (4 * batch.l2(m)), fallen))
+        found = dual_value(batch, m, dual, max(squares / (4 * batch.l2(m)), fallen))
+        bound = batch.first(functools.partial(float, found))
         gap = min(gap, max(point.cost - bound, rounding))
         if gap <= good or search.stuck or passes >= max_passes:
             return Optimality(point.cost, gap, norm)
@@ -139,8 +142,13 @@ def _sharpen(
         if search.take(batch.point(m, search.trial()), batch.precision):
             step = before.theta - search.point.theta
             # By the slopes: float32 rounds the costs too coarsely.
-            further += float(np.vdot(before.gradient + search.point.gradient, step)) / 2
+            slopes = before.gradient + search.point.gradient
+            further += batch.first(functools.partial(_half_product, slopes, step))
     return most, further
+
+
+def _half_product(slopes: Vector, step: Vector) -> float:
+    return float(np.vdot(slopes, step)) / 2
 
 
 def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
@@ -174,7 +182,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
         if few and (curvature is None or size > _FALLS * before):
             curvature, fresh = fixed.curvature(b), True
         before = size
-        step = _bias_step(slope, curvature, shares)
+        step = batch.first(functools.partial(_bias_step, slope, curvature, shares))
         b += step
         length = float(np.abs(step).max())
         # Newton's method leaves about this part of the slope.
@@ -182,7 +190,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
             break
     sums = batch.sums((m,), W[None], b[None], "numpy", "float64")
     loss, theta_W, r = sums.loss[0] / sums.n, sums.dW[0] / sums.n, sums.db[0] / sums.n
-    value = loss - float(np.vdot(W, theta_W)) - float(b @ r)  # of the loss's conjugate
+    value = batch.first(lambda: float(loss - np.vdot(W, theta_W) - b @ r))  # of the conjugate
     share = _mixed_share(r, shares)
     value *= 1 - share
     if value <= 0:  # by rounding
@@ -209,7 +217,8 @@ def _allowed_share(batch: FullBatch, m: int, W: Vector, gap: float) -> float:
     entropy = float(shares.sum()) * math.log(len(shares))  # at most
     # Near the optimum W = -Theta / (2 lambda), and |Theta|^2 / (4 lambda) grows |W| times as much
     # as |Theta| does.
-    paid = entropy + math.sqrt(2) * batch.reach() * float(np.linalg.norm(W))  # per share of 1
+    size = batch.first(lambda: float(np.linalg.norm(W)))
+    paid = entropy + math.sqrt(2) * batch.reach() * size  # per share of 1
     return _SMALL_PART * max(gap, _SMALL * entropy) / paid
 
 

@@ -367,7 +367,7 @@ class LbfgsTraining(Training):
         if theta is None:
             return start
         point = self.batch.point(following, theta)
-        return point if point.cost < start.cost else start
+        return point if self.batch.first(lambda: point.cost < start.cost) else start
 
     def _cost(self) -> float:
         return next(iter(self._searches.values())).point.cost if self._searches else math.nan

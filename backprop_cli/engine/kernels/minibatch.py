@@ -20,7 +20,7 @@ from backprop_cli.engine.kernels.descent import add_or_descend, add_or_descend_b
 from backprop_cli.engine.kernels.losses import loss_gradient
 from backprop_cli.engine.kernels.memory import meet
 from backprop_cli.engine.kernels.products import fetch, gather, scores
-from backprop_cli.engine.kernels.structures import PIECE, Examples, Models, Work
+from backprop_cli.engine.kernels.structures import Examples, Models, Work
 
 
 @njit(nogil=True, _nrt=False)
@@ -48,7 +48,7 @@ def descend(
     met = 0
     for step in range(len(rates)):
         start, end = step * batch, min((step + 1) * batch, len(rows))
-        pieces = (end - start + PIECE - 1) // PIECE
+        pieces = -((start - end) // len(work.places))
         stopped = _mini_batch(
             thread, threads, met, examples, models, work, width, rows, mirrored, start, end,
             np.float32(end - start), True, rates[step], max_losses, losses[step], right[step],
@@ -111,7 +111,7 @@ def _mini_batch(
     """
     d = examples.features.shape[1]
     blocks, M, n = len(work.x), len(models.kinds), end - start
-    pieces = (n + PIECE - 1) // PIECE
+    pieces = -(-n // len(work.places))
     for piece in range(pieces):
         first, last = start + piece * n // pieces, start + (piece + 1) * n // pieces
         own = rows[first:last]

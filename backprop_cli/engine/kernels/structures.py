@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-PIECE = 128
+PIECE = 256
 """The largest number of examples that are taken at once."""
 SCORED = 32
 """The largest number of examples that are evaluated at once."""
