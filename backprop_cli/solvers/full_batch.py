@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.communicator import Communicator, own_share
-from backprop_cli.engine import ENGINES, Engine, Sums, Targets, Task, choose, class_scores
+from backprop_cli.engine import (
+    ENGINES,
+    Engine,
+    Sums,
+    Targets,
+    Task,
+    blas_threads,
+    choose,
+    class_scores,
+)
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.losses import Array, Loss, Vector
 from backprop_cli.objective import Objective
@@ -97,6 +107,14 @@ class FullBatch:
         """Of the communicator: what rank 0 makes, so that all ranks decide alike."""
         return self._communicator.first
 
+    def blas(self) -> AbstractContextManager[object]:
+        """Limit the BLAS between passes: to one thread, where the passes are the kernels'.
+
+        After a product, another thread of the BLAS waits busily for some 25 ms, on a core that the
+        kernels need.
+        """
+        return blas_threads(self._threads if self.engine_name == "numpy" else 1)
+
     def widen(self) -> None:
         """Compute in float64 from now on, by the engine that can."""
         self.engine_name, self.dtype = "numpy", "float64"
@@ -175,13 +193,14 @@ class FullBatch:
         engine = self.engine(models, name, dtype)
         own_W, own_b = W.astype(dtype), b.astype(dtype)
         loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
-        for block in self._blocks(self._rows_at_once(name)):
-            found = engine.sums(own_W, own_b, block)
-            loss += found.loss
-            dW += found.dW
-            db += found.db
-            n += found.n
-            self.tell()
+        with blas_threads(self._threads if name == "numpy" else 1):
+            for block in self._blocks(self._rows_at_once(name)):
+                found = engine.sums(own_W, own_b, block)
+                loss += found.loss
+                dW += found.dW
+                db += found.db
+                n += found.n
+                self.tell()
         n_all, loss, db, dW = self._communicator.sum(np.array([n]), loss, db, dW)
         return Sums(loss, dW, db, int(n_all[0]))
 
@@ -220,7 +239,9 @@ class FullBatch:
         targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
         for block in self._blocks(self._rows_at_once("numpy")):
             Y, v = _weighted(targets, block)
-            yield engine.scores(W[None], b[None], block)[0], Y[0], v
+            with blas_threads(self._threads):
+                S = engine.scores(W[None], b[None], block)[0]
+            yield S, Y[0], v
             self.tell()
 
     def mean(self, total: Vector) -> Vector:
@@ -287,7 +308,8 @@ class FullBatch:
     def moment(self) -> SecondMoment:
         """The second moment of the features."""
         seed = self._settings.models[0].seed
-        return SecondMoment(self._dataset.train, self._standardization, seed)
+        with blas_threads(self._threads):
+            return SecondMoment(self._dataset.train, self._standardization, seed)
 
     def reach(self) -> float:
         """Return a bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import blas_threads
 from backprop_cli.errors import ConfigError
 from backprop_cli.losses import Array
 from backprop_cli.settings import Settings
@@ -111,7 +110,7 @@ class LbfgsTraining(Training):
         observer.begin(None, self.steps_per_epoch, self.epochs_finished * self.steps_per_epoch)
         self.batch.tell = lambda: observer.steps(1, self._cost(), math.nan)
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with quiet, blas_threads(self.threads):
+        with quiet, self.batch.blas():
             if not self._searches and not self._found:
                 self._begin([path[0] for path in self._paths])
             while self._searches:
@@ -186,7 +185,7 @@ class LbfgsTraining(Training):
             m: Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
             for m, model in progress["hessians"]
         }
-        with blas_threads(self.threads):  # as in `run`: their number decides the last digits
+        with self.batch.blas():  # as in `run`: their number decides the last digits
             for m, own in progress["searches"]:
                 theta, gradient = (
                     arrays[f"{k}_{m}"].astype(np.float64) for k in ("theta", "gradient")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backprop_cli.communicator import Communicator
-from backprop_cli.engine import Engine, Targets, blas_threads, resolved_threads
+from backprop_cli.engine import Engine, Targets, resolved_threads
 from backprop_cli.errors import ConfigError
 from backprop_cli.evaluation.evaluate import Figures, Reading, evaluate
 from backprop_cli.evaluation.measures import MEASURES, SELECTABLE, refuse_unsuited
@@ -123,7 +123,7 @@ class Training(abc.ABC):
         kept = self.kept(m)
         theta = np.concatenate([kept.W, kept.b[:, None]], axis=1).astype(np.float64)
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with quiet, blas_threads(self.threads):
+        with quiet, batch.blas():
             return certify(batch, 0, theta, _MAX_PASSES)
 
     @functools.cached_property
