@@ -36,6 +36,7 @@ def draw(records: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
     """Draw one panel per set."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     panels = sorted({(each["set"], each["l2"]) for each in records}, reverse=True)
     figure, all_axes = plt.subplots(
@@ -50,7 +51,10 @@ def draw(records: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
         axes.grid(True, which="major", color="#e4e4e4", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.05)
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     all_axes[0][0].set_ylabel("relative distance to the optimum, (J - J*) / J*")
+    all_axes[0][-1].legend(loc="upper right", fontsize=8.5, frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=110, facecolor="white")
 
@@ -59,15 +63,8 @@ def _line(axes: Any, record: dict[str, Any]) -> None:
     name = record["contender"]
     seconds, gaps = points(record)
     ours = name.startswith(_OURS)
-    color = _COLORS.get(name, "#333333")
-    axes.plot(seconds, gaps, color=color, linewidth=2.2 if ours else 1.4,
-              marker="o" if ours else None, markersize=4.5)  # fmt: skip
-    above = name == "backprop, mini-batch descent" or not ours
-    axes.annotate(
-        name.replace(", ", "\n"), (seconds[-1], gaps[-1]), color=color, fontsize=8.5,
-        xytext=(4, 4 if above else -4), textcoords="offset points", annotation_clip=False,
-        ha="left", va="bottom" if above else "top",
-    )  # fmt: skip
+    axes.plot(seconds, gaps, color=_COLORS.get(name, "#333333"), linewidth=2.2 if ours else 1.4,
+              marker="o" if ours else None, markersize=4.5, label=name)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
