@@ -16,7 +16,8 @@ from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import LOSSES, Loss
 from backprop_cli.sources import Source, Standardization
 
-_MAX_WEIGHTS = 20_000_000  # of all models: the kernels hold W three times more
+_MAX_WEIGHTS = 20_000_000  # of all models: the kernels hold W three or four times more
+_MAX_ROWS = 16_000  # of W: each block of features has a part of the scores of 256 examples
 _LARGE_BATCH, _MIN_FEATURES = 1024, 100  # with fewer features, NumPy is twice as fast at so many
 # examples at once: most of the work is the softmax
 _MIN_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the
@@ -58,8 +59,9 @@ def _make_compiled(task: Task) -> Engine:
 def _compiled_pays(task: Task, work: float) -> bool:
     if task.batch_size >= _LARGE_BATCH and task.n_features < _MIN_FEATURES:
         return False
-    weights = task.n_models * task.targets.n_classes * task.n_features
-    return weights <= _MAX_WEIGHTS and work >= _MIN_WORK
+    rows = task.n_models * task.targets.n_classes
+    fits = rows <= _MAX_ROWS and rows * task.n_features <= _MAX_WEIGHTS
+    return fits and work >= _MIN_WORK
 
 
 def _compiled_obstacle(task: Task) -> str | None:

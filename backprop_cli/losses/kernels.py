@@ -44,7 +44,7 @@ def _exp(z: Any) -> Any:
 
 @njit(nogil=True, _nrt=False, fastmath={"nnan", "nsz"})
 def _largest(s: Any) -> Any:
-    """Return the largest of s; any of them, if one is NaN."""
+    """Return the largest of s; it does not matter which, if one is NaN: then so is the loss."""
     largest = s[0]
     for k in range(1, len(s)):
         largest = s[k] if s[k] > largest else largest
@@ -66,7 +66,9 @@ def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
     for k in range(C):
         s[k] = s[k] / total - share
     s[label] -= np.float32(1) - smoothing
-    expected = share * scores + (np.float32(1) - smoothing) * own
+    expected = (np.float32(1) - smoothing) * own
+    if share > 0:
+        expected += share * scores
     return float(math.log(total)) - float(expected)
 
 

@@ -63,7 +63,8 @@ class Descent(Training):
     step, seconds
         Of the epoch that is not finished: steps and seconds.
     max_work_at_once, max_steps_at_once
-        Between two looks at the outside, some 0.1 s: floating-point operations, and steps.
+        Between two looks at the outside, some 0.3 s with the kernels: floating-point operations,
+        and steps.
 
     A model whose loss runs away leaves, like one that stops early, and the others go on.
     """

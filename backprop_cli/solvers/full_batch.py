@@ -86,6 +86,7 @@ class FullBatch:
         task = self._task(list(together.values()), settings.dtype)
         work = 4.0 * n * task.n_features * dataset.n_classes * len(settings.models) * _PASSES
         self.engine_name, self.dtype = choose(task, settings.engine, work), settings.dtype
+        self._threads_between = threads if self.engine_name == "numpy" else 1
 
     @property
     def blocks_per_pass(self) -> int:
@@ -113,7 +114,7 @@ class FullBatch:
         After a product, another thread of the BLAS waits busily for some 25 ms, on a core that the
         kernels need.
         """
-        return blas_threads(self._threads if self.engine_name == "numpy" else 1)
+        return blas_threads(self._threads_between)
 
     def widen(self) -> None:
         """Compute in float64 from now on, by the engine that can."""
@@ -299,7 +300,8 @@ class FullBatch:
         kappa = self.curvatures(m)  # of all ranks together, so also where one does not need it
         if theta is not None and self.loss(m).curvature is not None:
             curvature = functools.partial(self._curvature, m)
-            hessian = sampled_hessian(self.moment, theta, l2, curvature)
+            with blas_threads(self._threads):
+                hessian = sampled_hessian(self.moment, theta, l2, curvature)
         if hessian is None:
             hessian = Hessian.uniform(self.moment, kappa)
         return Preconditioner(self.moment, hessian, l2)

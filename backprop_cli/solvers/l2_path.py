@@ -10,7 +10,8 @@ from backprop_cli.losses import Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.lbfgs import Point
 
-_MAX_KNOWN = 3  # optima that the next one is predicted from
+MAX_KNOWN = 3
+"""Optima that the next one is predicted from."""
 
 
 def l2_paths(settings: Settings) -> list[list[int]]:
@@ -44,7 +45,7 @@ def predicted(l2: float, values: Sequence[float], optima: Sequence[Vector]) -> V
     ndarray or None
         None where fewer than two are known, or an l2 is 0 or occurs twice.
     """
-    values, optima = values[-_MAX_KNOWN:], optima[-_MAX_KNOWN:]
+    values, optima = values[-MAX_KNOWN:], optima[-MAX_KNOWN:]
     if len(values) < 2 or l2 <= 0 or len({l2, *values}) <= len(values):
         return None
     x, nodes = np.log(l2), np.log(values)

@@ -18,6 +18,7 @@ from backprop_cli.losses import Array
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.l2_path import (
+    MAX_KNOWN,
     gradient_with_l2,
     l2_paths,
     path_before,
@@ -299,8 +300,7 @@ class LbfgsTraining(Training):
         if not self.solver.certified:
             if self.selections[m].kept is None:  # it has begun where it ends
                 self._records([m], 0.0)
-            self._found[m] = Optimality(search.point.cost, None, norm)
-            self._leave(m)
+            self._leave(m, Optimality(search.point.cost, None, norm))
             return
         further = copy.copy(search)
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
@@ -313,8 +313,7 @@ class LbfgsTraining(Training):
         kept = self.selections[m].kept
         if kept is None or not np.array_equal(np.column_stack([kept.W, kept.b]), rounded):
             self._records([m], 0.0)  # the last certificate has moved it
-        self._found[m] = found
-        self._leave(m)
+        self._leave(m, found)
 
     def _free(self, m: int) -> bool:
         """Do something for a search whose cost cannot be told to fall; return whether to end it."""
@@ -331,12 +330,13 @@ class LbfgsTraining(Training):
         self._searches[m].forget()
         return False
 
-    def _leave(self, m: int) -> None:
+    def _leave(self, m: int, found: Optimality) -> None:
         """Take a model out; the next one of its path begins where its optimum is expected."""
         search, hessian = self._searches[m], self._hessians.get(m)
         path = next(path for path in self._paths if path and path[0] == m)
         following = path[1] if len(path) > 1 else None
-        start = self._next_start(m, following)  # first: an interrupt leaves all as it was
+        start = self._next_start(m, following)  # first: what is saved in its pass is as before
+        self._found[m] = found
         del self._searches[m], path[0]
         self._hessians.pop(m, None)
         if start is None or following is None:
@@ -359,7 +359,7 @@ class LbfgsTraining(Training):
         l2 = self.batch.l2(following)
         more = l2 - self.batch.l2(m)
         start = self.batch.first(lambda: point_with_l2(self._searches[m].point, more))
-        before = path_before(self.settings, following)
+        before = path_before(self.settings, following)[-MAX_KNOWN:]
         kept = [self.kept(k) for k in before]
         optima = [np.column_stack([own.W, own.b]).astype(np.float64) for own in kept]
         theta = predicted(l2, [self.batch.l2(k) for k in before], optima)

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from backprop_cli.fitting import prepare
 from backprop_cli.solvers import optimum
 from backprop_cli.solvers.l2_path import point_with_l2, predicted
 from backprop_cli.solvers.lbfgs import Lbfgs, Point
-from tests.make import dataset, split, to_optimum
+from backprop_cli.solvers.methods import FullBatchLbfgs
+from backprop_cli.solvers.observer import Observer
+from tests.make import dataset, job, split, to_optimum
 from tests.solvers.test_optimum import blobs, check, reference
 
 VALUES = [1.0, 0.2, 0.03, 0.01]
@@ -85,3 +88,48 @@ def test_a_prediction_with_a_higher_cost_is_not_taken(monkeypatch):
     _, costs = starts(monkeypatch, l2)
     assert costs[0] == expected[0]
     assert costs[1] < 10
+
+
+class Stops(Observer):
+    """Interrupts a block, counted from the beginning."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def steps(self, number, loss, learning_rate):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_stop_in_any_pass_of_a_path_leaves_a_state_that_ends_as_if_there_was_none():
+    x, y = blobs()
+    settings, _ = job(*({"l2": own} for own in (1.0, 0.1, 0.03, 0.01)), dtype="float64")
+
+    def fresh():
+        return prepare(dataset(split(x, y)), settings, FullBatchLbfgs(1e-6, "loss"))
+
+    def ends(training):
+        training.run(Observer())
+        weights = [np.column_stack([k.W, k.b]) for k in map(training.kept, range(4))]
+        return weights, [[r.train_cost for r in own] for own in training.history]
+
+    expected = ends(fresh())
+    stops, at = 0, 0
+    while stops == at:
+        at += 1
+        stopped = fresh()
+        try:
+            stopped.run(Stops(at))
+        except KeyboardInterrupt:
+            stops += 1
+        arrays = {name: own.copy() for name, own in stopped.arrays().items()}
+        progress = stopped.progress()
+        found, searched = (dict(progress[name]) for name in ("found", "searches"))
+        assert not found.keys() & searched.keys()
+        again = fresh()
+        again.restore(arrays, progress)
+        weights, costs = ends(again)
+        np.testing.assert_array_equal(weights, expected[0])
+        assert costs == expected[1]
+    assert stops > 20

@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,8 @@ from numba.core.caching import NullCache
 import backprop_cli.losses.kernels
 from backprop_cli.engine.kernels.losses import COMPILED
 from backprop_cli.losses import LOSSES
+
+_LOADING = threading.Lock()  # engines may be made ready side by side
 
 
 def keep_compiled(functions: Iterable[Any]) -> None:
@@ -78,7 +81,7 @@ def load_or_compile(function: Any, arguments: tuple[Any, ...]) -> None:
     same, but only after numba has set up all that compiling needs: 0.3 s and 56 MB. That goes by
     numba's inner functions; where they are others, the call still works.
     """
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), _LOADING:
         signature = tuple(numba.typeof(argument) for argument in arguments)
         if signature not in function.overloads:  # of two that are the same, numba calls neither
             found = function._cache._load_overload(signature, function.targetctx)

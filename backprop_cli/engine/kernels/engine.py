@@ -64,7 +64,7 @@ class CompiledEngine:
         width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
         blocks = threads * math.ceil(d / (width * threads))
         # Whole lines of images, so that a block can be mirrored by itself.
-        self._width = math.ceil(d / blocks / line) * line
+        self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / line) * line
         blocks = math.ceil(d / self._width)
         self._threads = min(threads, blocks)
         padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING

@@ -4,6 +4,8 @@ A tile's sums stay in registers from the first number to the last. Compiled from
 of dW go to memory and back at every example, at half the speed; those of S are vectors of 256 bits
 on processors that have 512, where LLVM prefers the shorter ones.
 
+With 32 registers (with 16, half the examples, and half the vectors):
+
     S: 4 examples x 5 classes           dW: 5 classes x 4 vectors of features
 
             w_0 w_1 w_2 w_3 w_4                   x_0 x_1 x_2 x_3
@@ -125,8 +127,9 @@ def _readers(context: Any, builder: Any, signature: Any, arguments: Any) -> list
 
 
 def _fma(builder: Any) -> Any:
+    """Return the function a b + c: one operation, where the processor has it."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
 
 
 def _loop(
