@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,6 +23,9 @@ TOGETHER = ("train", "sweep", "eval")
 
 _START_SECONDS = 120
 """Of MPI's start, which waits for all processes, also for one that could not start."""
+
+_LATER = 5.0
+"""Seconds after rank 0 at which others give up: a launcher kills the rest when one has ended."""
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
@@ -177,6 +181,8 @@ def _end_late() -> NoReturn:
             "the launcher say, try fewer processes or machines, and start again\n"
         )
         os.write(2, line.encode())
+    else:
+        time.sleep(_LATER)
     os._exit(2)
 
 

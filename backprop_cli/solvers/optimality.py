@@ -23,7 +23,7 @@ from backprop_cli.solvers.full_batch import MANY_CLASSES, FullBatch
 from backprop_cli.solvers.hinge_duality import hinge_bound
 from backprop_cli.solvers.lbfgs import Lbfgs
 
-_MAX_STEPS = 40  # of the bias
+_MAX_STEPS, _FIRST_STEPS = 10, 40  # of the bias; for a new search
 _LAST_STEP = 1e-7  # after a step as small as this, what is left is its square
 _MAX_NEWTON = 0.8  # of a step of Newton's: then it lowers L
 _RIDGE = 1e-12  # against the mean curvature: a class may have none
@@ -100,9 +100,9 @@ def certify(
     if batch.loss(m).curvature is None:
         bound = hinge_bound(batch, m, theta, max_passes)
         return Optimality(point.cost, max(point.cost - bound, rounding), norm)
-    fewest = _MIN_PASSES
+    fewest, most_steps = _MIN_PASSES, _MAX_STEPS
     if search is None:
-        fewest = _FIRST_PASSES
+        fewest, most_steps = _FIRST_PASSES, _FIRST_STEPS
         search = Lbfgs(batch.point(m, theta), batch.preconditioner(m, theta), batch.first)
     gap, fallen, passes = math.inf, 0.0, 0
     while True:
@@ -110,7 +110,8 @@ def certify(
         passes, fallen = passes + made, fallen + further
         good = max(_TRUTHFUL * fallen, _SMALL * point.cost)
         dual, squares = search.smallest_gradient()
-        found = dual_value(batch, m, dual, max(squares / (4 * batch.l2(m)), fallen))
+        pays_for = max(squares / (4 * batch.l2(m)), fallen)
+        found = dual_value(batch, m, dual, pays_for, most_steps)
         bound = batch.first(functools.partial(float, found))
         gap = min(gap, max(point.cost - bound, rounding))
         if gap <= good or search.stuck or passes >= max_passes:
@@ -151,7 +152,9 @@ def _half_product(slopes: Vector, step: Vector) -> float:
     return float(np.vdot(slopes, step)) / 2
 
 
-def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
+def dual_value(
+    batch: FullBatch, m: int, theta: Vector, gap: float, most_steps: int = _MAX_STEPS
+) -> float:
     """Return the dual's value, a lower bound on J*, at the point that belongs to some theta.
 
     The dual point must have dL/db = 0. A few steps of the bias make it small; the rest is removed
@@ -165,6 +168,8 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
         [W | b], O x (d + 1).
     gap
         About the gap that the value is for; the bound may pay a small part of it.
+    most_steps
+        Of the bias.
     """
     W, b = theta[:, :-1], theta[:, -1].copy()
     shares = batch.mean_targets(m)
@@ -172,7 +177,7 @@ def dual_value(batch: FullBatch, m: int, theta: Vector, gap: float) -> float:
     fixed = FixedWeights(batch, m, W)
     allowed = _allowed_share(batch, m, W, gap)
     curvature, before = None, math.inf
-    for _ in range(_MAX_STEPS):
+    for _ in range(most_steps):
         slope = fixed.slope(b)
         share = _mixed_share(slope, shares)
         if share <= allowed:

@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(backprop_cli.__file__).parent
 CONFIG = """\
 data: {format: synthetic, size: 8, examples: 400, classes: 4, validation: 50, test: 50}
 l2: 0.01
-training: {batch_size: 150, momentum: 0}  # the kernels take this in two pieces
+training: {batch_size: 280, momentum: 0}  # the kernels take this in two pieces
 """
 COMPILED, NUMPY, NUMPY_64 = "compiled, float32", "numpy, float32", "numpy, float64"
 ALL_NUMPY = {NUMPY, NUMPY_64}
@@ -148,7 +148,7 @@ IN_KERNELS = {
         MINIBATCH, "own[k] * weight / divisor", "own[k] / divisor", GRADIENTS | STEP, WEIGHTS
     ),
     "label smoothing": kernels(
-        LOSSES, "share = smoothing / np.float32(C)", "share = smoothing / np.float32(C - 1)",
+        LOSSES, "smoothing / np.float32(C),", "smoothing / np.float32(C - 1),",
         GRADIENTS | STEP | VALUES, SMOOTHING,
     ),
     "one coordinate": kernels(

@@ -220,9 +220,10 @@ def test_a_process_that_has_failed_does_not_wait_for_one_that_is_killed(files):
 
 def test_a_start_that_takes_too_long_says_what_to_do(files):
     soon = "from backprop_cli.cli import processes as module\nmodule._START_SECONDS = 1"
-    gone = "import os, time\ntime.sleep(4)\nos._exit(0)"
-    status, out, said = train(3, *NEW, "run", on={0: soon, 1: soon, 2: gone})
-    assert (status, out, len(said)) == (2, "", 1)
+    gone = "import os, time\ntime.sleep(30)\nos._exit(0)"
+    status, _, said = train(3, *NEW, "run", on={0: soon, 1: soon, 2: gone})
+    assert status in (2, 9)  # 9: mpiexec says that it has killed the others
+    assert len(said) == 1
     assert said[0].startswith("Error: MPI has not started all processes within 1 s: ")
 
 
