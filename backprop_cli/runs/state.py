@@ -100,6 +100,7 @@ class BoundsState(Part):
 
     norm: Annotated[Figure, Field(ge=0)]
     asked: Annotated[float, Field(ge=0)]
+    after: Annotated[int, Field(ge=0)]
 
 
 class LbfgsState(Part):

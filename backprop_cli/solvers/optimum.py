@@ -39,6 +39,7 @@ _MAX_SHARPENING = 15  # passes of a certificate
 _AHEAD = 0.5  # the gap at which a certificate is asked for, in tolerances
 _FAR = 1000.0  # times the gap at which a certificate is asked for: no combination of steps helps
 _ASK_ANYWAY = 0.01  # in tolerances
+_PAUSE = 20  # a certificate that fails is the last one for this part of the trials so far
 _UNDERRATES = 20.0  # how far the cost falls in the end, against what the next step predicts
 
 
@@ -302,6 +303,8 @@ class LbfgsTraining(Training):
                 self._records([m], 0.0)
             self._leave(m, Optimality(search.point.cost, None, norm))
             return
+        if search.trials_in_all < bounds.after and not ends:
+            return
         further = copy.copy(search)
         rounded = search.point.theta.astype(self.settings.dtype).astype(np.float64)
         own_found = certify(self.batch, m, rounded, _MAX_SHARPENING, further)
@@ -309,6 +312,7 @@ class LbfgsTraining(Training):
         gap = found.relative_gap
         if gap is not None and not found.within(tolerance) and not ends:
             self._searches[m], bounds.asked = further, predicted * tolerance / gap
+            bounds.after = further.trials_in_all + further.trials_in_all // _PAUSE
             return
         kept = self.selections[m].kept
         if kept is None or not np.array_equal(np.column_stack([kept.W, kept.b]), rounded):
@@ -383,7 +387,10 @@ class _Bounds:
     asked
         The predicted gap at which to ask for the next certificate: by as much smaller than at the
         last one as that one was too large.
+    after
+        After how many trials the next certificate may be asked for.
     """
 
     norm: float
     asked: float = sys.float_info.max
+    after: int = 0

@@ -82,12 +82,15 @@ def attempt(command: tuple[str, ...]) -> Ending:
     return Ending(status, wrong_with(status, out.getvalue(), err.getvalue()))
 
 
+_NOTE = re.compile(r"^Note: .*\n(?:(?!Error: |Note: |Traceback|.*Warning).*\n)?", re.MULTILINE)
+"""A note, which may be wrapped into two lines."""
+
+
 def wrong_with(status: object, out: str, err: str) -> str | None:
     """Return what is wrong with what a command has said, or None."""
     if status not in STATUSES:
         return f"exit status {status}: {err}"
-    lines = err.split("\n")[:-1]
-    told = [line for line in lines if not line.startswith("Note: ")]
+    lines, told = (text.split("\n")[:-1] for text in (err, _NOTE.sub("", err)))
     if any(not line.startswith("Error: ") for line in told):
         return f"exit {status}, not a line an error: {err!r}"
     if (status in (2, 3)) != bool(told):
