@@ -107,8 +107,8 @@ def _shapes(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 def _shapes_to_race(threads: int) -> list[Workload]:
     """Return one model of many classes, at several batch sizes and types; then sixteen."""
-    images = {"d": 3072, "threads": threads}
-    features = {"d": 768, "threads": threads}
+    images: dict[str, Any] = {"d": 3072, "threads": threads}
+    features: dict[str, Any] = {"d": 768, "threads": threads}
     works = []
     for C, n in ((2, 50_000), (100, 10_000), (1000, 2_500)):
         for batch in (100, 256, 1024) if C > 2 else (256,):
