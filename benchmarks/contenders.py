@@ -38,7 +38,7 @@ class Contender:
         raise NotImplementedError
 
 
-class _EpochEnded(Exception):  # noqa: N818 - no error
+class _EpochEnded(Exception):  # noqa: N818 - not an error: it ends what is timed
     """The last step of an epoch is made."""
 
 

@@ -10,8 +10,7 @@ from backprop_cli.losses import Vector
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.lbfgs import Point
 
-MAX_KNOWN = 3
-"""Optima that the next one is predicted from."""
+_MAX_KNOWN = 3  # optima that the next one is predicted from
 
 
 def l2_paths(settings: Settings) -> list[list[int]]:
@@ -23,15 +22,15 @@ def l2_paths(settings: Settings) -> list[list[int]]:
 
 
 def path_before(settings: Settings, m: int) -> list[int]:
-    """Return the models before one on its path, from the largest l2 on."""
+    """Return the last three models before one on its path, from the largest l2 on."""
     path = next(own for own in l2_paths(settings) if m in own)
-    return path[: path.index(m)]
+    return path[: path.index(m)][-_MAX_KNOWN:]
 
 
 def predicted(l2: float, values: Sequence[float], optima: Sequence[Vector]) -> Vector | None:
     """Return about where the optimum is for an l2, from the optima for the values before it.
 
-    The polynomial in log l2 through the last three of them, by Lagrange's formula.
+    The polynomial in log l2 through them, by Lagrange's formula.
 
     Parameters
     ----------
@@ -45,7 +44,6 @@ def predicted(l2: float, values: Sequence[float], optima: Sequence[Vector]) -> V
     ndarray or None
         None where fewer than two are known, or an l2 is 0 or occurs twice.
     """
-    values, optima = values[-MAX_KNOWN:], optima[-MAX_KNOWN:]
     if len(values) < 2 or l2 <= 0 or len({l2, *values}) <= len(values):
         return None
     x, nodes = np.log(l2), np.log(values)

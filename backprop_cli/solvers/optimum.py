@@ -18,7 +18,6 @@ from backprop_cli.losses import Array
 from backprop_cli.settings import Settings
 from backprop_cli.solvers.full_batch import FullBatch
 from backprop_cli.solvers.l2_path import (
-    MAX_KNOWN,
     gradient_with_l2,
     l2_paths,
     path_before,
@@ -363,7 +362,7 @@ class LbfgsTraining(Training):
         l2 = self.batch.l2(following)
         more = l2 - self.batch.l2(m)
         start = self.batch.first(lambda: point_with_l2(self._searches[m].point, more))
-        before = path_before(self.settings, following)[-MAX_KNOWN:]
+        before = path_before(self.settings, following)
         kept = [self.kept(k) for k in before]
         optima = [np.column_stack([own.W, own.b]).astype(np.float64) for own in kept]
         theta = predicted(l2, [self.batch.l2(k) for k in before], optima)
