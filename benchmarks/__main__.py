@@ -17,7 +17,7 @@ import numpy as np
 
 from backprop_cli.engine import cores
 from benchmarks.contenders import CONTENDERS
-from benchmarks.machine import copy_rate, floor, sgemm_rate, wait_for_calm
+from benchmarks.machine import Slow, copy_rate, floor, full_rate, sgemm_rate, wait_for_calm
 from benchmarks.processes import Finished, run
 from benchmarks.race import Times, race
 from benchmarks.workload import Workload
@@ -44,17 +44,26 @@ def main() -> None:
     print(f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, ", end="")
     print(f"NumPy {np.__version__}; sgemm {sgemm / 1e9:.0f} GFLOP/s, copy {copy / 1e9:.1f} GB/s\n")
     for name in options.only:
-        rate = sgemm_rate() / sgemm
-        print(f"## {name}\n\nrate of a large product {rate:.0%} of the best\n", flush=True)
-        _PARTS[name](data, threads, options.rounds, sgemm)
+        print(f"## {name}\n", flush=True)
+        try:
+            _PARTS[name](data, threads, options.rounds, sgemm)
+        except Slow as slow:
+            print(f"Nothing (more) to report: {slow}. Try again with --only {name!r}.")
         print(flush=True)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    _row(head)
-    print("|" + "---|" * len(head))
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], sgemm: float) -> None:
+    """Print what was measured, unless the machine has become slow meanwhile."""
+    rate = full_rate(sgemm)
+    _head(head)
     for row in rows:
         _row(row)
+    print(f"\nA large product afterwards: {rate:.0%} of the best rate.\n", flush=True)
+
+
+def _head(cells: Sequence[str]) -> None:
+    _row(cells)
+    print("|" + "---|" * len(cells))
 
 
 def _row(cells: Sequence[str]) -> None:
@@ -72,7 +81,7 @@ def _race_table(
         for name, t in times.items()
     ]
     head = ["contender", "seconds an epoch: median (range)", "times the first", "times the floor"]
-    _table(head, rows)
+    _table(head, rows, sgemm)
     return times
 
 
@@ -87,22 +96,20 @@ def _epochs(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 
 def _shapes(data: str, threads: int, rounds: int, sgemm: float) -> None:
-    print(
-        "Random features; *rate* is that of a large product just before, against the best seen:\n"
-    )
+    print("Random features; *rate* is that of a large product afterwards, against the best seen:\n")
     head = ["type", "n x d", "classes", "models", "batch", *_SHAPED, "best peer / backprop",
             "backprop / floor", "rate"]  # fmt: skip
-    _table(head, [])
+    _head(head)
     for work in _shapes_to_race(threads):
         names = [name for name in _SHAPED if work.n_models == 1 or name != _TORCH]
-        before = sgemm_rate() / sgemm
         found = race(names, work, rounds, sgemm)
+        rate = full_rate(sgemm)
         seconds = {name: t.median for name, t in found.items()}
         ours, best = seconds[_AUTO], min(seconds[name] for name in names if name not in _OWN)
         row = [work.dtype, f"{work.n:,} x {work.d}", f"{work.n_classes}", f"{work.n_models}",
                f"{work.batch_size}"]  # fmt: skip
         row += [f"{seconds[name]:.4f}" if name in seconds else "" for name in _SHAPED]
-        _row([*row, f"{best / ours:.2f}", f"{ours / floor(work, sgemm):.2f}", f"{before:.0%}"])
+        _row([*row, f"{best / ours:.2f}", f"{ours / floor(work, sgemm):.2f}", f"{rate:.0%}"])
 
 
 def _shapes_to_race(threads: int) -> list[Workload]:
@@ -145,7 +152,7 @@ def _growth(data: str, threads: int, rounds: int, sgemm: float) -> None:
                 ]
             )
     print("20,000 x 1024, 10 classes, one model, batches of 100, but for:\n")
-    _table(["", "compiled, s an epoch", "NumPy, s an epoch", "floor"], rows)
+    _table(["", "compiled, s an epoch", "NumPy, s an epoch", "floor"], rows, sgemm)
 
 
 def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
@@ -161,7 +168,7 @@ def _sweep(data: str, threads: int, rounds: int, sgemm: float) -> None:
         [f"16 x {_TORCH}", f"{16 * torch.median:.4f}", f"{16 * torch.median / first:.2f}", ""]
     )
     print("16 learning rates on CIFAR-10, batches of 100:\n")
-    _table(["", "seconds an epoch of all 16", "times the first", "times the floor"], rows)
+    _table(["", "seconds an epoch of all 16", "times the first", "times the floor"], rows, sgemm)
     _sweep_commands(data, threads, rounds, sgemm)
 
 
@@ -188,7 +195,7 @@ def _sweep_commands(data: str, threads: int, rounds: int, sgemm: float) -> None:
         for name, value in median.items()
     ]
     print("\nAs whole commands, ten epochs; the time of the script is that of one run, 16 times:\n")
-    _table(["", "seconds", "times the first"], rows)
+    _table(["", "seconds", "times the first"], rows, sgemm)
 
 
 def _backprop(command: str, data: str, epochs: int, backend: str, folder: str) -> list[str]:
@@ -241,7 +248,7 @@ def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
     bytes_loaded = 60_000 * 3072 / 1e6
     print("40 epochs of CIFAR-10, softmax, batches of 100, from the command to its end")
     print(f"(the images of all splits are {bytes_loaded:.0f} MB):\n")
-    _table(["", "seconds: median (range)", "times the first", "peak memory, MB"], rows)
+    _table(["", "seconds: median (range)", "times the first", "peak memory, MB"], rows, sgemm)
 
 
 def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
@@ -275,6 +282,7 @@ def _lbfgs(data: str, threads: int, rounds: int, sgemm: float) -> None:
             ["backprop, configs/cifar10-softmax.yaml, 5 epochs", f"{ours.seconds:.2f}",
              f"{ours.megabytes:.0f}", " ".join(test.split()[:4])],
         ],
+        sgemm,
     )  # fmt: skip
     ratios = [f"{found.seconds / ours.seconds:.1f}" for found in scikit.values()]
     print(f"\nRatios {' and '.join(ratios)}.")
@@ -300,6 +308,7 @@ def _cold(data: str, threads: int, rounds: int, sgemm: float) -> None:
     _table(
         ["command", "seconds: median (range)", "times the first"],
         [[name, str(t), f"{t.median / first:.2f}"] for name, t in times.items()],
+        sgemm,
     )
 
 

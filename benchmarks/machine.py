@@ -10,6 +10,11 @@ import numpy as np
 from benchmarks.workload import Workload
 
 _CALM, _PATIENCE, _BREAK = 0.9, 60, 0.5  # of the best rate; tries, and seconds between them
+_LEAST = 0.8  # of the best rate, below which nothing is reported
+
+
+class Slow(Exception):  # noqa: N818 - no fault of the program
+    """The machine is so much below its best rate that its times say little."""
 
 
 def sgemm_rate(tries: int = 8) -> float:
@@ -29,6 +34,20 @@ def wait_for_calm(sgemm: float) -> None:
         if sgemm_rate(2) >= _CALM * sgemm:
             return
         time.sleep(_BREAK)
+
+
+def full_rate(sgemm: float) -> float:
+    """Return the rate of a large product as a share of ``sgemm``, the best one.
+
+    Raises
+    ------
+    Slow
+        It is under four fifths, in each of three tries.
+    """
+    rate = max(sgemm_rate() for _ in range(3)) / sgemm
+    if rate < _LEAST:
+        raise Slow(f"a large product runs at {rate:.0%} of the rate it had at the start")
+    return rate
 
 
 def copy_rate() -> float:
