@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,7 @@ def _text(found: Probed, folds: int | None) -> str:
     from backprop_cli.runs.penalty import SEARCH_TOLERANCE
 
     result, tried = found.result, found.tried
+    plots = importlib.util.find_spec("matplotlib") is not None
     lines = [wrapped(_title(found, folds)), candidate_table(tried[:_SHOWN], result.ending.unit)]
     if result.ending.unit == "step":
         lines.append(
@@ -175,7 +177,7 @@ def _text(found: Probed, folds: int | None) -> str:
         f"{'winner':<12}l2 {found.config.l2:g}",
         titled("training", result.ending.line()),
         f"{'run':<12}{shown_path(result.path)}",
-        f"{'report':<12}backprop report {shell_word(result.path)}",
+        f"{'report':<12}backprop report {shell_word(result.path)}{'' if plots else ' --text'}",
         *(titled("note", note) for note in found.notes),
     ]
     return "\n".join(lines)

@@ -28,8 +28,14 @@ def wilson(right: int, n: int) -> Interval:
     return (0.0 if right == 0 else middle - half), (1.0 if right == n else middle + half)
 
 
-def percentile(resampled: NDArray[np.float64]) -> Interval:
-    """Return the percentile interval of a measure of bootstrap samples (Efron, 1979)."""
+def percentile(resampled: NDArray[np.float64]) -> Interval | None:
+    """Return the percentile interval of a measure of bootstrap samples (Efron, 1979).
+
+    None where all samples have the same value, as where every decision is right: then they say
+    nothing of how far off the value may be.
+    """
+    if np.ptp(resampled) == 0:
+        return None
     low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return low, high
 

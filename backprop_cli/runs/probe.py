@@ -130,12 +130,20 @@ def probe_config(
     Raises
     ------
     ConfigError
-        A key or value is wrong, or l2 is given.
+        A key or value is wrong, l2 is given, or a file is given twice.
     """
-    if any(override.partition("=")[0].strip() == "l2" for override in overrides):
-        raise ConfigError("--set l2: a probe chooses l2; backprop train takes one that is given")
-    held_out = {"validation": _HELD_OUT, "test": _HELD_OUT, "stratified": True}
     given = {key: value for key, value in files.items() if value is not None}
+    for key in (override.partition("=")[0].strip() for override in overrides):
+        if key == "l2":
+            raise ConfigError(
+                "--set l2: a probe chooses l2; backprop train takes one that is given"
+            )
+        section, _, name = key.partition(".")
+        if section == "data" and name in given:
+            raise ConfigError(
+                f"--set {key}: the command line names {given[name]} already; remove one of the two"
+            )
+    held_out = {"validation": _HELD_OUT, "test": _HELD_OUT, "stratified": True}
     text = dump(
         {
             "data": {"format": "npy", **held_out, **given},

@@ -196,6 +196,7 @@ def test_more_features_than_examples(files, probe):
     ("more", "words"),
     [
         (("--set", "l2=1"), ["a probe chooses l2"]),
+        (("--set", "data.path=z.npy"), ["--set data.path", "x.npy", "remove one"]),
         (("--set", "data.validation=0"), ["data.validation"]),
         (("--set", "data.test=0", "--seeds", 2), ["--seeds"]),
         (("--set", "training.epoch=2"), ["training.epoch", "epochs"]),

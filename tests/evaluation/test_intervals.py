@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from backprop_cli.evaluation.intervals import Z, mann_whitney, wilson
+from backprop_cli.evaluation.intervals import Z, mann_whitney, percentile, wilson
 from backprop_cli.evaluation.measures import auc
 
 
@@ -47,3 +47,8 @@ def test_the_interval_of_auc_holds_the_true_one_in_about_95_of_100_samples(n0, n
         low, high = mann_whitney(auc(rng.standard_normal(n0 + n1) + shift * labels, labels), n0, n1)
         held += low <= true <= high
     assert 925 <= held <= 985
+
+
+def test_bootstrap_samples_that_are_all_alike_give_no_interval():
+    assert percentile(np.ones(1000)) is None
+    assert percentile(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
