@@ -91,6 +91,12 @@ class Sums(NamedTuple):
     db: Array
     n: int
 
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums over both examples."""
+        return Sums(
+            self.loss + other.loss, self.dW + other.dW, self.db + other.db, self.n + other.n
+        )
+
 
 def require_as_stored(block: Block) -> None:
     """Refuse mirrored examples: an evaluation takes them as they are stored."""

@@ -40,6 +40,9 @@ class Standardizing:
         The type of the training features; None if it is not known: then nothing is folded.
     n_rows
         M O, the rows of all models' W.
+    fold_float64
+        Whether to fold in float64, too. The reference of other engines does not: a mistake in the
+        folding would be in both.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Standardizing:
         dtype: np.dtype[Any],
         features: np.dtype[Any] | None,
         n_rows: int,
+        fold_float64: bool = False,
     ) -> None:
         self._standardization, self._image = standardization, image
-        self._constant = folded_constant(standardization, features, dtype, n_rows)
+        self._constant = folded_constant(standardization, features, dtype, n_rows, fold_float64)
         self.folds = self._constant is not None
         mean, std = standardization.mean, standardization.std
         if self._constant is not None:
@@ -127,15 +131,16 @@ def folded_constant(
     features: np.dtype[Any] | None,
     dtype: np.dtype[Any],
     n_rows: int,
+    fold_float64: bool = False,
 ) -> int | None:
     """Return what to subtract from every feature where the rest is folded into W.
 
     None where examples are to be standardized themselves. Parameters are those of `Standardizing`.
     """
     mean, std = standardization.mean, standardization.std
-    if features is None or n_rows > _MAX_FOLDED_ROWS or dtype != np.float32:
+    if features is None or n_rows > _MAX_FOLDED_ROWS or (dtype == np.float64 and not fold_float64):
         return None
-    if not standardization.fits_float32(features):
+    if dtype == np.float32 and not standardization.fits_float32(features):
         return None
     for constant in (MIDDLE, 0) if features == np.uint8 else (0,):
         if (np.abs(mean - constant) <= _MAX_SPREADS * std).all():

@@ -10,7 +10,7 @@ from backprop_cli.config import Config
 from backprop_cli.runs.history import HistoryLine
 from backprop_cli.runs.stored import Figure, Number, Stored
 
-FORMAT = 5
+FORMAT = 6
 
 Pair = Field(strict=False)  # JSON has lists where Python has pairs
 
@@ -24,7 +24,7 @@ class Part(Stored):
 class Content(Part):
     """All that a checkpoint says besides its arrays."""
 
-    format: Literal[5]
+    format: Literal[6]
     training: dict[str, Any]
     about: dict[str, Any]
 
@@ -109,6 +109,7 @@ class LbfgsState(Part):
     epochs_finished: Number
     unjudged: list[Number]
     dtype: Literal["float32", "float64"]
+    refined: bool
     history: Histories
     paths: list[list[Number]]
     found: list[Annotated[tuple[Number, OptimalityState], Pair]]

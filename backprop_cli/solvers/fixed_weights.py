@@ -31,7 +31,7 @@ class FixedWeights:
         self._kept: list[tuple[Array, Vector, Vector]] | None = None
         self._C = len(batch.mean_targets(m))
         if self._C * batch.n_local <= _MAX_KEPT:
-            self._kept = [(WX.copy(), Y, v) for WX, Y, v in self._scores()]
+            self._kept = batch.all_scores(m, W, np.zeros(len(W)))
 
     def slope(self, b: Vector) -> Vector:
         """Return dL/db, O numbers, in float64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias, cast
@@ -11,41 +12,39 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.communicator import Communicator, own_share
+from backprop_cli.communicator import Communicator
 from backprop_cli.engine import (
     ENGINES,
     Engine,
     Sums,
-    Targets,
     Task,
     blas_threads,
     choose,
     class_scores,
 )
 from backprop_cli.engine.numpy_engine import NumpyEngine
-from backprop_cli.losses import Array, Loss, Vector
+from backprop_cli.losses import Array, Vector
 from backprop_cli.objective import Objective
 from backprop_cli.settings import Settings
+from backprop_cli.solvers.examples import MAX_BLOCK, TrainingExamples, weighted
 from backprop_cli.solvers.lbfgs import First, Point
 from backprop_cli.solvers.preconditioner import Hessian, Preconditioner, sampled_hessian
-from backprop_cli.solvers.second_moment import SecondMoment
-from backprop_cli.solvers.start import make_task, training_targets
-from backprop_cli.sources import Block, Dataset, Standardization
+from backprop_cli.solvers.second_moment import WHOLE_NUMBERS, SecondMoment
+from backprop_cli.solvers.shares import Shares
+from backprop_cli.solvers.start import make_task
+from backprop_cli.sources import Dataset, Standardization
 
-_BLOCK_NUMBERS = {"numpy": 400_000, "compiled": 25_000_000}
-"""Features and scores of a block. NumPy converts a block before it reads it: in the cache."""
-_MIN_BLOCK, _MAX_BLOCK = 64, 8192  # examples
-_MOST_SCORES = 4_000_000  # of a block: some six matrices of its size are held at once
 MANY_CLASSES = 2000
 """Beyond, no matrix of C x C is made: it would take 32 MB in float64, 800 MB of 10,000 classes."""
 
-_LEAST_SHARE = 1e-10  # of a class that does not occur: its bias would be minus infinity
+_LEAST_PASSES = 12  # before the moment is refined: easy searches have ended
 _PASSES = 30  # what `auto` expects, to choose an engine
+Scored: TypeAlias = tuple[Array, Vector, Vector]
 DType: TypeAlias = Literal["float32", "float64"]
 _PRECISION = {"float32": 1e-7, "float64": 1e-14}  # of a cost, relative
 
 
-class FullBatch:
+class FullBatch(TrainingExamples):
     """The cost over all training examples, of any of M models.
 
     An engine computes the sums of a block in its number type; they are added in float64.
@@ -61,6 +60,8 @@ class FullBatch:
     ----------
     engine_name, dtype
         The engine, and the number type that it computes in.
+    refined
+        Whether `refine` was called.
     """
 
     def __init__(
@@ -72,19 +73,12 @@ class FullBatch:
         threads: int,
         tell: Callable[[], None],
     ) -> None:
-        self._dataset, self._settings = dataset, settings
-        self._standardization, self._communicator = standardization, communicator
-        self._threads, self.tell = threads, tell
-        self._mean_targets: dict[int, Vector] = {}
-        self._reach: float | None = None
+        super().__init__(dataset, settings, standardization, communicator, threads, tell)
+        self.refined = False
         self._engine: tuple[tuple[object, ...], Engine] | None = None
-        # Models of one path take turns.
-        together = {model.path(): m for m, model in enumerate(settings.models)}
-        self._K = len(together) * dataset.n_classes
-        n = len(dataset.train)
-        self._first, self._last = own_share(communicator, n)
-        task = self._task(list(together.values()), settings.dtype)
-        work = 4.0 * n * task.n_features * dataset.n_classes * len(settings.models) * _PASSES
+        task = self._task(self._together, settings.dtype)
+        outputs = dataset.n_classes * len(settings.models)
+        work = 4.0 * len(dataset.train) * task.n_features * outputs * _PASSES
         self.engine_name, self.dtype = choose(task, settings.engine, work), settings.dtype
         self._threads_between = threads if self.engine_name == "numpy" else 1
 
@@ -92,11 +86,6 @@ class FullBatch:
     def blocks_per_pass(self) -> int:
         """How many blocks this process reads in a pass."""
         return -(-self.n_local // self._rows_at_once(self.engine_name))
-
-    @property
-    def n_local(self) -> int:
-        """How many training examples this process reads."""
-        return self._last - self._first
 
     @property
     def precision(self) -> float:
@@ -120,10 +109,6 @@ class FullBatch:
         """Compute in float64 from now on, by the engine that can."""
         self.engine_name, self.dtype = "numpy", "float64"
 
-    def l2(self, m: int) -> float:
-        """Return lambda of a model."""
-        return self._settings.models[m].l2
-
     def has_dual(self, m: int) -> bool:
         """Say whether a bound on a model's optimal cost is known; an SVM's takes C x C numbers."""
         loss = self.loss(m)
@@ -132,15 +117,14 @@ class FullBatch:
             loss.curvature is not None or (loss.smoothed is not None and few)
         )
 
-    def loss(self, m: int) -> Loss:
-        """Return the loss of a model."""
-        return self._settings.models[m].loss
-
     def engine(self, models: Sequence[int], name: str, dtype: str) -> Engine:
         """Return an engine for some of the models; the last one is kept."""
         key = (*models, name, dtype)
         if self._engine is None or self._engine[0] != key:
-            engine = ENGINES[name].make(self._task(models, dtype))
+            numpy = name == "numpy"
+            engine = (
+                self._own(models, dtype) if numpy else ENGINES[name].make(self._task(models, dtype))
+            )
             if not engine.prepare():
                 engine.wait()
             self._engine = key, engine
@@ -191,18 +175,29 @@ class FullBatch:
         name, dtype
             The engine, and what it computes in.
         """
-        engine = self.engine(models, name, dtype)
-        own_W, own_b = W.astype(dtype), b.astype(dtype)
-        loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
-        with blas_threads(self._threads if name == "numpy" else 1):
-            for block in self._blocks(self._rows_at_once(name)):
+        own_W, own_b, train = W.astype(dtype), b.astype(dtype), self._dataset.train
+        shares = self._by_numpy() if name == "numpy" else Shares(self._first, self._last, 1, 1)
+
+        def share(first: int, last: int, done: Callable[[], None]) -> Sums:
+            engine = self.engine(models, name, dtype) if shares.n == 1 else self._own(models, dtype)
+            loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
+            for block in train.blocks(self._rows_at_once(name), first, last, self.tell):
                 found = engine.sums(own_W, own_b, block)
                 loss += found.loss
                 dW += found.dW
                 db += found.db
                 n += found.n
-                self.tell()
-        n_all, loss, db, dW = self._communicator.sum(np.array([n]), loss, db, dW)
+                done()
+            return Sums(loss, dW, db, n)
+
+        with blas_threads(self._threads if name == "numpy" and shares.n == 1 else 1):
+            parts = shares.map(share, self.tell)
+        total = parts[0]
+        for part in parts[1:]:
+            total = total.plus(part)
+        n_all, loss, db, dW = self._communicator.sum(
+            np.array([total.n]), total.loss, total.db, total.dW
+        )
         return Sums(loss, dW, db, int(n_all[0]))
 
     def with_loss(
@@ -222,7 +217,7 @@ class FullBatch:
             self.tell,
         )
 
-    def scores(self, m: int, W: Vector, b: Vector) -> Iterator[tuple[Array, Vector, Vector]]:
+    def scores(self, m: int, W: Vector, b: Vector) -> Iterator[Scored]:
         """Yield S, Y and v of one model for this process's examples, block by block, in float64.
 
         Parameters
@@ -235,52 +230,40 @@ class FullBatch:
         Yields
         ------
         S, Y, v
-            O x n, C x n and n, for the n examples of a block.
+            O x n, C x n and n, for the n examples of a block; S is overwritten by the next.
         """
-        targets, engine = self._targets(m), NumpyEngine(self._task((m,), "float64"))
-        for block in self._blocks(self._rows_at_once("numpy")):
-            Y, v = _weighted(targets, block)
-            with blas_threads(self._threads):
-                S = engine.scores(W[None], b[None], block)[0]
-            yield S, Y[0], v
-            self.tell()
+        with blas_threads(self._threads):
+            for found in self._scores(m, W, b, (self._first, self._last)):
+                yield found
+                self.tell()
 
-    def mean(self, total: Vector) -> Vector:
-        """Return the mean per training example from this process's part of a sum."""
-        return self._communicator.sum(total)[0] / len(self._dataset.train)
+    def all_scores(self, m: int, W: Vector, b: Vector) -> list[Scored]:
+        """Return what `scores` yields, all of it."""
 
-    def mean_targets(self, m: int) -> Vector:
-        """Return the mean of v y over the training examples, C numbers."""
-        if m in self._mean_targets:
-            return self._mean_targets[m]
-        total, targets = np.zeros(self._dataset.n_classes), self._targets(m)
-        own = self._dataset.train.without_features()
-        at_once = min(_MAX_BLOCK, _MOST_SCORES // self._dataset.n_classes)
-        for first in range(self._first, self._last, at_once):
-            block = own.part(first, min(first + at_once, self._last))
-            Y, v = _weighted(targets, block)
-            total += Y[0] @ v
-        self._mean_targets[m] = self.mean(total)
-        return self._mean_targets[m]
+        def share(first: int, last: int, done: Callable[[], None]) -> list[Scored]:
+            found = []
+            for S, Y, v in self._scores(m, W, b, (first, last)):
+                found.append((S.copy(), Y, v))
+                done()
+            return found
 
-    def start(self, m: int) -> Vector:
-        """Return the theta that descent starts from: W = 0, and the b that is best with it.
+        shares = self._by_numpy()
+        with blas_threads(1 if shares.n > 1 else self._threads):
+            parts = shares.map(share, self.tell)
+        return [own for part in parts for own in part]
 
-        With W = 0 all examples have the probabilities SoftMax(b), best equal to the mean target.
-        """
-        shares = self.mean_targets(m)
-        b = np.log(np.maximum(shares / shares.sum(), _LEAST_SHARE))
-        b = b[1:] - b[:1] if self._settings.single_output else b - b.mean()
-        theta = np.zeros((len(b), self._dataset.n_features + 1))
-        theta[:, -1] = b
-        return theta
+    def _scores(self, m: int, W: Vector, b: Vector, examples: tuple[int, int]) -> Iterator[Scored]:
+        """Yield what `scores` does for some examples, from the first to before the last."""
+        targets, engine = self._targets(m), self._own((m,), "float64")
+        rows = self._rows_at_once("numpy")
+        for block in self._dataset.train.blocks(rows, *examples, self.tell):
+            Y, v = weighted(targets, block)
+            yield engine.scores(W[None], b[None], block)[0], Y[0], v
 
-    def curvatures(self, m: int) -> Vector:
-        """Return the mean curvature of the loss by each score, O numbers, at the start."""
-        shares = self.mean_targets(m)
-        p = shares / shares.sum()
-        kappa: Vector = shares.sum() * np.maximum(p * (1 - p), _LEAST_SHARE)
-        return kappa[1:] if self._settings.single_output else kappa
+    def _own(self, models: Sequence[int], dtype: str) -> Engine:
+        """Return an engine of NumPy for one thread, which has its own memory."""
+        certifies = dtype != self._settings.dtype  # it checks what another number type has made
+        return NumpyEngine(self._task(models, dtype), fold_float64=certifies)
 
     def preconditioner(
         self, m: int, theta: Vector | None = None, l2: float | None = None
@@ -313,23 +296,42 @@ class FullBatch:
         with blas_threads(self._threads):
             return SecondMoment(self._dataset.train, self._standardization, seed)
 
-    def reach(self) -> float:
-        """Return a bound on the mean of v |x|: the root of the mean of v^2 times that of |x|^2."""
-        if self._reach is None:
-            squares = weights = 0.0
-            mean, std = self._standardization.mean, self._standardization.std
-            standardized = self._settings.standardize != "none"  # the mean of |x|^2 is at most d
-            targets = self._targets(0)
-            for block in self._blocks(self._rows_at_once("numpy")):
-                _, v = _weighted(targets, block)
-                weights += float(v @ v)
-                if not standardized:
-                    x = (block.features[block.rows].astype(np.float64) - mean) / std
-                    squares += float(np.einsum("ij,ij->", x, x))
-                    self.tell()
-            own = self.mean(np.array([squares, weights]))
-            self._reach = float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
-        return self._reach
+    def worth_refining(self, passes: int, paths: Sequence[Sequence[int]], tolerance: float) -> bool:
+        """Say whether to `refine`: it is expected to save the passes that it costs.
+
+        Or else, as that is a guess, twice as many have been made.
+
+        Parameters
+        ----------
+        passes
+            So far.
+        paths
+            The models that have not arrived, those of one path after each other.
+        tolerance
+            Of the relative gap.
+        """
+        cost = self.moment.cost_of_refining(len(self._dataset.train), self._K)
+        if self.refined or cost == math.inf:
+            return False
+        kappa = {m: float(self.curvatures(m).mean()) for path in paths for m in path}
+
+        def worth() -> bool:
+            gains = (
+                sum(self.moment.gain_of_refining(kappa[m], self.l2(m), tolerance) for m in path)
+                for path in paths
+            )
+            return max(gains) >= cost or passes >= max(_LEAST_PASSES, 2 * cost)
+
+        return self.first(worth)
+
+    def refine(self) -> None:
+        """Find all directions of the features, from all examples; for later preconditioners."""
+        at_once = max(1, WHOLE_NUMBERS // self._dataset.n_features)
+        with blas_threads(self._threads):
+            self.moment = self.moment.refined(
+                self._blocks(at_once), self.tell, self._communicator.sum
+            )
+        self.refined = True
 
     def _curvature(self, m: int, S: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
         """Return Q and U of v d2l/ds2 = diag(q) - u u^T, O x n, for scores of some rows."""
@@ -343,37 +345,12 @@ class FullBatch:
         v = self._targets(m).example_weights(block)
         return (Q, U) if v is None else (Q * v, U * np.sqrt(v))
 
-    def _targets(self, m: int) -> Targets:
-        own = dataclasses.replace(self._settings_of((m,)), dtype="float64")
-        return training_targets(own, self._dataset)
-
-    def _rows_at_once(self, engine: str) -> int:
-        """Return how many examples a block has for an engine."""
-        rows = _BLOCK_NUMBERS[engine] // (self._dataset.n_features + 2 * self._K)
-        # No fewer than rows of W: to add a block's dW to the sum reads as much as the block.
-        least = min(self._K, _MOST_SCORES // self._K)
-        return min(_MAX_BLOCK, max(_MIN_BLOCK, least, rows))
-
-    def _blocks(self, rows: int) -> Iterator[Block]:
-        yield from self._dataset.train.blocks(rows, self._first, self._last, self.tell)
-
     def _task(self, models: Sequence[int], dtype: str) -> Task:
         settings = dataclasses.replace(self._settings_of(models), dtype=cast("DType", dtype))
         return make_task(
             settings,
             self._dataset,
             self._standardization,
-            batch_size=_MAX_BLOCK,
+            batch_size=MAX_BLOCK,
             threads=self._threads,
         )
-
-    def _settings_of(self, models: Sequence[int]) -> Settings:
-        own = tuple(self._settings.models[m] for m in models)
-        return dataclasses.replace(self._settings, models=own)
-
-
-def _weighted(targets: Targets, block: Block) -> tuple[Vector, Vector]:
-    """Return the columns of Y, 1 x C x n, and the weight v of each example, n."""
-    v = targets.example_weights(block)
-    Y = targets.columns(block.labels[block.rows]).astype(np.float64)
-    return Y, np.ones(Y.shape[2]) if v is None else v.astype(np.float64)

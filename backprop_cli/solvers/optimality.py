@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ _FALLS = 0.1  # dL/db, from one step of the bias to the next: else the curvature
 _SMALL_PART = 0.01  # of the gap
 _MIN_PASSES, _FIRST_PASSES = 1, 3  # before a dual point; of a new search, which has no memory yet
 _TRUTHFUL = 6.0  # a gap, against what the cost is seen to fall by, that is not too large
+_AHEAD = 3.0  # the gap that is predicted, against the same: what is found is larger by it
 _SMALL = 1e-13  # a relative gap at which nothing better is looked for
 _ROUNDING = 1e-14  # of a cost in float64, relative: no gap is known to be smaller
 
@@ -68,6 +70,26 @@ class Optimality:
         Of tolerances that are smaller than what float64 can prove, the smallest gap will do.
         """
         return self.gap is not None and self.gap <= max(tolerance, _ROUNDING) * self.cost
+
+
+@dataclass
+class Bounds:
+    """What a model's arrival is judged by.
+
+    Attributes
+    ----------
+    norm
+        Of the gradient where its path began: at W = 0, where it does not depend on l2.
+    asked
+        The predicted gap at which to ask for the next certificate: by as much smaller than at the
+        last one as that one was too large.
+    after
+        After how many trials the next certificate may be asked for.
+    """
+
+    norm: float
+    asked: float = sys.float_info.max
+    after: int = 0
 
 
 def certify(
@@ -121,7 +143,7 @@ def certify(
 def _sharpen(
     batch: FullBatch, m: int, search: Lbfgs, fallen: float, limits: tuple[int, int]
 ) -> tuple[int, float]:
-    """Go on until the gap that is ahead is no larger than what the cost has fallen by.
+    """Go on until the gap that is ahead is about as small as what the cost has fallen by.
 
     ``limits`` are the fewest and the most passes.
 
@@ -136,7 +158,7 @@ def _sharpen(
     for k in range(most):
         _, squares = search.smallest_gradient()
         ahead = squares / (4 * batch.l2(m))  # J - D, where the search is
-        near = ahead <= max(fallen + further, _SMALL * search.point.cost)
+        near = ahead <= max(_AHEAD * (fallen + further), _SMALL * search.point.cost)
         if (near and k >= fewest) or search.stuck:
             return k, further
         before = search.point

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from backprop_cli.solvers.l2_path import (
 from backprop_cli.solvers.lbfgs import Inverse, Lbfgs, Point
 from backprop_cli.solvers.methods import FullBatchLbfgs
 from backprop_cli.solvers.observer import EpochRecord, Observer
-from backprop_cli.solvers.optimality import Optimality, certify
+from backprop_cli.solvers.optimality import Bounds, Optimality, certify
 from backprop_cli.solvers.preconditioner import Looked, Preconditioner, time_to_look
 from backprop_cli.solvers.selection import Kept, Selection
 from backprop_cli.solvers.training import Training, restored_history, saved_history
@@ -83,7 +81,7 @@ class LbfgsTraining(Training):
         self._hessians: dict[int, Looked] = {}
         self._paths = l2_paths(settings)
         self._found: dict[int, Optimality] = {}
-        self._bounds: dict[int, _Bounds] = {}
+        self._bounds: dict[int, Bounds] = {}
         self._unjudged: list[int] = []  # of the models, after a pass: which may have arrived
 
     @property
@@ -116,6 +114,7 @@ class LbfgsTraining(Training):
                 self._begin([path[0] for path in self._paths])
             while self._searches:
                 if not self._unjudged:
+                    self._refine()
                     start = time.perf_counter()
                     moved = self._pass()
                     records = self._records(moved, time.perf_counter() - start)
@@ -164,6 +163,7 @@ class LbfgsTraining(Training):
             "epochs_finished": self.epochs_finished,
             "unjudged": self._unjudged,
             "dtype": self.batch.dtype,
+            "refined": self.batch.refined,
             "history": saved_history(self.history),
             "paths": self._paths,
             "found": [[m, vars(own)] for m, own in self._found.items()],
@@ -178,10 +178,12 @@ class LbfgsTraining(Training):
         self._unjudged = list(progress["unjudged"])
         if progress["dtype"] != self.batch.dtype:
             self.batch.widen()
+        if progress["refined"]:
+            self.batch.refine()
         self.history = restored_history(progress["history"])
         self._paths = [list(path) for path in progress["paths"]]
         self._found = {m: Optimality(**own) for m, own in progress["found"]}
-        self._bounds = {m: _Bounds(**own) for m, own in progress["bounds"]}
+        self._bounds = {m: Bounds(**own) for m, own in progress["bounds"]}
         self._hessians = {
             m: Looked(arrays[f"hessian_{m}"].astype(np.float64), model)
             for m, model in progress["hessians"]
@@ -219,7 +221,7 @@ class LbfgsTraining(Training):
     def _enter(
         self, m: int, point: Point, norm: float, preconditioner: Inverse | None = None
     ) -> None:
-        self._bounds[m] = _Bounds(norm)
+        self._bounds[m] = Bounds(norm)
         own = preconditioner or self._preconditioner(m)
         self._searches[m] = Lbfgs(point, own, self.batch.first)
 
@@ -241,6 +243,16 @@ class LbfgsTraining(Training):
                     self._hessians[m] = Looked(point.theta, m)
                     search.precondition(self._preconditioner(m))
         return moved
+
+    def _refine(self) -> None:
+        """Look at all Hessians in all directions of the features, if it is worth its time."""
+        paths = [path for path in self._paths if path]
+        if not self.batch.worth_refining(self.epochs_finished, paths, self.solver.tolerance):
+            return
+        self.batch.refine()
+        for m, search in self._searches.items():
+            self._hessians[m] = Looked(search.point.theta, m)
+            search.precondition(self._preconditioner(m))
 
     def _records(self, moved: Sequence[int], seconds: float) -> list[EpochRecord | None]:
         """Keep the weights of the models that have made a step, and return their records."""
@@ -373,23 +385,3 @@ class LbfgsTraining(Training):
 
     def _cost(self) -> float:
         return next(iter(self._searches.values())).point.cost if self._searches else math.nan
-
-
-@dataclass
-class _Bounds:
-    """What a model's arrival is judged by.
-
-    Attributes
-    ----------
-    norm
-        Of the gradient where its path began: at W = 0, where it does not depend on l2.
-    asked
-        The predicted gap at which to ask for the next certificate: by as much smaller than at the
-        last one as that one was too large.
-    after
-        After how many trials the next certificate may be asked for.
-    """
-
-    norm: float
-    asked: float = sys.float_info.max
-    after: int = 0

@@ -12,8 +12,8 @@ from backprop_cli.losses import Array, Vector
 from backprop_cli.solvers.second_moment import SecondMoment
 
 _MAX_SIZE = 600  # of a matrix that is inverted: numbers of W and b that depend on each other
-_MAX_ROWS = 4000  # more of them gain fewer steps than they cost
 _CHUNK_NUMBERS = 2_000_000
+_PROJECTIONS = 1e10  # multiplications for the diagonal
 _RIDGE = 1e-6  # of the mean eigenvalue: float32 may round a smaller one below 0
 _LEAST_CURVATURE = 1e-10
 _FIRST_LOOK, _NEXT_LOOK = 6, 4  # steps before the first; times that before each later one
@@ -98,8 +98,8 @@ class Preconditioner:
         """Return H^-1 times a gradient, O x (d + 1)."""
         moment, hessian, ridge = self._moment, self._hessian, 2 * self._l2
         dW, db = gradient[:, :-1], gradient[:, -1:]
-        centred = dW - db * moment.mean
-        lead = centred @ moment.V
+        centred, V = dW - db * moment.mean, moment.V
+        lead = (centred.astype(V.dtype) @ V).astype(np.float64)
         W, b = lead / (hessian.along + ridge), db / hessian.bias
         if hessian.inverse is not None:
             r = len(hessian.inverse) // len(db) - 1
@@ -108,7 +108,7 @@ class Preconditioner:
             found = (hessian.inverse @ known.reshape(-1)).reshape(known.shape)
             W[:, first:], b = found[:, :r], found[:, r:]
         rest = 1 / (hessian.rest + ridge)
-        W = (W - rest * lead) @ moment.V.T + rest * centred
+        W = (W - rest * lead).astype(V.dtype) @ V.T + rest * centred
         return np.concatenate([W, b - (W @ moment.mean)[:, None]], axis=1)
 
 
@@ -153,21 +153,26 @@ def sampled_hessian(
     W, b = theta[:, :-1].astype(np.float32), theta[:, -1] + theta[:, :-1] @ moment.mean
     size, same, n = n_scores * (r + 1), np.arange(n_scores), 0
     H = np.zeros((n_scores, r + 1, n_scores, r + 1))
-    along, squares = np.zeros((n_scores, rank)), np.zeros(n_scores)
-    for rows, x in moment.sample(_MAX_ROWS, max(1, _CHUNK_NUMBERS // max(size, d))):
+    along, squares, n_along = np.zeros((n_scores, rank)), np.zeros(n_scores), 0
+    for rows, x in moment.sample(max(1, _CHUNK_NUMBERS // max(size, d))):
         Q, U = (own.astype(np.float32) for own in curvature(W @ x.T + b[:, None], rows))
-        z = x @ V
-        along += (Q - U * U) @ (z * z)
-        squares += (Q - U * U) @ np.einsum("ij,ij->i", x, x)
-        Z = np.concatenate([z[:, rank - r :], np.ones((len(x), 1), np.float32)], axis=1)
+        if n_along * V.size < _PROJECTIONS:  # a diagonal needs fewer examples than a matrix
+            z = x @ V
+            along += (Q - U * U) @ (z * z)
+            squares += (Q - U * U) @ np.einsum("ij,ij->i", x, x)
+            n_along += len(x)
+            lead = z[:, rank - r :]
+        else:
+            lead = x @ V[:, rank - r :]
+        Z = np.concatenate([lead, np.ones((len(x), 1), np.float32)], axis=1)
         F = (U.T[:, :, None] * Z[:, None, :]).reshape(len(x), size)
         H -= (F.T @ F).reshape(H.shape)
         H[same, :, same, :] += (Q[:, None, :] * Z.T) @ Z
         n += len(x)
-    along *= moment.e / n
+    along *= moment.e / n_along
     H /= n
     bias = np.maximum(H[same, r, same, r], _LEAST_CURVATURE)[:, None]
-    others = np.maximum(squares / n - along.sum(axis=1), 0.0)[:, None] / max(1, d - rank)
+    others = np.maximum(squares / n_along - along.sum(axis=1), 0.0)[:, None] / max(1, d - rank)
     mean = float(np.einsum("kaka->", H)) / size
     if n_scores > 1:  # all biases may grow alike: J stays the same, and its gradient is 0 along it
         H[:, r, :, r] += mean / n_scores

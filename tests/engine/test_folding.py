@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.standardizing import Standardizing, folded_constant
+from backprop_cli.losses import LOSSES
 from backprop_cli.sources import ImageLayout, Standardization
 from tests.make import dataset, descent, split, trained
 
@@ -87,22 +89,29 @@ def test_a_folded_standardization_is_that_of_the_rows(dtype, outputs):
     np.testing.assert_allclose(dW, G @ x, atol=2e-5 * np.abs(G @ x).max())
 
 
+@pytest.mark.parametrize(("dtype", "digits"), [("float32", 3e-6), ("float64", 1e-13)])
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "multiclass_svm"])
 @pytest.mark.parametrize("outputs", [None, 1])
-def test_an_engine_that_folds_gives_the_sums_of_one_that_does_not(loss, outputs):
-    """The same bytes to both; in float64 nothing is folded."""
+def test_an_engine_that_folds_gives_the_sums_of_standardized_examples(loss, outputs, dtype, digits):
+    """S = W X + b 1^T and dW = G X^T of the examples themselves, in float64."""
     C, rng = 2 if outputs else 5, np.random.default_rng(0)
-    data = dataset(split(rng.integers(0, 256, (30, 40), np.uint8), rng.permutation(30) % C))
+    raw, y = rng.integers(0, 256, (30, 40), np.uint8), rng.permutation(30) % C
+    data = dataset(split(raw, y))
     models = ({"l2": 0.0, "seed": 1}, {"l2": 0.1, "seed": 2}, {"l2": 1.0, "seed": 3})
-    found = []
-    for dtype in ("float64", "float32"):
-        training = descent(
-            data, *models, loss=loss, dtype=dtype, single_output=outputs == 1, initial_std=0.5
-        )
-        sums = training.engine.sums(training.state.W, training.state.b, data.train.block(0, 30))
-        found.append((sums.loss, sums.dW.copy(), sums.db.copy()))
-    for exact, folded in zip(*found, strict=True):
-        np.testing.assert_allclose(folded, exact, rtol=0, atol=3e-6 * np.abs(exact).max())
+    training = descent(
+        data, *models, loss=loss, dtype=dtype, single_output=outputs == 1, initial_std=0.5
+    )
+    W, b = training.state.W, training.state.b
+    engine = NumpyEngine(training.stack.task, fold_float64=True)
+    sums = engine.sums(W, b, data.train.block(0, 30))
+    X = ((raw - raw.mean(axis=0)) / raw.std(axis=0)).T
+    S = W.astype(float) @ X + b[:, :, None]
+    S = np.concatenate([-S / 2, S / 2], axis=1) if outputs else S
+    losses, G = LOSSES[loss].loss_gradient(S, np.eye(C)[:, y][None])
+    G = (G[:, 1:] - G[:, :1]) / 2 if outputs else G
+    expected = losses.sum(axis=1), G @ X.T, G.sum(axis=2)
+    for found, exact in zip((sums.loss, sums.dW, sums.db), expected, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=0, atol=digits * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64", "float64"])
