@@ -17,6 +17,7 @@ import numpy as np
 
 from backprop_cli.engine import cores
 from benchmarks.contenders import CONTENDERS
+from benchmarks.datasets import Folders, cifar10
 from benchmarks.machine import Slow, copy_rate, floor, full_rate, sgemm_rate, wait_for_calm
 from benchmarks.processes import Finished, run
 from benchmarks.race import Times, race
@@ -199,15 +200,18 @@ def _sweep_commands(data: str, threads: int, rounds: int, sgemm: float) -> None:
 
 
 def _backprop(command: str, data: str, epochs: int, backend: str, folder: str) -> list[str]:
-    program = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
-    assert program is not None
     settings = {
         "data.path": data, "training.epochs": str(epochs), "training.learning_rate": "0.001",
         "training.horizontal_flips": "false", "l2": "0", "compute.backend": backend,
     }  # fmt: skip
+    return [*_command(command, _CONFIG, settings), f"--output={tempfile.mkdtemp(dir=folder)}"]
+
+
+def _command(command: str, config: pathlib.Path, settings: Mapping[str, str]) -> list[str]:
+    program = shutil.which("backprop", path=str(pathlib.Path(sys.executable).parent))
+    assert program is not None
     overrides = [f"--set={key}={value}" for key, value in settings.items()]
-    output = tempfile.mkdtemp(dir=folder)
-    return [program, command, "--config", str(_CONFIG), "--output", output, *overrides]
+    return [program, command, f"--config={config}", *overrides]
 
 
 def _torch_script(data: str, epochs: int, every: str, threads: int) -> list[str]:
@@ -248,6 +252,40 @@ def _whole(data: str, threads: int, rounds: int, sgemm: float) -> None:
     bytes_loaded = 60_000 * 3072 / 1e6
     print("40 epochs of CIFAR-10, softmax, batches of 100, from the command to its end")
     print(f"(the images of all splits are {bytes_loaded:.0f} MB):\n")
+    _table(["", "seconds: median (range)", "times the first", "peak memory, MB"], rows, sgemm)
+
+
+def _estimator(data: str, threads: int, rounds: int, sgemm: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        x, y = (f"{folder}/{name}.npy" for name in "xy")
+        here = pathlib.Path()
+        train = cifar10(Folders(here, here, pathlib.Path(data)))
+        np.save(x, train.x_train)
+        np.save(y, train.y_train)
+        settings = {
+            "data.format": "npy", "data.path": x, "data.labels": y, "data.validation": "0",
+            "data.test": "0", "l2": "0.001", "training.epochs": "40",
+            "training.learning_rate": "0.001", "compute.backend": "compiled",
+        }  # fmt: skip
+        config = pathlib.Path(folder) / "empty.yaml"
+        config.write_text("{}")
+        command = _command("train", config, settings)
+        script = [sys.executable, str(_SCRIPTS / "estimator.py"), x, y, "40"]
+        found = _commands_in_turn(
+            {
+                "backprop train": lambda: [*command, f"--output={tempfile.mkdtemp(dir=folder)}"],
+                "LinearClassifier.fit in a script": lambda: script,
+            },
+            rounds,
+            sgemm,
+        )
+    first = statistics.median(f.seconds for f in found["backprop train"])
+    rows = []
+    for name, runs in found.items():
+        times = Times(tuple(f.seconds for f in runs))
+        memory = max(f.megabytes for f in runs)
+        rows.append([name, str(times), f"{times.median / first:.2f}", f"{memory:.0f}"])
+    print("40 epochs of CIFAR-10 from an .npy of 154 MB, softmax, batches of 100, as processes:\n")
     _table(["", "seconds: median (range)", "times the first", "peak memory, MB"], rows, sgemm)
 
 
@@ -317,6 +355,7 @@ _PARTS = {
     "Shapes": _shapes,
     "Sweep": _sweep,
     "Whole process": _whole,
+    "Estimator": _estimator,
     "To the accuracy of lbfgs": _lbfgs,
     "Growth": _growth,
     "Cold start": _cold,

@@ -124,7 +124,7 @@ def _fashion_mnist(folders: Folders) -> Split:
     return Split(*part("train"), *part("t10k"))
 
 
-def _cifar10(folders: Folders) -> Split:
+def cifar10(folders: Folders) -> Split:
     def part(*names: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         batches = []
         for name in names:
@@ -138,7 +138,7 @@ def _cifar10(folders: Folders) -> Split:
 
 def _cifar10_patches(folders: Folders) -> Split:
     """CIFAR-10 as 3,200 random-patch features, float32."""
-    x_train, y_train, x_test, y_test = _cifar10(folders)
+    x_train, y_train, x_test, y_test = cifar10(folders)
     features = PatchFeatures(x_train, _N_PATCHES, _SEED)
     return Split(features(x_train), y_train, features(x_test), y_test)
 
@@ -180,7 +180,7 @@ SETS: dict[str, Callable[[Folders], Split]] = {
     "letter": _published("LetterRecognition", "lettr", np.uint8, 16_000),
     "shuttle": _published("Shuttle", "Class", np.float32, 43_500),
     "fashion_mnist": _fashion_mnist,
-    "cifar10": _cifar10,
+    "cifar10": cifar10,
     "cifar10_patches": _cifar10_patches,
     "synthetic_100": _synthetic(100, 0.5),
     "synthetic_1000": _synthetic(1000, 0.75),

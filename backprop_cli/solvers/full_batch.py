@@ -262,7 +262,8 @@ class FullBatch(TrainingExamples):
 
     def _own(self, models: Sequence[int], dtype: str) -> Engine:
         """Return an engine of NumPy for one thread, which has its own memory."""
-        certifies = dtype != self._settings.dtype  # it checks what another number type has made
+        # A certificate is not what `gradcheck` calls the reference: it may fold, which is faster.
+        certifies = dtype != self._settings.dtype
         return NumpyEngine(self._task(models, dtype), fold_float64=certifies)
 
     def preconditioner(
@@ -297,9 +298,9 @@ class FullBatch(TrainingExamples):
             return SecondMoment(self._dataset.train, self._standardization, seed)
 
     def worth_refining(self, passes: int, paths: Sequence[Sequence[int]], tolerance: float) -> bool:
-        """Say whether to `refine`: it is expected to save the passes that it costs.
+        """Say whether to `refine`: it is expected to save more passes than it costs.
 
-        Or else, as that is a guess, twice as many have been made.
+        The expectation may be too low. So it is also done after twice as many passes as it costs.
 
         Parameters
         ----------
@@ -310,7 +311,7 @@ class FullBatch(TrainingExamples):
         tolerance
             Of the relative gap.
         """
-        cost = self.moment.cost_of_refining(len(self._dataset.train), self._K)
+        cost = self.first(lambda: self.moment.cost_of_refining(self.n_local, self._K))
         if self.refined or cost == math.inf:
             return False
         kappa = {m: float(self.curvatures(m).mean()) for path in paths for m in path}

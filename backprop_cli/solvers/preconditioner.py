@@ -13,7 +13,7 @@ from backprop_cli.solvers.second_moment import SecondMoment
 
 _MAX_SIZE = 600  # of a matrix that is inverted: numbers of W and b that depend on each other
 _CHUNK_NUMBERS = 2_000_000
-_PROJECTIONS = 1e10  # multiplications for the diagonal
+_PROJECTIONS = 1e10  # multiplications for the diagonal, which needs fewer examples than a matrix
 _RIDGE = 1e-6  # of the mean eigenvalue: float32 may round a smaller one below 0
 _LEAST_CURVATURE = 1e-10
 _FIRST_LOOK, _NEXT_LOOK = 6, 4  # steps before the first; times that before each later one
@@ -99,7 +99,7 @@ class Preconditioner:
         moment, hessian, ridge = self._moment, self._hessian, 2 * self._l2
         dW, db = gradient[:, :-1], gradient[:, -1:]
         centred, V = dW - db * moment.mean, moment.V
-        lead = (centred.astype(V.dtype) @ V).astype(np.float64)
+        lead = _product(centred, V)
         W, b = lead / (hessian.along + ridge), db / hessian.bias
         if hessian.inverse is not None:
             r = len(hessian.inverse) // len(db) - 1
@@ -107,8 +107,8 @@ class Preconditioner:
             known = np.concatenate([lead[:, first:], db], axis=1)
             found = (hessian.inverse @ known.reshape(-1)).reshape(known.shape)
             W[:, first:], b = found[:, :r], found[:, r:]
-        rest = 1 / (hessian.rest + ridge)
-        W = (W - rest * lead).astype(V.dtype) @ V.T + rest * centred
+        rest = 1 / (hessian.rest + ridge) if V.shape[1] < len(V) else 0.0  # no direction is left
+        W = _product(W - rest * lead, V.T) + rest * centred
         return np.concatenate([W, b - (W @ moment.mean)[:, None]], axis=1)
 
 
@@ -154,16 +154,15 @@ def sampled_hessian(
     size, same, n = n_scores * (r + 1), np.arange(n_scores), 0
     H = np.zeros((n_scores, r + 1, n_scores, r + 1))
     along, squares, n_along = np.zeros((n_scores, rank)), np.zeros(n_scores), 0
+    every = max(1, round(len(moment.rows) * V.size / _PROJECTIONS))  # may be sorted by class
     for rows, x in moment.sample(max(1, _CHUNK_NUMBERS // max(size, d))):
         Q, U = (own.astype(np.float32) for own in curvature(W @ x.T + b[:, None], rows))
-        if n_along * V.size < _PROJECTIONS:  # a diagonal needs fewer examples than a matrix
-            z = x @ V
-            along += (Q - U * U) @ (z * z)
-            squares += (Q - U * U) @ np.einsum("ij,ij->i", x, x)
-            n_along += len(x)
-            lead = z[:, rank - r :]
-        else:
-            lead = x @ V[:, rank - r :]
+        some, D = x[::every], (Q - U * U)[:, ::every]
+        z = some @ V
+        along += D @ (z * z)
+        squares += D @ np.einsum("ij,ij->i", some, some)
+        n_along += len(some)
+        lead = z[:, rank - r :] if every == 1 else x @ V[:, rank - r :]
         Z = np.concatenate([lead, np.ones((len(x), 1), np.float32)], axis=1)
         F = (U.T[:, :, None] * Z[:, None, :]).reshape(len(x), size)
         H -= (F.T @ F).reshape(H.shape)
@@ -183,6 +182,12 @@ def sampled_hessian(
     floor = _LEAST_CURVATURE * moment.e
     found = Hessian(np.maximum(along, floor), np.maximum(others, floor[0]), bias, inverse)
     return found if all(np.isfinite(own).all() for own in (along, others, inverse)) else None
+
+
+def _product(A: Vector, V: Array) -> Vector:
+    """Return A V, computed in the type of V, which holds A in a scale of its own."""
+    size = float(np.abs(A).max()) or 1.0
+    return np.asarray(size * ((A / size).astype(V.dtype) @ V).astype(np.float64))
 
 
 def _inverse(H: Vector) -> Vector:

@@ -118,7 +118,7 @@ class SecondMoment:
         Parameters
         ----------
         n, n_scores
-            Examples, and rows of W of all models that share a pass.
+            Examples of a process, and rows of W of all models that share a pass.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class SecondMoment:
             Infinity where it would be too large, or no better.
         """
         d = len(self.mean)
-        if d > min(n, _MAX_WHOLE) or self.V.shape[1] == d:
+        if d > min(len(self._split), _MAX_WHOLE) or self.V.shape[1] == d:
             return math.inf
         # A pass has 4 n d K operations, at a third of the rate of a large product.
         return (n * d + _EIGENVECTORS * d * d) / (12.0 * n * n_scores)
@@ -149,7 +149,7 @@ class SecondMoment:
             Of the relative gap.
         """
         least = kappa * self._floor + 2 * l2
-        c = max(1.0, (kappa * self.rest + 2 * l2) / least)
+        c = max(1.0, (kappa * self.rest + 2 * l2) / least) if least > 0 else 1.0
         return math.log(2 / min(1.0, tolerance)) / 2 * (math.sqrt(c) - 1)
 
     def refined(
@@ -180,6 +180,8 @@ class SecondMoment:
             total += x.sum(axis=0, dtype=np.float64)
             tell()
         products, total = add(products, total)
+        if not np.isfinite(products).all():  # a feature is much larger than those of the sample
+            return self
         products /= len(split)
         total /= len(split)
         products -= np.outer(total, total).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,7 @@ class Shares:
         """
         ends = [self.first + (self.last - self.first) * k // self.n for k in range(self.n + 1)]
         if self.threads == 1:
-            return [work(start, end, tell) for start, end in zip(ends, ends[1:], strict=False)]
+            return [work(start, end, tell) for start, end in itertools.pairwise(ends)]
         finished, stop, errors = [0] * self.n, threading.Event(), np.geterr()
 
         def share(k: int) -> T:
@@ -67,7 +68,9 @@ class Shares:
             try:
                 waiting = set(futures)
                 while waiting:
-                    waiting = concurrent.futures.wait(waiting, _WAIT).not_done
+                    ended, waiting = concurrent.futures.wait(waiting, _WAIT)
+                    if any(future.exception() for future in ended):
+                        break
                     for _ in range(sum(finished) - told):
                         told += 1
                         tell()

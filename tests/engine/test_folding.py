@@ -31,6 +31,12 @@ def test_means_that_are_small_against_the_spread_are_folded(standardization, dty
     assert folded.dtype == shifted.dtype == np.float32
 
 
+def test_float64_is_folded_where_that_is_asked_for():
+    args = PIXELS, np.dtype(np.uint8), np.dtype(np.float64), 10
+    assert folded_constant(*args, fold_float64=True) == 128
+    assert Standardizing(args[0], None, args[2], args[1], 10, fold_float64=True).folds
+
+
 @pytest.mark.parametrize(
     ("standardization", "n_rows", "features", "dtype"),
     [

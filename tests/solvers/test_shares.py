@@ -5,7 +5,13 @@ import threading
 import numpy as np
 import pytest
 
+from backprop_cli.fitting import prepare
+from backprop_cli.solvers import examples
+from backprop_cli.solvers.methods import FullBatchLbfgs
+from backprop_cli.solvers.optimum import LbfgsTraining
 from backprop_cli.solvers.shares import Shares
+from backprop_cli.sources import Split
+from tests.make import dataset, job, split, stored_source
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -53,3 +59,26 @@ def test_threads_keep_quiet_about_what_their_caller_does():
 
     with np.errstate(over="ignore"):
         assert Shares(0, 2, 2, 2).map(work, lambda: None) == [np.inf, np.inf]
+
+
+def test_a_pass_in_shares_is_the_pass_in_one(monkeypatch, tmp_path):
+    """In float64, for costs and scores; from a file it is the same to the last bit."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((700, 20)), np.arange(700) % 3
+    monkeypatch.setattr(examples, "_FEW_BLOCKS", 0)
+    monkeypatch.setattr(examples, "MAX_BLOCK", 64)
+    stored = Split(stored_source(tmp_path, x, y, memory=1_000_000), np.arange(700))
+    found = []
+    for train, threads in ((split(x, y), 1), (split(x, y), 2), (stored, 2)):
+        settings, solver = job(l2=0.1, dtype="float64", threads=threads, engine="numpy")
+        method = FullBatchLbfgs(1e-6, solver.select_by)
+        training = prepare(dataset(train), settings, method)
+        assert isinstance(training, LbfgsTraining)
+        theta = np.random.default_rng(1).standard_normal((3, 21))
+        point = training.batch.point(0, theta)
+        kept = training.batch.all_scores(0, theta[:, :-1], theta[:, -1])
+        S = np.concatenate([own[0] for own in kept], axis=1)
+        found.append((point.cost, point.gradient, S))
+    for one, two, file in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-13)
+        np.testing.assert_array_equal(file, two)
