@@ -122,13 +122,19 @@ def campaign(work: Work, inputs: int) -> None:
     peak = 0.0
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes, maxtasksperchild=20) as pool:
-        for some, wrong, megabytes in pool.imap_unordered(work, tasks):
-            tried += some
-            problems += wrong
-            peak = max(peak, megabytes)
-            for problem in wrong:
-                print(problem.encode("utf-8", "backslashreplace").decode(), flush=True)
-            print(f"{sum(tried.values())} inputs", file=sys.stderr, flush=True)
+        try:
+            for some, wrong, megabytes in pool.imap_unordered(work, tasks):
+                tried += some
+                problems += wrong
+                peak = max(peak, megabytes)
+                for problem in wrong:
+                    print(problem.encode("utf-8", "backslashreplace").decode(), flush=True)
+                print(f"{sum(tried.values())} inputs", file=sys.stderr, flush=True)
+        except Exception:
+            traceback.print_exc()
+            for process in multiprocessing.active_children():
+                process.kill()  # the commands have taken SIGTERM over, by which the pool ends them
+            sys.exit(1)
     if peak > MEGABYTES:
         problems.append(f"{peak:.0f} MB")
     print(f"{sum(tried.values())} inputs, {len(problems)} problems, ", end="")
