@@ -53,6 +53,7 @@ def prepare(
     standardization: Standardization | None = None,
     *,
     dry: bool = False,
+    part: bool = False,
 ) -> Descent: ...
 
 
@@ -65,6 +66,7 @@ def prepare(
     standardization: Standardization | None = None,
     *,
     dry: bool = False,
+    part: bool = False,
 ) -> Training: ...
 
 
@@ -76,6 +78,7 @@ def prepare(
     standardization: Standardization | None = None,
     *,
     dry: bool = False,
+    part: bool = False,
 ) -> Training:
     """Return training before its first step: its state can be looked at, saved and restored.
 
@@ -87,6 +90,8 @@ def prepare(
         Of the training split, where it is known; otherwise the data is read once to find it.
     dry
         Whether to leave the engine until it is used: loading the kernels takes a while.
+    part
+        Whether others were trained on, or will be: then all may be of one class.
 
     Raises
     ------
@@ -94,7 +99,8 @@ def prepare(
         The data is not finite, or does not have what the settings ask for.
     """
     check_against_data(settings, source)  # before anything reads what may not be there
-    _check_classes(source)
+    if not part:
+        _check_classes(source)
     if standardization is None:
         found = survey(source, settings.standardize, settings.dtype, fingerprint=False)
         standardization = found.standardization

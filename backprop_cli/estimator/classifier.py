@@ -297,7 +297,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         dataset = Dataset(split, None, None, names(known))
         start = None if first else self.model_
         found = start.standardization if start else known_standardization(split, settings)
-        training = prepare(dataset, settings, solver, None, found)
+        training = prepare(dataset, settings, solver, None, found, part=True)
         if start is not None:
             training.start_from(*start.parameters_under(training.standardization))
         state = training.state

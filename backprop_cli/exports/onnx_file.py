@@ -76,7 +76,7 @@ def usage(classifier: RawClassifier, path: pathlib.Path) -> str:
     """Return the lines of Python that load the file."""
     return "\n".join(
         [
-            "import onnxruntime",
+            "import onnxruntime  # pip install onnxruntime",
             f"session = onnxruntime.InferenceSession({str(path)!r})",
             "probabilities, scores = session.run(None, {'features': x})  # x: float32, n x "
             f"{classifier.weights.shape[1]}",

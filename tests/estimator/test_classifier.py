@@ -123,8 +123,13 @@ def test_weights_count_in_the_statistics():
     np.testing.assert_allclose(found.std, copies.std, rtol=1e-12)
 
 
-def test_partial_fit_makes_a_step_for_each_mini_batch():
-    X, y = blobs(n=40)
+@pytest.mark.parametrize("one_class", [False, True])
+def test_partial_fit_makes_a_step_for_each_mini_batch(one_class):
+    """Also where the examples of a call are all of one class."""
+    X, y = blobs(n=60)
+    order = np.argsort(y, kind="stable") if one_class else np.arange(60)
+    X, y = X[order[:40]], y[order[:40]]
+    assert (len(set(y[:20])) == 1) == one_class
     rate, rho, l2 = 0.05, 0.5, 0.1
     ours = LinearClassifier(
         learning_rate=rate, momentum=rho, l2=l2, batch_size=20, initial_std=0, standardize="none"
@@ -255,9 +260,9 @@ def test_what_is_trained_on_is_the_array_itself(dtype, mapped, tmp_path, monkeyp
         X = np.load(tmp_path / "x.npy", mmap_mode="r")
     taken = []
 
-    def taking(data, *rest):
+    def taking(data, *rest, **more):
         taken.append(data)
-        return prepare(data, *rest)
+        return prepare(data, *rest, **more)
 
     monkeypatch.setattr(classifier, "prepare", taking)
     LinearClassifier(epochs=1).fit(X, y, X_val=X, y_val=y).partial_fit(X, y)
