@@ -126,9 +126,9 @@ def test_weights_count_in_the_statistics():
 @pytest.mark.parametrize("one_class", [False, True])
 def test_partial_fit_makes_a_step_for_each_mini_batch(one_class):
     """Also where the examples of a call are all of one class."""
-    X, y = blobs(n=60)
-    order = np.argsort(y, kind="stable") if one_class else np.arange(60)
-    X, y = X[order[:40]], y[order[:40]]
+    X, y = blobs(n=200)
+    halves = [np.flatnonzero(y == k)[:20] for k in (0, 1)] if one_class else [np.arange(40)]
+    X, y = X[np.concatenate(halves)], y[np.concatenate(halves)]
     assert (len(set(y[:20])) == 1) == one_class
     rate, rho, l2 = 0.05, 0.5, 0.1
     ours = LinearClassifier(
