@@ -311,8 +311,10 @@ class FullBatch(TrainingExamples):
         tolerance
             Of the relative gap.
         """
+        if self.refined:
+            return False
         cost = self.first(lambda: self.moment.cost_of_refining(self.n_local, self._K))
-        if self.refined or cost == math.inf:
+        if cost == math.inf:
             return False
         kappa = {m: float(self.curvatures(m).mean()) for path in paths for m in path}
 
