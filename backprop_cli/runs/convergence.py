@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop_cli.losses import SOFTMAX_CROSS_ENTROPY, Vector
 from backprop_cli.plan import Shuffle
 from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent
 from backprop_cli.solvers.observer import TrainFigures
@@ -57,7 +58,9 @@ class Ending:
     ) -> Ending:
         """Return the ending of model m of a training that is over."""
         constant = _constant_remarks(training.dataset.train)
-        remarks = [*training.warnings, *constant, *_remarks(training, m, optimality), *more]
+        separated = _separated_remarks(training, m, optimality.cost)
+        own = separated or _remarks(training, m, optimality)
+        remarks = [*training.warnings, *constant, *own, *more]
         return cls(
             epochs=len(training.history[m]),
             kept_epoch=training.kept(m).epoch,
@@ -148,6 +151,26 @@ def _constant_remarks(train: Split) -> list[str]:
     ]
 
 
+def _separated_remarks(training: Training, m: int, cost: float) -> list[str]:
+    """Return a remark if the cost has no minimum: without l2, where the classes are separated.
+
+    An example with a softmax loss below log 2 gives its class more than half of the probability.
+    If n J is below log 2 times the smallest weight, so is each loss, and c W has less cost than W
+    for every c > 1 that is large enough.
+    """
+    model, train = training.settings.models[m], training.dataset.train
+    if model.l2 > 0 or model.label_smoothing > 0 or model.loss is not SOFTMAX_CROSS_ENTROPY:
+        return []
+    v = _example_weights(training)
+    least = 1.0 if v is None else float(v[v > 0].min(initial=math.inf))
+    if not cost * len(train) < math.log(2) * least:
+        return []
+    return [
+        "the classes of the training examples are separated without error, so with l2 0 the cost "
+        "has no minimum, and the weights would grow without end: set l2, for example to 0.0001"
+    ]
+
+
 def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     history, solver = training.history[m], training.solver
     if not history:
@@ -194,11 +217,13 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
 
 def _mean_weight(training: Training) -> float:
     """Return the mean weight of the training examples, by which the loss is scaled."""
-    train = training.dataset.train
-    v = training_targets(training.settings, training.dataset).example_weights(
-        train.without_features()
-    )
+    v = _example_weights(training)
     return 1.0 if v is None else float(v.mean(dtype=np.float64))
+
+
+def _example_weights(training: Training) -> Vector | None:
+    targets = training_targets(training.settings, training.dataset)
+    return targets.example_weights(training.dataset.train.without_features())
 
 
 def _above(cost: float, gap: float) -> float:

@@ -67,6 +67,25 @@ def test_a_loss_above_that_of_equal_scores_is_told():
     assert "model.initial_std" in said
 
 
+SEPARATED = "the classes of the training examples are separated without error, so with l2 0 the"
+
+
+@pytest.mark.parametrize(
+    ("cost", "settings", "said"),
+    [
+        (0.3465, {}, True),  # two examples: n J = 0.693 is below log 2
+        (0.3466, {}, False),
+        (0.3465, {"l2": 0.01}, False),
+        (0.3465, {"label_smoothing": 0.1}, False),
+        (0.3465, {"class_weights": [1.5, 0.5]}, False),
+        (0.1732, {"class_weights": [1.5, 0.5]}, True),
+    ],
+)
+def test_without_l2_separated_classes_are_told_to_have_no_optimum(cost, settings, said):
+    found = remarks([0.5, cost], gap=None, **({"l2": 0.0} | settings))
+    assert (len(found) == 1 and found[0].startswith(SEPARATED)) == said
+
+
 @pytest.mark.parametrize(
     ("gap", "text"),
     [
