@@ -178,7 +178,8 @@ class Compute(Section):
     )
     threads: Threads = Field(
         "auto",
-        description="The number of threads of BLAS and kernels; auto: one per core.",
+        description="The number of threads of BLAS and kernels; auto: one per core, and at "
+        "most OMP_NUM_THREADS.",
     )
 
 

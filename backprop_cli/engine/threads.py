@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 from contextlib import AbstractContextManager
 
 from backprop_cli import blas
 from backprop_cli.errors import ConfigError
 
+_LIMIT = "OMP_NUM_THREADS"  # set by job schedulers, and by joblib in its workers
 _CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -24,7 +26,7 @@ def cores() -> int:
 
 
 def resolved_threads(threads: int | None, processes: int = 1) -> int:
-    """Return a number of threads; None means as many as there are cores.
+    """Return a number of threads; None: one per core, and at most OMP_NUM_THREADS.
 
     Parameters
     ----------
@@ -44,7 +46,13 @@ def resolved_threads(threads: int | None, processes: int = 1) -> int:
             f"compute.threads: expected at most {found}, the number of cores, found {threads}; "
             "auto takes all cores"
         )
-    return threads or max(1, found // processes)
+    return threads or max(1, min(found // processes, _limit() or found))
+
+
+def _limit() -> int:
+    """Return what OMP_NUM_THREADS says for the outermost level, or 0."""
+    first = os.environ.get(_LIMIT, "").split(",")[0]
+    return int(first) if re.fullmatch(r"\s*[0-9]{1,9}\s*", first) else 0
 
 
 def blas_threads(number: int) -> AbstractContextManager[object]:

@@ -110,7 +110,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     backend : {"auto", "numpy", "compiled"}
         What computes. "compiled" needs the extra ``fast``.
     threads : int or "auto"
-        How many threads work. Take 1 with ``GridSearchCV(n_jobs=...)``.
+        How many threads work. "auto": one per core, and at most OMP_NUM_THREADS.
     random_state : int, RandomState or None
         The seed of initial weights and of the order of the examples.
 

@@ -89,7 +89,21 @@ def test_without_mpi_several_processes_are_told_what_to_install(run, config, mon
     assert err.endswith("install backprop-cli[mpi]\n")
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("3", 3), ("2,1", 2), ("64", 8), ("0", 8), ("many", 8), ("9" * 5000, 8), ("", 8), (None, 8)],
+)
+def test_auto_takes_at_most_the_threads_that_the_environment_allows(monkeypatch, limit, expected):
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert resolved_threads(None) == expected
+    assert resolved_threads(5) == 5  # asked for
+
+
 def test_processes_divide_the_cores_that_they_share(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "cores", lambda: 8)
     assert [resolved_threads(None, n) for n in (1, 2, 3, 16)] == [8, 4, 2, 1]
     assert resolved_threads(5, 2) == 5  # asked for
