@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_cli.losses import SOFTMAX_CROSS_ENTROPY, Vector
+from backprop_cli.losses import SOFTMAX_CROSS_ENTROPY, Array
 from backprop_cli.plan import Shuffle
 from backprop_cli.solvers.methods import FullBatchLbfgs, MiniBatchDescent
 from backprop_cli.solvers.observer import TrainFigures
@@ -221,7 +221,7 @@ def _mean_weight(training: Training) -> float:
     return 1.0 if v is None else float(v.mean(dtype=np.float64))
 
 
-def _example_weights(training: Training) -> Vector | None:
+def _example_weights(training: Training) -> Array | None:
     targets = training_targets(training.settings, training.dataset)
     return targets.example_weights(training.dataset.train.without_features())
 
