@@ -11,13 +11,8 @@ import numpy as np
 
 from backprop_cli.evaluation.measures import MEASURES
 from backprop_cli.reporting.report.page import Section, page, percent, picture_section, table
-from backprop_cli.reporting.report.plots import (
-    Picture,
-    Theme,
-    new_figure,
-    readable_on,
-    whole_epochs,
-)
+from backprop_cli.reporting.report.plots import readable_on, whole_epochs
+from backprop_cli.reporting.report.theme import Picture, Theme, new_figure
 from backprop_cli.reporting.report.view import RunView
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#999999")

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backprop_cli.config.registered import soft_target_losses
 from backprop_cli.evaluation.measures import suited
 from backprop_cli.evaluation.metrics import MAX_MATRIX
 from backprop_cli.evaluation.wording import measure_texts
-from backprop_cli.reporting.report.plots import DARK, LIGHT, PICTURES, Picture, Theme
+from backprop_cli.reporting.report.plots import PICTURES
+from backprop_cli.reporting.report.theme import Maker, in_both_themes
 from backprop_cli.reporting.report.view import RunView
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _WIDE = {
     "figures", "curves", "templates", "confusion", "mistakes", "hardest", "sweep", "comparison",
@@ -59,33 +55,17 @@ def pictures(view: RunView) -> tuple[dict[str, bytes], list[Section]]:
     return files, sections
 
 
-def picture_section(
-    name: str, title: str, make: Callable[[Theme], Picture | None]
-) -> tuple[Section, bytes] | None:
+def picture_section(name: str, title: str, make: Maker) -> tuple[Section, bytes] | None:
     """Return a section with a picture in both themes, and the light one as PNG.
 
     Return None if ``make`` has nothing to draw.
     """
-    import matplotlib as mpl
-
-    drawn, text = [], ""
-    for theme in (LIGHT, DARK):
-        with mpl.rc_context({**mpl.rcParamsDefault, **theme.style()}), warnings.catch_warnings():
-            # Names may be in any script; letters that the font lacks are drawn as boxes.
-            warnings.filterwarnings("ignore", message="Glyph")
-            made = make(theme)
-            if made is None:
-                return None
-            figure, text = made
-            drawn.append(_png(figure))
-    body = _picture_html(drawn[0], drawn[1], f"{title}. {text}")
-    return Section(name, title, f"{body}\n<p>{escape(text)}</p>"), drawn[0]
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    drawn = in_both_themes(make)
+    if drawn is None:
+        return None
+    light, dark, text = drawn
+    body = _picture_html(light, dark, f"{title}. {text}")
+    return Section(name, title, f"{body}\n<p>{escape(text)}</p>"), light
 
 
 def _picture_html(light: bytes, dark: bytes, text: str) -> str:

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.evaluation.metrics import MAX_MATRIX
 from backprop_cli.evaluation.reliability import BINS, reliability
+from backprop_cli.reporting.report.gallery import gallery
+from backprop_cli.reporting.report.theme import Picture, Theme, new_figure
 from backprop_cli.reporting.report.view import Predictions, RunView
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _MAX_NUMBERS = 12  # classes of a confusion matrix that has room for numbers
 _MAX_BARS = 40  # classes for which there is room for a bar each
 _MAX_TEMPLATES = 100
 _WITHIN = 0.995  # the share of the weights within the scale of the templates
 _MAX_NAME = 14
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours on light or on dark that colour-blind readers can tell apart (Okabe and Ito)."""
-
-    paper: str
-    ink: str
-    soft: str
-    first: str
-    second: str
-    mark: str
-    map: str
-
-    def style(self) -> dict[str, Any]:
-        """Return the settings of matplotlib."""
-        return {
-            "figure.facecolor": self.paper, "axes.facecolor": self.paper,
-            "savefig.facecolor": self.paper, "text.color": self.ink,
-            "axes.labelcolor": self.ink, "axes.edgecolor": self.soft,
-            "axes.titlecolor": self.ink, "xtick.color": self.ink, "ytick.color": self.ink,
-            "grid.color": self.soft, "grid.alpha": 0.3, "font.size": 10, "axes.titlesize": 11,
-            "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130,
-            "legend.frameon": False, "axes.axisbelow": True, "figure.constrained_layout.use": True,
-            "text.parse_math": False,  # names are not formulas
-        }  # fmt: skip
-
-
-LIGHT = Theme("#ffffff", "#16202c", "#5b6875", "#0072b2", "#d55e00", "#16202c", "Blues")
-DARK = Theme("#161c24", "#e9eef4", "#93a1b0", "#56b4e9", "#e69f00", "#e9eef4", "cividis")
-
-Picture = tuple["Figure", str]
-Maker = Callable[[RunView, Theme], Picture | None]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height))
 
 
 def shortened(name: str) -> str:
@@ -144,18 +102,14 @@ def templates(view: RunView, theme: Theme) -> Picture | None:
     images = np.clip(0.5 + weights / (2 * limit), 0, 1).transpose(0, 2, 3, 1)
     single = len(view.weights) == 1
     names = [view.class_names[1]] if single else list(view.class_names)
-    columns = min(10 if len(images) > 20 else 5, len(images))
-    rows = -(-len(images) // columns)
-    size = 0.95 if len(images) > 20 else 1.75
-    figure = new_figure(max(4.0, columns * size), rows * (size + 0.25) + 0.2)
     small = len(images) > 20
-    for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
-        axes.axis("off")
-        if k < len(images):
-            image = images[k] if images.shape[-1] == 3 else images[k].mean(axis=-1)
-            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            name = shortened(names[k])[: 10 if small else None]
-            axes.set_title(name, fontsize=6 if small else 9)
+    figure = gallery(
+        list(images if view.image_shape[0] == 3 else images.mean(axis=-1)),
+        [shortened(name)[: 10 if small else None] for name in names[: len(images)]],
+        columns=min(10 if small else 5, len(images)),
+        side=0.95 if small else 1.75,
+        fontsize=6 if small else 9,
+    )
     kind = "colour" if view.image_shape[0] == 3 else "grey"
     text = (
         f"The weights of {len(images)} of {len(view.weights)} rows as images, in {kind}: middle "
@@ -301,42 +255,38 @@ def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp])
     """Draw examples with their true class, the decision, and its probability."""
     if view.image_shape is None or not len(chosen):
         return None
-    columns = min(6, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = new_figure(max(4.0, 1.65 * columns), 2.3 * rows)
-    said = []
-    for k, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
-        axes.axis("off")
-        if k >= len(chosen):
-            continue
-        i = chosen[k]
-        image = _image(predictions.features(i), view.image_shape)
-        axes.imshow(image, cmap="gray", interpolation="nearest")
+    captions, said = [], []
+    for i in chosen:
         true = shortened(view.class_names[predictions.labels[i]])
         decided = shortened(view.class_names[predictions.decisions[i]])
         share = 100 * predictions.confidence()[i]
         right = predictions.labels[i] == predictions.decisions[i]
-        caption = f"{decided}\n{share:.0f} %" if right else f"{decided} {share:.0f} %\nis {true}"
-        axes.set_title(caption, fontsize=8)
+        captions.append(
+            f"{decided}\n{share:.0f} %" if right else f"{decided} {share:.0f} %\nis {true}"
+        )
         said.append(f"{decided} {share:.0f} %" + ("" if right else f" (is {true})"))
+    images = [_image(predictions.features(i), view.image_shape) for i in chosen]
+    figure = gallery(images, captions, columns=min(6, len(chosen)), side=1.65, fontsize=8)
     return figure, "; ".join(said) + "."
 
 
 def _image(features: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Return an example as matplotlib expects it, scaled to 0 to 1 unless it is bytes."""
+    """Return an example as an image, scaled to 0 to 1 unless it is bytes of three colours."""
     image = features.reshape(shape).transpose(1, 2, 0)
+    if shape[0] != 3:
+        image = image.mean(axis=-1, dtype=np.float64)
     if image.dtype != np.uint8:
         image = image.astype(np.float64)
         low, high = image.min(), image.max()
         image = (image - low) / (high - low or 1.0)
-    return image if shape[0] == 3 else image.mean(axis=-1)
+    return image
 
 
 def _number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.4f}"
 
 
-PICTURES: Sequence[tuple[str, str, Maker]] = (
+PICTURES: Sequence[tuple[str, str, Callable[[RunView, Theme], Picture | None]]] = (
     ("curves", "Curves", curves),
     ("templates", "Class templates", templates),
     ("confusion", "Confusion matrix", confusion),

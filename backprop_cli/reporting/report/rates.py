@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import pathlib
 
 from backprop_cli.atomic import write_atomically
-from backprop_cli.reporting.report.plots import LIGHT, new_figure
+from backprop_cli.reporting.report.theme import LIGHT, drawing_in, new_figure, to_png
 from backprop_cli.solvers.rate_range import RateRange
 
 
@@ -18,9 +17,7 @@ def write_rates(path: pathlib.Path, found: RateRange) -> None:
     OutputError
         The file cannot be written.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context({**mpl.rcParamsDefault, **LIGHT.style()}):
+    with drawing_in(LIGHT):
         figure = new_figure(8.0, 4.6)
         axes = figure.subplots()
         axes.plot(found.rates, found.losses, color=LIGHT.first, alpha=0.35, label="per mini-batch")
@@ -37,6 +34,5 @@ def write_rates(path: pathlib.Path, found: RateRange) -> None:
         axes.set_ylabel("loss")
         axes.grid(visible=True)
         axes.legend()
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    write_atomically(path, stream.getvalue())
+        content = to_png(figure)
+    write_atomically(path, content)
