@@ -1,9 +1,15 @@
 """Property tests draw the same examples everywhere, and commands run in this process."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 from tests.command import call
+
+os.environ.pop("COLUMNS", None)  # lines are as long as where there is no terminal
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of as many processes as there are cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A slow machine is no failure.
 settings.register_profile("here", deadline=None, derandomize=True)

@@ -53,6 +53,7 @@ class Node:
     parents: tuple[Node, ...] = ()
     uses: list[Edge] = field(default_factory=list)
     _value: Array | None = None
+    _inputs: list[Array] = field(default_factory=list)  # the parents' values, once it is computed
 
     @property
     def children(self) -> tuple[Node, ...]:
@@ -93,13 +94,12 @@ class Node:
             If the parents' shapes do not fit the operation, or a parent has no value yet.
         """
         if self.operation is not None:
-            values = [parent.value for parent in self.parents]
-            self._value = self.operation.evaluate(self.name, self._parent_names(), values)
+            self._inputs = [parent.value for parent in self.parents]
+            self._value = self.operation.evaluate(self.name, self._parent_names(), self._inputs)
 
     def jacobian(self, position: int) -> Jacobian:
         """Return the Jacobian with respect to the parent at a position, at the current values."""
-        operation = self._operation()
-        return operation.jacobian(position, self.value, [parent.value for parent in self.parents])
+        return self._operation().jacobian(position, self.value, self._inputs)
 
     def jacobian_formula(self, position: int) -> str:
         """Return the formula of that Jacobian, such as ``I_C ⊗ xᵀ``."""
