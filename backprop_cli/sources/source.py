@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.sources.image import ImageLayout
+from backprop_cli.sources.scattered import Scattered
 from backprop_cli.sources.stored import Part, StoredFeatures
 from backprop_cli.sources.watched import WatchedFile
 
@@ -25,7 +26,7 @@ class Block(NamedTuple):
     Attributes
     ----------
     features
-        N x d, the whole block, as it is stored: any real dtype, in memory or a mapped file.
+        N x d, the whole block, as it is stored: any real dtype, in memory or in mapped files.
     labels
         N class numbers, int64.
     rows
@@ -36,7 +37,7 @@ class Block(NamedTuple):
         N factors on the losses in training; None: 1.
     """
 
-    features: NDArray[Any]
+    features: NDArray[Any] | Scattered
     labels: NDArray[np.int64]
     rows: NDArray[np.intp]
     mirrored: NDArray[np.bool_] | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.sources.pages import Pages
+from backprop_cli.sources.scattered import Scattered
 
 PIECE_BYTES = 8_000_000
 """How much is waited for at once: between two pieces, waiting can be ended."""
@@ -54,7 +55,7 @@ class Part(NamedTuple):
         asked for are in memory.
     """
 
-    features: NDArray[Any]
+    features: NDArray[Any] | Scattered
     rows: NDArray[np.intp] | None
 
 
@@ -63,8 +64,8 @@ class StoredFeatures:
 
     The system reads ahead of those who ask, without a thread of this process: one that computes
     would not have a core to itself, and a kernel waits for all of its threads. Where rows are
-    stored as they are handed out, in one file, they are used where the system has them; otherwise
-    they are copied.
+    stored as they are handed out, they are used where the system has them; otherwise they are
+    converted into memory of this process.
 
     Parameters
     ----------
@@ -128,8 +129,8 @@ class StoredFeatures:
     @property
     def in_place(self) -> bool:
         """Whether rows are used as they are in the file, so that nothing is copied."""
-        aligned = self.extents[0].offset % self.stored.itemsize == 0
-        return len(self.extents) == 1 and self.stored == self.dtype and aligned
+        size = self.stored.itemsize
+        return self.stored == self.dtype and all(own.offset % size == 0 for own in self.extents)
 
     def read(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Read some rows.
@@ -182,13 +183,13 @@ class StoredFeatures:
                 rows, runs = request
                 if self.in_place:
                     reading.wait_for(runs)
-                    part = Part(reading.array(0), None)
+                    part = Part(reading.features(), None)
                 else:
                     if len(buffer) < len(rows):
                         buffer = buffer[:0].copy()  # first let go of what there is
                         buffer = np.empty((len(rows), self.shape[1]), self.dtype)
                     part = Part(buffer[: len(rows)], rows)
-                    reading.copy(runs, part.features)
+                    reading.copy(runs, buffer[: len(rows)])
                 request = next(requests, None)
                 yield part
                 reading.give_back()
@@ -234,6 +235,11 @@ class _Reading:
         extent, d = self._features.extents[file], self._features.shape[1]
         shape = extent.n_rows, d
         return self._opened(file).array(extent.offset, shape, self._features.stored)
+
+    def features(self) -> NDArray[Any] | Scattered:
+        """Return all rows, as they are in the files."""
+        arrays = [self.array(k) for k in range(len(self._features.extents))]
+        return arrays[0] if len(arrays) == 1 else Scattered(arrays)
 
     def asked_for(self, rows: NDArray[np.intp]) -> list[_Run]:
         """Let the system begin to read some rows, ascending; return where they are."""
