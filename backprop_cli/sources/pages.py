@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 
+_TAKES_ADVICE = hasattr(mmap.mmap, "madvise")  # not on Windows
 _ASKED_BYTES = 524_288  # of one request: the system cuts longer ones at what the device takes
 # Of Linux 5.14; Python 3.11 does not name it.
 _POPULATE_READ = 22 if sys.platform == "linux" else None
@@ -70,7 +71,7 @@ class Pages:
         """
         if end > len(self._map):
             raise self._shorter()
-        if not hasattr(self._map, "madvise") or self._is_there(end - 1):
+        if not _TAKES_ADVICE or self._is_there(end - 1):
             return False
         for first in range(start, end, _ASKED_BYTES):
             self._advise(mmap.MADV_WILLNEED, first, min(first + _ASKED_BYTES, end))
@@ -91,7 +92,7 @@ class Pages:
         When one page is used, the system adds those around it to this process, 512 at most where it
         keeps them together. It stays within neighbours that were given the same advice.
         """
-        with contextlib.suppress(OSError, AttributeError):  # no more than advice
+        if _TAKES_ADVICE:
             self._advise(mmap.MADV_NORMAL, start, end)
 
     def wait(self, start: int, end: int) -> None:
@@ -104,8 +105,9 @@ class Pages:
         """
         if _POPULATE_READ is None:
             return
+        first = start - start % mmap.PAGESIZE
         try:
-            self._advise(_POPULATE_READ, start, end)
+            self._map.madvise(_POPULATE_READ, first, end - first)
         except OSError as error:
             if error.errno == errno.EINVAL:  # an older system
                 return
@@ -114,25 +116,28 @@ class Pages:
 
     def give_back(self) -> None:
         """Let go of all pages; those that are used again are read again."""
-        if hasattr(self._map, "madvise"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._map.madvise(mmap.MADV_RANDOM)
+        if _TAKES_ADVICE:
+            self._advise(mmap.MADV_DONTNEED, 0, len(self._map))
+            self._advise(mmap.MADV_RANDOM, 0, len(self._map))
 
     def _advise(self, advice: int, start: int, end: int) -> None:
         first = start - start % mmap.PAGESIZE
-        self._map.madvise(advice, first, end - first)
+        with contextlib.suppress(OSError):  # what is not taken costs time, or memory, at most
+            self._map.madvise(advice, first, end - first)
 
     def _is_there(self, place: int) -> bool:
         """Whether a byte can be read without waiting."""
         if sys.platform != "linux":
             return False
-        file = os.open(self._path, os.O_RDONLY)
+        file = -1
         try:
+            file = os.open(self._path, os.O_RDONLY)
             return os.preadv(file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
-        except OSError:  # it cannot, or the file system cannot tell
+        except OSError:  # it is not there, or the file system cannot tell
             return False
         finally:
-            os.close(file)
+            if file >= 0:
+                os.close(file)
 
     def _shorter(self) -> DataError:
         return DataError(f"{self._path}: became shorter while it was read")

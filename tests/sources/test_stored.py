@@ -9,6 +9,7 @@ import pytest
 
 from backprop_cli.errors import DataError
 from backprop_cli.sources import Dataset, Extent, Source, Split, StoredFeatures, stored, survey
+from backprop_cli.sources import pages as pages_module
 from backprop_cli.sources.pages import Pages
 from tests.make import stored_source
 
@@ -100,6 +101,20 @@ def test_rows_of_one_file_are_used_where_they_are_without_a_thread(tmp_path):
         assert part.features.shape == (500, 7)
         assert not part.features.flags.owndata
         assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("system", ["has not read them", "is older", "takes no advice"])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, offset):
+    monkeypatch.setattr(Pages, "_is_there", lambda self, place: False)
+    if system == "is older":
+        monkeypatch.setattr(pages_module, "_POPULATE_READ", 12345)  # what no system knows
+    if system == "takes no advice":
+        monkeypatch.setattr(pages_module, "_POPULATE_READ", None)
+        monkeypatch.setattr(pages_module, "_TAKES_ADVICE", False)
+    found = in_files(tmp_path, [X[:200], X[200:]], offset=offset)
+    for k, part in enumerate(found.read_ahead(np.arange(k, 500, 3) for k in range(3))):
+        np.testing.assert_array_equal(taken(part, np.arange(k, 500, 3)), X[k::3])
 
 
 def test_pages_are_given_back_after_use(tmp_path, monkeypatch):
