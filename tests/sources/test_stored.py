@@ -106,7 +106,7 @@ def test_rows_of_one_file_are_used_where_they_are_without_a_thread(tmp_path):
 @pytest.mark.parametrize("system", ["has not read them", "is older", "takes no advice"])
 @pytest.mark.parametrize("offset", [0, 1])
 def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, offset):
-    monkeypatch.setattr(Pages, "_is_there", lambda self, place: False)
+    monkeypatch.setattr(Pages, "_are_there", lambda self, places: False)
     if system == "is older":
         monkeypatch.setattr(pages_module, "_POPULATE_READ", 12345)  # what no system knows
     if system == "takes no advice":
