@@ -200,16 +200,19 @@ class StoredFeatures:
         """Yield where some rows, ascending, are in the files."""
         row_bytes = max(1, self.shape[1] * self.stored.itemsize)
         most, gap = max(1, PIECE_BYTES // row_bytes), max(1, _GAP_BYTES // row_bytes)
+        files = np.searchsorted(self._ends, rows, side="right")
+        apart = (np.diff(rows) > gap) | (np.diff(files) > 0)
+        edges = [*(np.flatnonzero(apart) + 1).tolist(), len(rows)]
         i = 0
-        while i < len(rows):
-            k = int(np.searchsorted(self._ends, rows[i], side="right"))
-            end = min(int(self._ends[k]), int(rows[i]) + most)
-            own = rows[i : i + np.searchsorted(rows[i:], end)]
-            far = np.flatnonzero(np.diff(own) > gap)
-            own = own[: far[0] + 1] if len(far) else own
-            first = int(rows[i] - self._ends[k]) + self.extents[k].n_rows
-            yield _Run(k, first, own - rows[i], slice(i, i + len(own)))
-            i += len(own)
+        for edge in edges:
+            while i < edge:
+                start, j = int(rows[i]), edge
+                if rows[j - 1] >= start + most:
+                    j = i + int(np.searchsorted(rows[i:j], start + most))
+                file = int(files[i])
+                first = start - int(self._ends[file]) + self.extents[file].n_rows
+                yield _Run(file, first, rows[i:j] - start, slice(i, j))
+                i = j
 
 
 class _Run(NamedTuple):
