@@ -81,10 +81,12 @@ def to_optimum(data, *models, tolerance=1e-8, communicator=None, observer=None, 
     return training
 
 
-def stored_source(folder, features, labels, memory, **more):
-    """Return a source whose features stay in a file."""
-    path = folder / "stored"
-    path.write_bytes(np.ascontiguousarray(features).tobytes())
-    extents = [Extent(path, 0, len(features))]
+def stored_source(folder, features, labels, memory, n_files=1, **more):
+    """Return a source whose features stay in a file, or in several."""
+    extents = []
+    for k, part in enumerate(np.array_split(features, n_files)):
+        path = folder / f"stored-{k}"
+        path.write_bytes(np.ascontiguousarray(part).tobytes())
+        extents.append(Extent(path, 0, len(part)))
     stored = StoredFeatures(extents, features.shape[1], features.dtype, memory=memory)
     return Source(stored, np.asarray(labels, np.int64), "a file", **more)

@@ -75,7 +75,7 @@ class Standardizing:
             self._raw = np.empty(self._rows.shape, features.dtype)
         raw, out = self._raw[:n], self._rows[:n]
         # Row numbers come from a permutation, so clipping never happens; it spares a copy.
-        np.take(features, block.rows, axis=0, out=raw, mode="clip")
+        features.take(block.rows, 0, raw, "clip")
         if block.mirrored is not None and self._image is not None:
             self._image.mirror(raw, block.mirrored)
         if self._constant == MIDDLE and raw.dtype == np.uint8:

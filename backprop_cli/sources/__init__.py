@@ -1,6 +1,7 @@
 """Where examples come from: sources and their splits, and what one pass over them finds."""
 
 from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
+from backprop_cli.sources.scattered import Scattered
 from backprop_cli.sources.sorting import class_correlation, is_sorted
 from backprop_cli.sources.source import Block, Dataset, Source, Split
 from backprop_cli.sources.statistics import MIN_STD, Standardization
@@ -14,6 +15,7 @@ __all__ = [
     "Dataset",
     "Extent",
     "ImageLayout",
+    "Scattered",
     "Source",
     "Split",
     "Standardization",

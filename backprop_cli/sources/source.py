@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.sources.image import ImageLayout
-from backprop_cli.sources.stored import StoredFeatures
+from backprop_cli.sources.scattered import Scattered
+from backprop_cli.sources.stored import Part, StoredFeatures
 from backprop_cli.sources.watched import WatchedFile
 
 Features: TypeAlias = NDArray[Any] | StoredFeatures
@@ -25,7 +26,7 @@ class Block(NamedTuple):
     Attributes
     ----------
     features
-        N x d, the whole block, as it is stored: any real dtype, in memory or a mapped file.
+        N x d, the whole block, as it is stored: any real dtype, in memory or in mapped files.
     labels
         N class numbers, int64.
     rows
@@ -36,7 +37,7 @@ class Block(NamedTuple):
         N factors on the losses in training; None: 1.
     """
 
-    features: NDArray[Any]
+    features: NDArray[Any] | Scattered
     labels: NDArray[np.int64]
     rows: NDArray[np.intp]
     mirrored: NDArray[np.bool_] | None = None
@@ -95,7 +96,7 @@ class Source:
         """Return some rows of the source, in this order."""
         if isinstance(self.features, StoredFeatures):
             own = np.unique(rows)
-            return self._stored_block(self.features.gather(own), own, rows, mirrored)
+            return self._stored_block(Part(self.features.gather(own), own), rows, mirrored)
         return Block(self.features, self.labels, rows, mirrored, self.example_weights)
 
     def blocks(
@@ -114,27 +115,28 @@ class Source:
             for rows, mirrored in wanted:
                 yield self.block(rows, mirrored)
             return
-        asked: collections.deque[tuple[NDArray[np.intp], *Wanted]] = collections.deque()
+        asked: collections.deque[Wanted] = collections.deque()
 
-        def ascending() -> Iterator[NDArray[np.intp]]:
-            for rows, mirrored in wanted:
-                asked.append((np.unique(rows), rows, mirrored))
-                yield asked[-1][0]
+        def noted() -> Iterator[NDArray[np.intp]]:
+            for request in wanted:
+                asked.append(request)
+                yield request[0]
 
-        for features in self.features.read_ahead(ascending(), waiting):
-            yield self._stored_block(features, *asked.popleft())
+        for part in self.features.read_ahead(noted(), waiting):
+            yield self._stored_block(part, *asked.popleft())
 
     def _stored_block(
         self,
-        features: NDArray[Any],
-        own: NDArray[np.intp],
+        part: Part,
         rows: NDArray[np.intp],
         mirrored: NDArray[np.bool_] | None,
     ) -> Block:
-        """Return the block of rows that were read: ``own``, ascending."""
-        labels, weights = self.labels, self.example_weights
+        """Return a block of what was read."""
+        labels, weights, own = self.labels, self.example_weights, part.rows
+        if own is None:
+            return Block(part.features, labels, rows, mirrored, weights)
         return Block(
-            features,
+            part.features,
             labels[own] if len(labels) else labels,
             np.searchsorted(own, rows),
             mirrored,

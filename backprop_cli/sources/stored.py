@@ -1,22 +1,23 @@
-"""Features that stay in their files, and are read block by block."""
+"""Features that stay in their files, and are used block by block."""
 
 from __future__ import annotations
 
-import concurrent.futures
+import os
 import pathlib
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.errors import DataError
+from backprop_cli.sources.pages import Pages
+from backprop_cli.sources.scattered import Scattered
 
 PIECE_BYTES = 8_000_000
-"""How much is read at once: between two pieces, reading can be stopped."""
+"""How much is waited for at once: between two pieces, waiting can be ended."""
 
 _GAP_BYTES = 262_144  # between two rows: a smaller gap is read through, a larger one skipped
 _MAX_TOGETHER = 16_000_000  # bytes that are read together for a pass in order
@@ -42,8 +43,29 @@ class Extent:
     n_rows: int
 
 
+class Part(NamedTuple):
+    """Rows that were asked for.
+
+    Attributes
+    ----------
+    features
+        n x d.
+    rows
+        Which of all rows these are, ascending; None: they are all rows, of which those that were
+        asked for are in memory.
+    """
+
+    features: NDArray[Any] | Scattered
+    rows: NDArray[np.intp] | None
+
+
 class StoredFeatures:
-    """N x d features in files. Nothing is mapped: what is wanted is read.
+    """N x d features in files, of which some rows are in memory at a time.
+
+    The system reads ahead of those who ask, without a thread of this process: one that computes
+    would not have a core to itself, and a kernel waits for all of its threads. Where rows are
+    stored as they are handed out, they are used where the system has them; otherwise they are
+    converted into memory of this process.
 
     Parameters
     ----------
@@ -60,12 +82,14 @@ class StoredFeatures:
 
     Attributes
     ----------
+    extents, bfloat16, memory
+        As above.
     shape
         (N, d).
+    stored
+        The type of the numbers in the files.
     dtype
         As they are handed out: in the byte order of this machine; bfloat16 as float32.
-    memory
-        As above.
     """
 
     def __init__(
@@ -77,9 +101,9 @@ class StoredFeatures:
         bfloat16: bool = False,
         memory: int = 0,
     ) -> None:
-        self._extents = tuple(extents)
-        self._ends = np.cumsum([extent.n_rows for extent in self._extents])
-        self._stored, self._bfloat16 = dtype, bfloat16
+        self.extents = tuple(extents)
+        self._ends = np.cumsum([extent.n_rows for extent in self.extents])
+        self.stored, self.bfloat16 = dtype, bfloat16
         self.shape = (int(self._ends[-1]), n_features)
         self.dtype: np.dtype[Any] = np.dtype(np.float32) if bfloat16 else dtype.newbyteorder("=")
         self.memory = memory
@@ -102,12 +126,13 @@ class StoredFeatures:
         together = min(share, _MAX_TOGETHER) // (at_once * self.row_bytes)
         return at_once, at_once * max(1, together)
 
-    def read(
-        self,
-        rows: NDArray[np.intp],
-        out: NDArray[Any],
-        stopped: Callable[[], bool] = lambda: False,
-    ) -> None:
+    @property
+    def in_place(self) -> bool:
+        """Whether rows are used as they are in the file, so that nothing is copied."""
+        size = self.stored.itemsize
+        return self.stored == self.dtype and all(own.offset % size == 0 for own in self.extents)
+
+    def read(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Read some rows.
 
         Parameters
@@ -116,51 +141,14 @@ class StoredFeatures:
             Which, ascending.
         out
             Where to, n x d.
-        stopped
-            Asked after every piece: whether to leave the rest.
 
         Raises
         ------
         DataError
             A file cannot be read, or has become shorter.
         """
-        stored_bytes = max(1, self.shape[1] * self._stored.itemsize)
-        most, gap = max(1, PIECE_BYTES // stored_bytes), max(1, _GAP_BYTES // stored_bytes)
-        i = 0
-        while i < len(rows) and not stopped():
-            k = int(np.searchsorted(self._ends, rows[i], side="right"))
-            end = min(int(self._ends[k]), int(rows[i]) + most)
-            own = rows[i : i + np.searchsorted(rows[i:], end)]
-            far = np.flatnonzero(np.diff(own) > gap)
-            own = own[: far[0] + 1] if len(far) else own
-            first = int(self._ends[k]) - self._extents[k].n_rows
-            self._read_piece(self._extents[k], own - first, out[i : i + len(own)])
-            i += len(own)
-
-    def _read_piece(self, extent: Extent, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
-        """Read neighbouring rows of a file."""
-        first, n = int(rows[0]), int(rows[-1] - rows[0]) + 1
-        as_it_is = n == len(rows) and self._stored == out.dtype
-        raw = out if as_it_is else np.empty((n, self.shape[1]), self._stored)
-        wanted = raw.reshape(-1).view(np.uint8).data
-        try:
-            with extent.path.open("rb", buffering=0) as file:
-                file.seek(extent.offset + first * self.shape[1] * self._stored.itemsize)
-                while len(wanted):
-                    read = file.readinto(wanted)
-                    if not read:
-                        raise DataError(f"{extent.path}: became shorter while it was read")
-                    wanted = wanted[read:]
-        except OSError as error:
-            raise DataError(f"{extent.path}: cannot read: {error.strerror or error}") from error
-        if as_it_is:
-            return
-        if n > len(rows):
-            raw = raw[rows - first]
-        if self._bfloat16:
-            np.left_shift(raw, 16, out=out.view(np.uint32), dtype=np.uint32)
-        else:
-            out[...] = raw
+        reading = _Reading(self, None)
+        reading.copy(reading.asked_for(rows), out)
 
     def gather(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return some rows, ascending, n x d."""
@@ -170,48 +158,158 @@ class StoredFeatures:
 
     def read_ahead(
         self, wanted: Iterable[NDArray[np.intp]], waiting: Callable[[], None] | None = None
-    ) -> Iterator[NDArray[Any]]:
-        """Yield the rows of each request, while a thread reads those of the next.
+    ) -> Iterator[Part]:
+        """Yield the rows of each request, while the system reads those of the next.
 
         Parameters
         ----------
         wanted
-            Rows, ascending, for each request.
+            Rows, in any order, for each request.
         waiting
-            Called ten times a second while reading takes longer than computing; may raise
+            Called ten times a second while nothing is done but reading; may raise
             KeyboardInterrupt.
 
         Yields
         ------
-        array
-            n x d; overwritten after the next one is asked for.
+        Part
+            Overwritten, or no longer in memory, after the next one is asked for.
         """
-        stop = threading.Event()
-        buffers: list[NDArray[Any]] = [np.empty((0, self.shape[1]), self.dtype)] * 2
+        reading = _Reading(self, waiting)
+        buffer = np.empty((0, self.shape[1]), self.dtype)
+        requests = ((rows, reading.asked_for(rows)) for rows in map(_ascending, wanted))
+        request = next(requests, None)
+        try:
+            while request is not None:
+                rows, runs = request
+                if self.in_place:
+                    reading.wait_for(runs)
+                    part = Part(reading.features(), None)
+                else:
+                    if len(buffer) < len(rows):
+                        buffer = buffer[:0].copy()  # first let go of what there is
+                        buffer = np.empty((len(rows), self.shape[1]), self.dtype)
+                    part = Part(buffer[: len(rows)], rows)
+                    reading.copy(runs, buffer[: len(rows)])
+                request = next(requests, None)
+                yield part
+                reading.give_back()
+        finally:
+            reading.give_back()
 
-        def read(place: int, rows: NDArray[np.intp]) -> NDArray[Any]:
-            if len(buffers[place]) < len(rows):
-                buffers[place] = buffers[place][:0].copy()  # first let go of what there is
-                buffers[place] = np.empty((len(rows), self.shape[1]), self.dtype)
-            out = buffers[place][: len(rows)]
-            self.read(rows, out, stop.is_set)
-            return out
-
-        with ThreadPoolExecutor(1, "backprop-read") as reader:
-            try:
-                pending: Future[NDArray[Any]] | None = None
-                for k, rows in enumerate(wanted):
-                    following = reader.submit(read, k % 2, rows)
-                    if pending is not None:
-                        yield _result(pending, waiting)
-                    pending = following
-                if pending is not None:
-                    yield _result(pending, waiting)
-            finally:
-                stop.set()
+    def runs(self, rows: NDArray[np.intp]) -> Iterator[_Run]:
+        """Yield where some rows, ascending, are in the files."""
+        row_bytes = max(1, self.shape[1] * self.stored.itemsize)
+        most, gap = max(1, PIECE_BYTES // row_bytes), max(1, _GAP_BYTES // row_bytes)
+        files = np.searchsorted(self._ends, rows, side="right")
+        apart = (np.diff(rows) > gap) | (np.diff(files) > 0)
+        edges = [*(np.flatnonzero(apart) + 1).tolist(), len(rows)]
+        i = 0
+        for edge in edges:
+            while i < edge:
+                start, j = int(rows[i]), edge
+                if rows[j - 1] >= start + most:
+                    j = i + int(np.searchsorted(rows[i:j], start + most))
+                file = int(files[i])
+                first = start - int(self._ends[file]) + self.extents[file].n_rows
+                yield _Run(file, first, rows[i:j] - start, slice(i, j))
+                i = j
 
 
-def _result(pending: Future[NDArray[Any]], waiting: Callable[[], None] | None) -> NDArray[Any]:
-    while waiting is not None and not concurrent.futures.wait([pending], _WAIT).done:
-        waiting()
-    return pending.result()
+class _Run(NamedTuple):
+    """Rows of one file that are close to each other."""
+
+    file: int
+    first: int  # of the file's rows
+    own: NDArray[np.intp]  # the rows, counted from the first
+    place: slice  # of them among all that were asked for
+    late: bool = False  # whether they have to be waited for
+
+
+class _Reading:
+    """One pass over rows, and the files that it has open."""
+
+    def __init__(self, features: StoredFeatures, waiting: Callable[[], None] | None) -> None:
+        self._features, self._waiting = features, waiting
+        self._pages: dict[int, Pages] = {}
+        self._heard = time.monotonic()
+
+    def array(self, file: int) -> NDArray[Any]:
+        """Return all rows of a file, as they are there."""
+        extent, d = self._features.extents[file], self._features.shape[1]
+        shape = extent.n_rows, d
+        return self._opened(file).array(extent.offset, shape, self._features.stored)
+
+    def features(self) -> NDArray[Any] | Scattered:
+        """Return all rows, as they are in the files."""
+        arrays = [self.array(k) for k in range(len(self._features.extents))]
+        return arrays[0] if len(arrays) == 1 else Scattered(arrays)
+
+    def asked_for(self, rows: NDArray[np.intp]) -> list[_Run]:
+        """Let the system begin to read some rows, ascending; return where they are."""
+        runs = []
+        for run in self._features.runs(rows):
+            late = self._opened(run.file).ask_for(*self._bytes(run))
+            runs.append(run._replace(late=late))
+            self._listen()
+        return runs
+
+    def wait_for(self, runs: Iterable[_Run]) -> None:
+        """Wait until rows that were asked for are in memory."""
+        for run in runs:
+            pages, place = self._opened(run.file), self._bytes(run)
+            pages.take(*place)
+            if run.late:
+                pages.wait(*place)
+            self._listen()
+        for pages in self._pages.values():
+            pages.check()
+
+    def copy(self, runs: Sequence[_Run], out: NDArray[Any]) -> None:
+        """Put rows together, as they are handed out, on all cores; then let go of the files."""
+        self.wait_for(runs)
+        with ThreadPoolExecutor(_cores(), "backprop-copy") as pool:
+            copying = [pool.submit(self._copy, run, out[run.place]) for run in runs]
+        for own in copying:
+            own.result()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Let go of what is in memory."""
+        for pages in self._pages.values():
+            pages.give_back()
+
+    def _copy(self, run: _Run, out: NDArray[Any]) -> None:
+        rows = self.array(run.file)[run.first : run.first + int(run.own[-1]) + 1]
+        if len(rows) > len(out):
+            rows = rows[run.own]
+        if self._features.bfloat16:
+            np.left_shift(rows, 16, out=out.view(np.uint32), dtype=np.uint32)
+        else:
+            out[...] = rows
+
+    def _opened(self, file: int) -> Pages:
+        if file not in self._pages:
+            self._pages[file] = Pages(self._features.extents[file].path)
+        return self._pages[file]
+
+    def _bytes(self, run: _Run) -> tuple[int, int]:
+        """Return where the bytes of some rows begin and end in their file."""
+        row_bytes = self._features.shape[1] * self._features.stored.itemsize
+        start = self._features.extents[run.file].offset + run.first * row_bytes
+        return start, start + (int(run.own[-1]) + 1) * row_bytes
+
+    def _listen(self) -> None:
+        """Let those who wait be heard, ten times a second."""
+        if self._waiting is not None and time.monotonic() - self._heard > _WAIT:
+            self._waiting()
+            self._heard = time.monotonic()
+
+
+def _ascending(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return rows in their order, each once; faster than `np.unique` where they are."""
+    ordered = np.sort(rows)
+    return ordered[np.diff(ordered, prepend=-1) > 0]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,8 @@ def test_scores_of_a_block_are_those_of_float64(n, m, K, dtype):
     W[:, 2 : 2 + m] = rng.standard_normal((K, m))
     S = np.zeros((n, -(-K // ROWS) * ROWS), np.float32)
     own = W.astype(np.float32)
-    scores(readable(x), rows, 3, mean.astype(np.float32), own, 2, 2 + m, S)
+    places = rows * x.shape[1]
+    scores(readable(x.reshape(-1)), places, 3, mean.astype(np.float32), own, 2, 2 + m, S)
     expected = (x[rows, 3 : 3 + m].astype(float) - mean) @ W[:, 2 : 2 + m].T
     np.testing.assert_allclose(S[:, :K], expected, atol=1e-5 * np.sqrt(m))
 

@@ -25,8 +25,8 @@ def in_memory():
     return parts(Source(X, Y, "memory"))
 
 
-def in_file(folder, rows_in_memory):
-    return parts(stored_source(folder, X, Y, memory=rows_in_memory * ROW_BYTES))
+def in_file(folder, rows_in_memory, n_files=1):
+    return parts(stored_source(folder, X, Y, rows_in_memory * ROW_BYTES, n_files))
 
 
 class Stop(Observer):
@@ -50,10 +50,20 @@ def assert_same(one, other):
         np.testing.assert_array_equal(array, state_of(other)[name], err_msg=name)
 
 
+@pytest.mark.parametrize("n_files", [1, 3])
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
-def test_a_buffer_for_all_gives_the_bits_of_training_in_memory(tmp_path, engine):
+def test_a_buffer_for_all_gives_the_bits_of_training_in_memory(tmp_path, engine, n_files):
     job = {"batch_size": 40, "epochs": 4, "momentum": 0.9, "engine": engine}
-    assert_same(trained(in_memory(), **job), trained(in_file(tmp_path, 10**6), **job))
+    assert_same(trained(in_memory(), **job), trained(in_file(tmp_path, 10**6, n_files), **job))
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_several_files_give_the_bits_of_one(tmp_path, engine):
+    job = {"batch_size": 40, "epochs": 2, "engine": engine}
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    assert_same(trained(in_file(one, 160), **job), trained(in_file(other, 160, 3), **job))
 
 
 def test_lbfgs_gives_the_bits_of_training_in_memory(tmp_path):

@@ -1,5 +1,6 @@
-"""Features that stay in their files: what is read is what is there, ahead of those who ask."""
+"""Features that stay in their files: what is used is what is there, asked for in time."""
 
+import os
 import threading
 import time
 
@@ -8,6 +9,8 @@ import pytest
 
 from backprop_cli.errors import DataError
 from backprop_cli.sources import Dataset, Extent, Source, Split, StoredFeatures, stored, survey
+from backprop_cli.sources import pages as pages_module
+from backprop_cli.sources.pages import Pages
 from tests.make import stored_source
 
 RNG = np.random.default_rng(0)
@@ -61,42 +64,106 @@ def test_bfloat16_is_the_first_half_of_a_float32(tmp_path):
     np.testing.assert_array_equal(found, expected.view("<f4")[::3, :, 0])
 
 
-def test_what_is_asked_for_is_read_while_the_one_before_is_used(tmp_path):
-    found = in_files(tmp_path, [X], memory=10_000)
+def taken(part, rows):
+    """Return the rows that were asked for."""
+    return part.features[rows] if part.rows is None else part.features
+
+
+@pytest.mark.parametrize("n_files", [1, 2])
+def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch, n_files):
+    found = in_files(tmp_path, np.array_split(X, n_files), memory=10_000)
     asked = [np.arange(k, 500, 10) for k in range(10)]
-    begun = []
+    begun, events = [], []
+    whole = Pages.ask_for
+
+    def asks(self, start, end):
+        events.append("asks")
+        return whole(self, start, end)
+
+    monkeypatch.setattr(Pages, "ask_for", asks)
 
     def noted():
         for k, rows in enumerate(asked):
             begun.append(k)
             yield rows
 
-    for k, rows in enumerate(found.read_ahead(noted())):
+    for k, part in enumerate(found.read_ahead(noted())):
         assert begun[-1] == min(k + 1, 9)
-        np.testing.assert_array_equal(rows, X[k::10])
+        assert k == 9 or events[-1] == "asks"
+        np.testing.assert_array_equal(taken(part, asked[k]), X[k::10])
+        events.append("used")
+
+
+def test_rows_of_one_file_are_used_where_they_are_without_a_thread(tmp_path):
+    found = in_files(tmp_path, [X], offset=16)
+    threads = threading.active_count()
+    for part in found.read_ahead([np.array([3, 1, 499]), np.arange(20)]):
+        assert part.features.shape == (500, 7)
+        assert not part.features.flags.owndata
+        assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("system", ["has not read them", "is older", "takes no advice"])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, offset):
+    monkeypatch.setattr(Pages, "_are_there", lambda self, places: False)
+    if system == "is older":
+        monkeypatch.setattr(pages_module, "_POPULATE_READ", 12345)  # what no system knows
+    if system == "takes no advice":
+        monkeypatch.setattr(pages_module, "_POPULATE_READ", None)
+        monkeypatch.setattr(pages_module, "_TAKES_ADVICE", False)
+    found = in_files(tmp_path, [X[:200], X[200:]], offset=offset)
+    for k, part in enumerate(found.read_ahead(np.arange(k, 500, 3) for k in range(3))):
+        np.testing.assert_array_equal(taken(part, np.arange(k, 500, 3)), X[k::3])
+
+
+def test_pages_are_given_back_after_use(tmp_path, monkeypatch):
+    found = in_files(tmp_path, [X])
+    events = []
+    monkeypatch.setattr(Pages, "give_back", lambda self: events.append("given back"))
+    for _ in found.read_ahead([np.arange(10)] * 2):
+        events.append("used")
+    assert events[1:4] == ["used", "given back", "used"]  # the first one is of an opened file
+    assert events[-1] == "given back"
 
 
 def test_who_waits_is_heard_and_who_leaves_is_not_waited_for(tmp_path, monkeypatch):
     found = in_files(tmp_path, [X], memory=10_000)
     monkeypatch.setattr(stored, "PIECE_BYTES", 28)
     monkeypatch.setattr(stored, "_WAIT", 0.01)
-    whole, slow = StoredFeatures._read_piece, threading.Event()
-
-    def slowly(self, *args):
-        time.sleep(0.002)
-        slow.set()
-        whole(self, *args)
-
-    monkeypatch.setattr(StoredFeatures, "_read_piece", slowly)
+    # As from a slow disk.
+    monkeypatch.setattr(Pages, "ask_for", lambda self, start, end: True)
+    monkeypatch.setattr(Pages, "wait", lambda self, start, end: time.sleep(0.002))
 
     def interrupt():
-        slow.wait()
         raise KeyboardInterrupt
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         next(found.read_ahead([np.arange(500)] * 3, interrupt))
     assert time.monotonic() - start < 0.5  # all rows would take 3 s
+
+
+def test_a_file_that_becomes_shorter_meanwhile_is_named(tmp_path):
+    found = in_files(tmp_path, [X])
+    parts = found.read_ahead([np.arange(10), np.arange(400, 500)])
+    next(parts)
+    with (tmp_path / "part-0").open("r+b") as file:
+        file.truncate(300 * 28)
+    with pytest.raises(DataError, match="part-0: became shorter"):
+        next(parts)
+
+
+@pytest.mark.parametrize("offset", [1, 16])
+def test_pages_are_waited_for_where_they_are_not_in_memory(tmp_path, offset):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(offset) + X.tobytes())
+    pages = Pages(path)
+    pages.wait(offset, offset + X.nbytes)
+    np.testing.assert_array_equal(pages.array(offset, X.shape, X.dtype), X)
+    os.truncate(path, 0)
+    with pytest.raises(DataError, match="became shorter"):
+        pages.check()
 
 
 @pytest.mark.parametrize("way", ["shorter", "gone"])

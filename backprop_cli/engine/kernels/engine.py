@@ -31,7 +31,7 @@ from backprop_cli.engine.targets import Targets
 from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
-from backprop_cli.sources import Block
+from backprop_cli.sources import Block, Scattered
 
 _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
@@ -40,6 +40,7 @@ _PADDING = 16  # rows at a distance of a power of two would compete for the same
 _NO_MEETING = 2**62  # what nobody waits for
 _PATIENCE = 1.0  # seconds of compiling in silence
 _NO_WEIGHTS = np.empty(0)
+_ONE_ARRAY = np.zeros(1, np.intp)
 
 
 class CompiledEngine:
@@ -96,9 +97,11 @@ class CompiledEngine:
         self._scaled_V: Array = self._models.velocity_W
         self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
         piece = min(task.batch_size, PIECE)
+        x = np.zeros((blocks, piece, padded_width), dtype)
         self._work = Work(
-            x=np.zeros((blocks, piece, padded_width), dtype),
-            places=np.arange(piece),
+            x=x,
+            flat=x.reshape(blocks, -1),
+            places=np.arange(piece) * padded_width,
             parts=np.zeros((blocks, piece, padded_K), single),
             G=np.zeros((piece, padded_K), single),
             tiles=np.zeros((self._threads, ROWS, padded_width), single),
@@ -109,6 +112,7 @@ class CompiledEngine:
         )
         self._part = np.zeros((self._threads, SCORED, padded_K), single)
         self._scores = np.zeros((self._threads, SCORED, padded_K), single)
+        self._places = np.zeros((self._threads, SCORED), np.intp)
         self._pool = started_pool(max(1, self._threads - 1))
         self._loading: Future[None] | None = None
         self._numpy: NumpyEngine | None = None
@@ -189,7 +193,7 @@ class CompiledEngine:
         smoothing = np.broadcast_to(targets.label_smoothing, M).copy()
         self._on_all_threads(
             evaluate, self._examples(block), models, smoothing, self._width, self._part,
-            self._scores, block.rows, losses, decisions,
+            self._scores, self._places, block.rows, losses, decisions,
         )  # fmt: skip
         return Outcomes(losses, decisions)
 
@@ -215,7 +219,8 @@ class CompiledEngine:
                 load_or_compile(descend, (*made, rates, 1, limits, np.zeros((0, M)), right))
                 load_or_compile(sums, (*made, limits, np.zeros(M), np.zeros(M, np.int64)))
             evaluated = (
-                self._models.smoothing, self._width, self._part, self._scores, nothing[0],
+                self._models.smoothing, self._width, self._part, self._scores, self._places,
+                nothing[0],
                 np.zeros((M, 0), self._task.dtype), np.zeros((M, 0), np.intp),
             )  # fmt: skip
             load_or_compile(evaluate, (*common, *evaluated))
@@ -238,17 +243,22 @@ class CompiledEngine:
         )
 
     def _examples(self, block: Block) -> Examples:
-        # One type for what is read, whether it is an array in memory or a mapped file.
-        features = readable(block.features.view(np.ndarray))
-        if features.shape[1] != self._task.n_features:
-            raise ValueError(
-                f"expected {self._task.n_features} features, found {features.shape[1]}"
-            )
+        own, d = block.features, self._task.n_features
+        if own.shape[1] != d:
+            raise ValueError(f"expected {d} features, found {own.shape[1]}")
+        # One type for what is read, whether it is in one array in memory or in mapped files.
+        if isinstance(own, Scattered):
+            flat, begins, ends = own.flat, own.begins, own.ends
+        else:
+            flat, begins, ends = own.view(np.ndarray).reshape(-1), _ONE_ARRAY, np.array([len(own)])
+        features = readable(flat)
         features.flags.writeable = False
         image = self._task.image
         line, pixel = (1, 1) if image is None else (image.line, image.pixel)
         weights = _NO_WEIGHTS if block.example_weights is None else block.example_weights
-        return Examples(features, block.labels, weights, self._mean, self._scale, line, pixel)
+        return Examples(
+            features, begins, ends, d, block.labels, weights, self._mean, self._scale, line, pixel
+        )
 
     def _on_all_threads(self, kernel: Callable[..., Any], *arguments: Any) -> Any:
         """Call a kernel on every thread; return what it returns, which is the same on each."""

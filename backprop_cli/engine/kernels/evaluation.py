@@ -7,7 +7,7 @@ from typing import Any
 from numba import njit
 
 from backprop_cli.engine.kernels.losses import loss_gradient
-from backprop_cli.engine.kernels.products import fetch, scores
+from backprop_cli.engine.kernels.products import fetch, place, scores
 from backprop_cli.engine.kernels.structures import SCORED, Examples, Models
 
 
@@ -21,30 +21,35 @@ def evaluate(
     width: int,
     part: Any,
     S: Any,
+    places: Any,
     rows: Any,
     losses: Any,
     decisions: Any,
 ) -> None:
     """Compute losses and decisions, M x n, for one thread's share of ``rows``.
 
-    ``smoothing`` has a number per model; ``part`` and ``S``, threads x SCORED x K, are scratch
-    memory.
+    ``smoothing`` has a number per model; ``part`` and ``S``, threads x SCORED x K, and ``places``,
+    threads x SCORED integers, are scratch memory.
     """
-    d = examples.features.shape[1]
+    d = examples.d
     K, M = len(models.W), len(models.kinds)
     C = K // M
-    part, S = part[thread], S[thread]
+    part, S, places = part[thread], S[thread], places[thread]
     start, end = thread * len(rows) // threads, (thread + 1) * len(rows) // threads
     for first in range(start, end, SCORED):
         own = rows[first : min(first + SCORED, end)]
         following = rows[min(first + SCORED, end) : min(first + 2 * SCORED, end)]
         for i in range(len(own)):
+            places[i] = place(examples, own[i])
             for k in range(K):
                 S[i, k] = models.b[k]
         for block in range(len(examples.mean)):
             low, high = block * width, min((block + 1) * width, d)
-            fetch(examples.features, following, low, high)
-            scores(examples.features, own, low, examples.mean[block], models.W, low, high, part)
+            fetch(examples, following, low, high)
+            scores(
+                examples.features, places[: len(own)], low, examples.mean[block], models.W,
+                low, high, part,
+            )  # fmt: skip
             for i in range(len(own)):
                 for k in range(K):
                     S[i, k] += part[i, k]

@@ -38,8 +38,8 @@ def _load(typing: Any, counter: Any) -> Any:
 
 
 @intrinsic
-def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
-    """Ask for array[i, j] to be brought near; no effect on any value."""
+def prefetch(typing: Any, array: Any, i: Any) -> Any:
+    """Ask for array[i] to be brought near; no effect on any value."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
@@ -57,7 +57,7 @@ def prefetch(typing: Any, array: Any, i: Any, j: Any) -> Any:
         builder.call(function, [builder.bitcast(pointer, byte), number(0), number(2), number(1)])
         return context.get_dummy_value()
 
-    return types.void(array, i, j), generate
+    return types.void(array, i), generate
 
 
 @njit(nogil=True, _nrt=False)

@@ -109,7 +109,7 @@ def _mini_batch(
 
     Losses and G are divided by ``divisor``: n for the mean of a descent step, 1 for sums.
     """
-    d = examples.features.shape[1]
+    d = examples.d
     blocks, M, n = len(work.x), len(models.kinds), end - start
     pieces = -(-n // len(work.places))
     for piece in range(pieces):
@@ -121,8 +121,11 @@ def _mini_batch(
             low, high = block * width, min((block + 1) * width, d)
             x, mean = work.x[block], examples.mean[block]
             gather(examples, own, flags, low, high, x)
-            fetch(examples.features, following, low, high)
-            scores(x, work.places[: last - first], 0, mean, models.W, low, high, work.parts[block])
+            fetch(examples, following, low, high)
+            scores(
+                work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
+                work.parts[block],
+            )  # fmt: skip
         met += threads
         meet(work.counter, met)
         if piece == 0:  # only now has every thread read the last step's sums

@@ -31,6 +31,20 @@ _LINE = 64  # bytes that memory hands over at once
 
 
 @njit(nogil=True, _nrt=False)
+def place(examples: Examples, row: int) -> int:
+    """Return which of the numbers is the first of a row."""
+    low, high = 0, len(examples.ends) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if row < examples.ends[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    start: int = examples.begins[low] + row * examples.d
+    return start
+
+
+@njit(nogil=True, _nrt=False)
 def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, x: Any) -> None:
     """Copy features first to last of some examples into ``x``.
 
@@ -39,11 +53,12 @@ def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, 
     """
     m = last - first
     for i in range(len(rows)):
-        source, target = examples.features[rows[i], first:last], x[i]
+        start = place(examples, rows[i])
+        source, target = examples.features[start + first : start + last], x[i]
         if len(mirrored) > 0 and mirrored[i]:
             length, pixel = np.uintp(examples.line), np.uintp(examples.pixel)
-            for start in range(0, m, examples.line):
-                line, into = source[start : start + examples.line], target[start:]
+            for begin in range(0, m, examples.line):
+                line, into = source[begin : begin + examples.line], target[begin:]
                 for j in range(np.uintp(0), length, pixel):  # unsigned: no index from the end
                     for k in range(pixel):
                         into[j + k] = number(line[length - pixel - j + k])
@@ -53,39 +68,44 @@ def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, 
 
 
 @njit(nogil=True, _nrt=False)
-def fetch(features: Any, rows: Any, first: int, last: int) -> None:
+def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
     """Ask for features first to last of some examples, soon to be gathered."""
-    line = _LINE // features.itemsize
+    line = _LINE // examples.features.itemsize
     for i in range(len(rows)):
+        start = place(examples, rows[i])
         for j in range(first, last, line):
-            prefetch(features, rows[i], j)
+            prefetch(examples.features, start + j)
 
 
 @njit(nogil=True, _nrt=False)
-def scores(x: Any, rows: Any, start: int, mean: Any, W: Any, first: int, last: int, S: Any) -> None:
-    """S[i, k] = sum over the block's features of (x[rows[i]] - mean) W[k]; K padded to tiles.
+def scores(
+    x: Any, places: Any, start: int, mean: Any, W: Any, first: int, last: int, S: Any
+) -> None:
+    """S[i, k] = sum over the block's features of (x_i - mean) W[k]; K padded to tiles.
 
-    The block is features first to last of W; in ``x`` it begins at ``start``.
+    The block is features first to last of W. Example i begins at ``places[i]`` of the numbers
+    ``x``, and the block ``start`` further.
     """
-    K, m, n = len(W), last - first, len(rows)
+    K, m, n = len(W), last - first, len(places)
     if m < LANES:
-        _few_features(x, rows, start, mean, W, first, m, S)
+        _few_features(x, places, start, mean, W, first, m, S)
         return
     for c in range(0, K, ROWS):
         for i in range(0, n, EXAMPLES):
-            scores_tile(x, rows, i, start, mean, W, c, first, m, S)
+            scores_tile(x, places, i, start, mean, W, c, first, m, S)
 
 
 @njit(nogil=True, _nrt=False)
 def _few_features(
-    x: Any, rows: Any, start: int, mean: Any, W: Any, first: int, m: int, S: Any
+    x: Any, places: Any, start: int, mean: Any, W: Any, first: int, m: int, S: Any
 ) -> None:
     """Do the same where there are fewer features than a vector has numbers."""
-    for i in range(len(rows)):
+    for i in range(len(places)):
+        own = x[places[i] + start : places[i] + start + m]
         for k in range(len(W)):
             total = np.float32(0)
             for j in range(m):
-                total += (np.float32(number(x[rows[i], start + j])) - mean[j]) * W[k, first + j]
+                total += (np.float32(number(own[j])) - mean[j]) * W[k, first + j]
             S[i, k] = total
 
 

@@ -13,13 +13,17 @@ SCORED = 32
 class Examples(NamedTuple):
     """Where examples come from.
 
-    ``features`` is N x d, ``labels`` N; ``weights`` are N factors on the losses in training, or
-    none. ``mean``, blocks x a block's width, and ``scale``, d, are those of the standardization
-    (x - mean) scale. Mirroring reverses lines of ``line`` numbers, pixel by pixel of ``pixel``
-    numbers each.
+    ``features`` are the numbers of N x d features: those of row i are d numbers from
+    ``begins[k] + i d`` on, where k is the first with i < ``ends[k]``. ``labels`` are N; ``weights``
+    are N factors on the losses in training, or none. ``mean``, blocks x a block's width, and
+    ``scale``, d, are those of the standardization (x - mean) scale. Mirroring reverses lines of
+    ``line`` numbers, pixel by pixel of ``pixel`` numbers each.
     """
 
     features: Any
+    begins: Any
+    ends: Any
+    d: int
     labels: Any
     weights: Any
     mean: Any
@@ -54,13 +58,15 @@ class Models(NamedTuple):
 class Work(NamedTuple):
     """Memory for intermediate results.
 
-    ``x`` is blocks x PIECE x a block's width, ``places`` 0 to PIECE, ``parts`` of S are blocks x
-    PIECE x K, ``G`` is PIECE x K, ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M
-    losses, ``right`` as many counts; widths and K are padded to whole tiles. ``ones`` is C, the
-    scale of b. ``counter`` is where the threads meet.
+    ``x`` is blocks x PIECE x a block's width, ``flat`` the same as blocks of numbers, of which
+    example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K, ``G`` is PIECE x K,
+    ``tiles`` threads x ROWS x a block's width, ``sums`` threads x M losses, ``right`` as many
+    counts; widths and K are padded to whole tiles. ``ones`` is C, the scale of b. ``counter`` is
+    where the threads meet.
     """
 
     x: Any
+    flat: Any
     places: Any
     parts: Any
     G: Any

@@ -67,16 +67,16 @@ def gradient_tile(
 
 @intrinsic
 def scores_tile(
-    typing: Any, x: Any, rows: Any, i: Any, start: Any, mean: Any, W: Any, c: Any, first: Any,
+    typing: Any, x: Any, places: Any, i: Any, start: Any, mean: Any, W: Any, c: Any, first: Any,
     m: Any, S: Any,
 ) -> Any:  # fmt: skip
     """S[i + e, c + t] = sum over j < m of (x_e[start + j] - mean[j]) W[c + t, first + j].
 
-    EXAMPLES x ROWS of it, x_e = x[rows[i + e]]; beyond the last of ``rows`` and the last row of W,
-    that one again. There are at least LANES features, m. Arrays as for `gradient_tile`; ``x`` may
-    hold float16 too. Nothing is checked.
+    EXAMPLES x ROWS of it, x_e the numbers of ``x`` from places[i + e] on; beyond the last of
+    ``places`` and the last row of W, that one again. There are at least LANES features, m. Arrays
+    as for `gradient_tile`; ``x`` may hold float16 too. Nothing is checked.
     """
-    signature = types.void(x, rows, i, start, mean, W, c, first, m, S)
+    signature = types.void(x, places, i, start, mean, W, c, first, m, S)
     return signature, _scores
 
 
