@@ -44,7 +44,7 @@ def resolved_threads(threads: int | None, processes: int = 1) -> int:
     if threads is not None and threads > found:
         raise ConfigError(
             f"compute.threads: expected at most {found}, the number of cores, found {threads}; "
-            "auto takes all cores"
+            "auto takes at most as many"
         )
     return threads or max(1, min(found // processes, _limit() or found))
 

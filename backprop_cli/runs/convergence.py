@@ -59,7 +59,7 @@ class Ending:
         """Return the ending of model m of a training that is over."""
         constant = _constant_remarks(training.dataset.train)
         separated = _separated_remarks(training, m, optimality.cost)
-        own = separated or _remarks(training, m, optimality)
+        own = separated or _remarks(training, m, optimality)  # that it still falls is the same
         remarks = [*training.warnings, *constant, *own, *more]
         return cls(
             epochs=len(training.history[m]),
