@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from io import FileIO
 from typing import Any
@@ -14,9 +13,7 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 from backprop_cli.sources.layout import PIECE_BYTES, Layout, Run
-from backprop_cli.sources.pages import asked_pieces
-
-_TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
+from backprop_cli.sources.pages import ask_for
 
 
 class Copied:
@@ -37,14 +34,11 @@ class Copied:
 
     def ask_for(self, runs: Sequence[Run]) -> None:
         """Let the system begin to read some rows into its cache, where it can be asked to."""
-        if not _TAKES_ADVICE:
-            return
         for file, own in itertools.groupby(runs, lambda run: run.file):
             # What is wrong with a file is told when it is read.
             with contextlib.suppress(OSError), self._open(file) as opened:
                 for run in own:
-                    for first, size in asked_pieces(*self._layout.place(run)):
-                        os.posix_fadvise(opened.fileno(), first, size, os.POSIX_FADV_WILLNEED)
+                    ask_for(opened.fileno(), *self._layout.place(run))
                     self._listen()
 
     def features(self, rows: NDArray[np.intp], runs: Sequence[Run]) -> NDArray[Any]:

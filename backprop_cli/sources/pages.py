@@ -7,7 +7,7 @@ import mmap
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from backprop_cli.errors import DataError
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
 _WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
 _POPULATE_READ = 22  # of Linux 5.14; Python 3.11 does not name it
+_TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
 _MOST_FILES = 128
 _AT_ONCE = getattr(os, "RWF_NOWAIT", None)  # read what is in memory, and nothing else
 
@@ -32,10 +33,16 @@ def most_files() -> int:
     return _MOST_FILES if limit == resource.RLIM_INFINITY else min(_MOST_FILES, limit // 8)
 
 
-def asked_pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield where to ask for bytes start to end in turn, and for how many: whole pages."""
-    for first in range(start - start % mmap.PAGESIZE, end, _ASKED_BYTES):
-        yield first, min(_ASKED_BYTES, end - first)
+def ask_for(file: int, start: int, end: int) -> None:
+    """Let the system read bytes start to end of an open file into its memory; do not wait.
+
+    What is there is asked for too: to find out takes as long, and reads what it looks for.
+    """
+    if _TAKES_ADVICE:
+        with contextlib.suppress(OSError):  # what is wrong with a file is told when it is read
+            for first in range(start - start % mmap.PAGESIZE, end, _ASKED_BYTES):
+                size = min(_ASKED_BYTES, end - first)
+                os.posix_fadvise(file, first, size, os.POSIX_FADV_WILLNEED)
 
 
 class Pages:
@@ -92,12 +99,8 @@ class Pages:
         return np.ndarray(shape, dtype, self._map, offset)
 
     def ask_for(self, start: int, end: int) -> None:
-        """Let the system read bytes start to end, without waiting for them.
-
-        What is there is asked for too: to find out takes as long, and reads what it looks for.
-        """
-        for first, size in asked_pieces(start, end):
-            self._advise(mmap.MADV_WILLNEED, first, first + size)
+        """Let the system read bytes start to end, without waiting for them."""
+        ask_for(self._file.fileno(), start, end)
 
     def take(self, start: int, end: int) -> None:
         """Let bytes start to end be brought near in large steps, and nothing beyond them.

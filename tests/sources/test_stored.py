@@ -168,7 +168,7 @@ SYSTEMS = {
     "cannot wait for pages": (pages, "_POPULATE_READ", 12345),  # what no system knows
     "refuses to map": (mmap, "mmap", refuses(OSError(errno.ENODEV, "no such device"))),
     "has no descriptors": (pages.Pages, "__init__", refuses(OSError(errno.EMFILE, "too many"))),
-    "takes no advice": (copied, "_TAKES_ADVICE", False),
+    "takes no advice": (pages, "_TAKES_ADVICE", False),
 }
 
 
