@@ -14,8 +14,9 @@ def tell_of_shortened_files() -> None:
     """Let the process end with a message when it reads what a mapped file no longer has.
 
     The system sends SIGBUS to the thread that reads, again and again, as the read is tried again.
-    Python code cannot run in that thread, so another one waits for the news. NumPy and the kernels
-    do not hold the interpreter's lock while they read.
+    Python code cannot run in that thread, so another one waits for the news. It needs the
+    interpreter's lock, which the kernels do not hold while they read, nor does NumPy where it takes
+    rows by their numbers or copies more than 500 numbers.
     """
     if not hasattr(signal, "SIGBUS"):
         return
@@ -32,10 +33,12 @@ def _wait(news: int) -> None:
             from backprop_cli.errors import printable
             from backprop_cli.sources.watched import shortened_files
 
-            names = ", ".join(map(str, shortened_files())) or "a mapped file"
+            names, what = ", ".join(map(str, shortened_files())), "became shorter while it was read"
+            if not names:  # part of it may be in a bad place of the disk
+                names, what = "a mapped file", f"{what}, or could not be read"
             stderr = sys.__stderr__  # also of a process that is not to speak: it cannot be asked
             if stderr is not None:
-                line = f"Error: {names}: became shorter while it was read"
+                line = f"Error: {names}: {what}"
                 stderr.write(printable(line) + "\n")
                 stderr.flush()
             os._exit(2)

@@ -1,11 +1,12 @@
 """Where examples come from: sources and their splits, and what one pass over them finds."""
 
 from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
+from backprop_cli.sources.layout import Extent
 from backprop_cli.sources.scattered import Scattered
 from backprop_cli.sources.sorting import class_correlation, is_sorted
 from backprop_cli.sources.source import Block, Dataset, Source, Split
 from backprop_cli.sources.statistics import MIN_STD, Standardization
-from backprop_cli.sources.stored import Extent, StoredFeatures
+from backprop_cli.sources.stored import StoredFeatures
 from backprop_cli.sources.survey import Survey, check_features, survey
 from backprop_cli.sources.watched import WatchedFile
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import pathlib
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,40 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 
-_TAKES_ADVICE = hasattr(mmap.mmap, "madvise")  # not on Windows
-_ASKED_BYTES = 524_288  # of one request: the system cuts longer ones at what the device takes
-_SAMPLED_BYTES = 262_144  # from one byte that is looked for to the next
-# Of Linux 5.14; Python 3.11 does not name it.
-_POPULATE_READ = 22 if sys.platform == "linux" else None
+_ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
+_WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
+_POPULATE_READ = 22  # of Linux 5.14; Python 3.11 does not name it
+_TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
+_MOST_FILES = 128
+_AT_ONCE = getattr(os, "RWF_NOWAIT", None)  # read what is in memory, and nothing else
+
+
+def most_files() -> int:
+    """Return how many files may be mapped at once: each has two of the process's descriptors."""
+    if sys.platform != "linux":
+        return 0
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_FILES if limit == resource.RLIM_INFINITY else min(_MOST_FILES, limit // 8)
+
+
+def ask_for(file: int, start: int, end: int) -> None:
+    """Let the system read bytes start to end of an open file into its memory; do not wait.
+
+    What is there is asked for too: to find out takes as long, and reads what it looks for.
+    """
+    if _TAKES_ADVICE:
+        with contextlib.suppress(OSError):  # what is wrong with a file is told when it is read
+            for first in range(start - start % mmap.PAGESIZE, end, _ASKED_BYTES):
+                size = min(_ASKED_BYTES, end - first)
+                os.posix_fadvise(file, first, size, os.POSIX_FADV_WILLNEED)
 
 
 class Pages:
     """A file that is mapped: its bytes are used where the system keeps them.
 
-    They count as memory of this process from their use to `give_back`. Where the system takes no
-    advice, what is read is read when it is used.
+    They count as memory of this process from their use to `give_back`.
 
     Parameters
     ----------
@@ -35,57 +57,50 @@ class Pages:
 
     Raises
     ------
-    DataError
-        It cannot be read.
+    OSError, ValueError
+        It cannot be read, mapped, or waited for. An empty one cannot be mapped.
+    NotImplementedError
+        Nor can any other file, by this system.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
-        self._path = path
+        if sys.platform != "linux" or _AT_ONCE is None:
+            raise NotImplementedError
+        self._path, self._no_wait = path, _AT_ONCE
+        self._file = path.open("rb", buffering=0)
         try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise DataError(f"{path}: cannot read: {error.strerror or error}") from error
-        except ValueError as error:  # nothing can be mapped of an empty file
-            raise self._shorter() from error
-        self.give_back()
+            # Not MAP_SHARED, which some network file systems refuse.
+            self._map = mmap.mmap(
+                self._file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ
+            )
+            self._advise(mmap.MADV_RANDOM, 0, len(self._map))
+            self._map.madvise(_POPULATE_READ, 0, mmap.PAGESIZE)
+            self.give_back(0, len(self._map))
+            self._are_there([0])
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Give all pages back. Arrays can still be used: the file is mapped as long as they are."""
+        self.give_back(0, len(self._map))
+        self._file.close()
 
     def array(self, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return the numbers from ``offset`` on: a view, which may not be aligned."""
-        if offset + shape[0] * shape[1] * dtype.itemsize > len(self._map):
-            raise self._shorter()
-        return np.ndarray(shape, dtype, self._map, offset)
-
-    def ask_for(self, start: int, end: int) -> bool:
-        """Let the system read bytes start to end, without waiting for them.
-
-        Returns
-        -------
-        bool
-            Whether they have to be waited for: False if they were in the system's memory already,
-            by a sample. To ask for what is there would look at every page of it.
+        """Return the numbers from ``offset`` on: a view, which may not be aligned.
 
         Raises
         ------
-        DataError
-            The file is shorter.
+        ValueError
+            The file does not have so many.
         """
-        if end > len(self._map):
-            raise self._shorter()
-        if not _TAKES_ADVICE or self._are_there([*range(start, end, _SAMPLED_BYTES), end - 1]):
-            return False
-        for first in range(start, end, _ASKED_BYTES):
-            self._advise(mmap.MADV_WILLNEED, first, min(first + _ASKED_BYTES, end))
-        return True
+        if offset + shape[0] * shape[1] * dtype.itemsize > len(self._map):
+            raise ValueError("the file is too short")
+        return np.ndarray(shape, dtype, self._map, offset)
 
-    def check(self) -> None:
-        """Refuse to go on if the file is shorter than it was; a DataError names it."""
-        try:
-            size = self._path.stat().st_size
-        except OSError as error:
-            raise DataError(f"{self._path}: cannot read: {error.strerror or error}") from error
-        if size < len(self._map):
-            raise self._shorter()
+    def ask_for(self, start: int, end: int) -> None:
+        """Let the system read bytes start to end, without waiting for them."""
+        ask_for(self._file.fileno(), start, end)
 
     def take(self, start: int, end: int) -> None:
         """Let bytes start to end be brought near in large steps, and nothing beyond them.
@@ -93,52 +108,53 @@ class Pages:
         When one page is used, the system adds those around it to this process, 512 at most where it
         keeps them together. It stays within neighbours that were given the same advice.
         """
-        if _TAKES_ADVICE:
-            self._advise(mmap.MADV_NORMAL, start, end)
+        self._advise(mmap.MADV_NORMAL, start, end)
 
-    def wait(self, start: int, end: int) -> None:
-        """Wait until bytes start to end are in memory.
+    def wait(self, start: int, end: int, listen: Callable[[], None]) -> None:
+        """Wait until bytes start to end are in memory; call ``listen`` now and then.
+
+        Where a sample of them is there, nothing is done: whoever uses pages brings them near
+        faster, on all cores.
 
         Raises
         ------
         DataError
             The file does not have them any more, or they cannot be read.
         """
-        if _POPULATE_READ is None:
+        middle = start + min(_WAITED_BYTES, end - start) // 2
+        if self._are_there(range(middle, end, _WAITED_BYTES)):
             return
-        first = start - start % mmap.PAGESIZE
-        try:
-            self._map.madvise(_POPULATE_READ, first, end - first)
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # an older system
-                return
-            self.check()
-            raise DataError(f"{self._path}: cannot read: {error.strerror or error}") from error
+        for first in range(start - start % mmap.PAGESIZE, end, _WAITED_BYTES):
+            try:
+                self._map.madvise(_POPULATE_READ, first, min(_WAITED_BYTES, end - first))
+            except OSError as error:
+                self.check()
+                raise DataError(f"{self._path}: cannot read a part of it") from error
+            listen()
 
-    def give_back(self) -> None:
-        """Let go of all pages; those that are used again are read again."""
-        if _TAKES_ADVICE:
-            self._advise(mmap.MADV_DONTNEED, 0, len(self._map))
-            self._advise(mmap.MADV_RANDOM, 0, len(self._map))
+    def check(self) -> None:
+        """Refuse to go on if the file is shorter than it was; a DataError names it."""
+        if os.fstat(self._file.fileno()).st_size < len(self._map):
+            raise DataError(f"{self._path}: became shorter while it was read")
+
+    def give_back(self, start: int, end: int) -> None:
+        """Let go of bytes start to end; those that are used again are read again."""
+        self._advise(mmap.MADV_DONTNEED, start, end)
+        self._advise(mmap.MADV_RANDOM, start, end)
 
     def _advise(self, advice: int, start: int, end: int) -> None:
+        if end <= start:
+            return
         first = start - start % mmap.PAGESIZE
         with contextlib.suppress(OSError):  # what is not taken costs time, or memory, at most
             self._map.madvise(advice, first, end - first)
 
-    def _are_there(self, places: list[int]) -> bool:
+    def _are_there(self, places: Iterable[int]) -> bool:
         """Whether some bytes can be read without waiting."""
-        if sys.platform != "linux":
-            return False
-        file, into = -1, [bytearray(1)]
+        into = [bytearray(1)]
         try:
-            file = os.open(self._path, os.O_RDONLY)
-            return all(os.preadv(file, into, place, os.RWF_NOWAIT) for place in places)
+            return all(
+                os.preadv(self._file.fileno(), into, place, self._no_wait) for place in places
+            )
         except OSError:  # one is not there, or the file system cannot tell
             return False
-        finally:
-            if file >= 0:
-                os.close(file)
-
-    def _shorter(self) -> DataError:
-        return DataError(f"{self._path}: became shorter while it was read")

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_cli.sources.pages import Pages
+from backprop_cli.sources.copied import Copied
+from backprop_cli.sources.in_place import InPlace
+from backprop_cli.sources.layout import Extent, Layout, Run
+from backprop_cli.sources.listening import now_and_then
+from backprop_cli.sources.pages import most_files
 from backprop_cli.sources.scattered import Scattered
 
-PIECE_BYTES = 8_000_000
-"""How much is waited for at once: between two pieces, waiting can be ended."""
-
-_GAP_BYTES = 262_144  # between two rows: a smaller gap is read through, a larger one skipped
 _MAX_TOGETHER = 16_000_000  # bytes that are read together for a pass in order
-_WAIT = 0.1  # seconds between two looks at the outside
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Rows that lie one after the other in a file.
-
-    Attributes
-    ----------
-    path
-        The file.
-    offset
-        Where the first row begins, in bytes.
-    n_rows
-        How many rows there are.
-    """
-
-    path: pathlib.Path
-    offset: int
-    n_rows: int
+_READ_GAP = 262_144  # bytes between two rows: less is read through, more is skipped
+_GAP = 32_768  # likewise, in place; blocks of an epoch have twice that, and as much between them
+_MOST_RUNS = 1024  # in place: the system keeps a list of them
+_MOST_READ = 1.5  # rows in place, for each that is wanted: what is between them is in memory too
 
 
 class Part(NamedTuple):
@@ -62,10 +42,9 @@ class Part(NamedTuple):
 class StoredFeatures:
     """N x d features in files, of which some rows are in memory at a time.
 
-    The system reads ahead of those who ask, without a thread of this process: one that computes
-    would not have a core to itself, and a kernel waits for all of its threads. Where rows are
-    stored as they are handed out, they are used where the system has them; otherwise they are
-    converted into memory of this process.
+    They are handed out in one of two ways. Where most rows of some stretches of a few files are
+    wanted, as for the blocks of an epoch, and are stored as they are handed out, they are used in
+    place: `InPlace`. Others are copied: `Copied`. Either way the system reads ahead.
 
     Parameters
     ----------
@@ -82,14 +61,12 @@ class StoredFeatures:
 
     Attributes
     ----------
-    extents, bfloat16, memory
-        As above.
     shape
         (N, d).
-    stored
-        The type of the numbers in the files.
     dtype
         As they are handed out: in the byte order of this machine; bfloat16 as float32.
+    memory
+        As above.
     """
 
     def __init__(
@@ -101,11 +78,8 @@ class StoredFeatures:
         bfloat16: bool = False,
         memory: int = 0,
     ) -> None:
-        self.extents = tuple(extents)
-        self._ends = np.cumsum([extent.n_rows for extent in self.extents])
-        self.stored, self.bfloat16 = dtype, bfloat16
-        self.shape = (int(self._ends[-1]), n_features)
-        self.dtype: np.dtype[Any] = np.dtype(np.float32) if bfloat16 else dtype.newbyteorder("=")
+        self._layout = Layout(extents, n_features, dtype, bfloat16=bfloat16)
+        self.shape, self.dtype = self._layout.shape, self._layout.dtype
         self.memory = memory
 
     def __len__(self) -> int:
@@ -121,16 +95,12 @@ class StoredFeatures:
 
         The first number is ``at_once``, if memory allows it; the second is a multiple of it.
         """
-        share = self.memory // 4  # of two buffers, one of which is read ahead
+        # A quarter is in use, and the system reads as much ahead. Half may still have the last
+        # buffer of an epoch. The rows at once decide how sums are rounded: let them be.
+        share = self.memory // 4
         at_once = max(1, min(at_once, share // self.row_bytes))
         together = min(share, _MAX_TOGETHER) // (at_once * self.row_bytes)
         return at_once, at_once * max(1, together)
-
-    @property
-    def in_place(self) -> bool:
-        """Whether rows are used as they are in the file, so that nothing is copied."""
-        size = self.stored.itemsize
-        return self.stored == self.dtype and all(own.offset % size == 0 for own in self.extents)
 
     def read(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Read some rows.
@@ -147,8 +117,8 @@ class StoredFeatures:
         DataError
             A file cannot be read, or has become shorter.
         """
-        reading = _Reading(self, None)
-        reading.copy(reading.asked_for(rows), out)
+        runs = self._layout.runs(rows, _READ_GAP)
+        Copied(self._layout, now_and_then(None)).read(rows, runs, out)
 
     def gather(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return some rows, ascending, n x d."""
@@ -173,143 +143,55 @@ class StoredFeatures:
         ------
         Part
             Overwritten, or no longer in memory, after the next one is asked for.
+
+        Raises
+        ------
+        DataError
+            A file cannot be read, or has become shorter.
         """
-        reading = _Reading(self, waiting)
-        buffer = np.empty((0, self.shape[1]), self.dtype)
-        requests = ((rows, reading.asked_for(rows)) for rows in map(_ascending, wanted))
-        request = next(requests, None)
-        try:
+        listen = now_and_then(waiting)
+        copied, in_place = Copied(self._layout, listen), self._in_place(listen)
+        with contextlib.nullcontext() if in_place is None else contextlib.closing(in_place):
+
+            def asked_for(rows: NDArray[np.intp]) -> tuple[InPlace | None, Any, list[Run]]:
+                way = in_place if self._are_dense(rows) else None
+                runs = self._layout.runs(rows, _READ_GAP if way is None else _GAP)
+                (way or copied).ask_for(runs)
+                return way, rows, runs
+
+            requests = map(asked_for, map(_ascending, wanted))
+            request = next(requests, None)
             while request is not None:
-                rows, runs = request
-                if self.in_place:
-                    reading.wait_for(runs)
-                    part = Part(reading.features(), None)
+                way, rows, runs = request
+                if way is None:
+                    part = Part(copied.features(rows, runs), rows)
                 else:
-                    if len(buffer) < len(rows):
-                        buffer = buffer[:0].copy()  # first let go of what there is
-                        buffer = np.empty((len(rows), self.shape[1]), self.dtype)
-                    part = Part(buffer[: len(rows)], rows)
-                    reading.copy(runs, buffer[: len(rows)])
+                    part = Part(way.features(runs), None)
                 request = next(requests, None)
                 yield part
-                reading.give_back()
-        finally:
-            reading.give_back()
+                if way is not None:
+                    way.give_back(runs)
 
-    def runs(self, rows: NDArray[np.intp]) -> Iterator[_Run]:
-        """Yield where some rows, ascending, are in the files."""
-        row_bytes = max(1, self.shape[1] * self.stored.itemsize)
-        most, gap = max(1, PIECE_BYTES // row_bytes), max(1, _GAP_BYTES // row_bytes)
-        files = np.searchsorted(self._ends, rows, side="right")
-        apart = (np.diff(rows) > gap) | (np.diff(files) > 0)
-        edges = [*(np.flatnonzero(apart) + 1).tolist(), len(rows)]
-        i = 0
-        for edge in edges:
-            while i < edge:
-                start, j = int(rows[i]), edge
-                if rows[j - 1] >= start + most:
-                    j = i + int(np.searchsorted(rows[i:j], start + most))
-                file = int(files[i])
-                first = start - int(self._ends[file]) + self.extents[file].n_rows
-                yield _Run(file, first, rows[i:j] - start, slice(i, j))
-                i = j
+    def _in_place(self, listen: Callable[[], None]) -> InPlace | None:
+        """Return all rows where they are in their files; None where that cannot be."""
+        layout = self._layout
+        if not layout.is_as_handed_out or len(layout.extents) > most_files():
+            return None
+        try:
+            return InPlace(layout, listen)
+        except (OSError, ValueError, NotImplementedError):
+            return None  # what is wrong with a file is told when it is copied
 
-
-class _Run(NamedTuple):
-    """Rows of one file that are close to each other."""
-
-    file: int
-    first: int  # of the file's rows
-    own: NDArray[np.intp]  # the rows, counted from the first
-    place: slice  # of them among all that were asked for
-    late: bool = False  # whether they have to be waited for
-
-
-class _Reading:
-    """One pass over rows, and the files that it has open."""
-
-    def __init__(self, features: StoredFeatures, waiting: Callable[[], None] | None) -> None:
-        self._features, self._waiting = features, waiting
-        self._pages: dict[int, Pages] = {}
-        self._heard = time.monotonic()
-
-    def array(self, file: int) -> NDArray[Any]:
-        """Return all rows of a file, as they are there."""
-        extent, d = self._features.extents[file], self._features.shape[1]
-        shape = extent.n_rows, d
-        return self._opened(file).array(extent.offset, shape, self._features.stored)
-
-    def features(self) -> NDArray[Any] | Scattered:
-        """Return all rows, as they are in the files."""
-        arrays = [self.array(k) for k in range(len(self._features.extents))]
-        return arrays[0] if len(arrays) == 1 else Scattered(arrays)
-
-    def asked_for(self, rows: NDArray[np.intp]) -> list[_Run]:
-        """Let the system begin to read some rows, ascending; return where they are."""
-        runs = []
-        for run in self._features.runs(rows):
-            late = self._opened(run.file).ask_for(*self._bytes(run))
-            runs.append(run._replace(late=late))
-            self._listen()
-        return runs
-
-    def wait_for(self, runs: Iterable[_Run]) -> None:
-        """Wait until rows that were asked for are in memory."""
-        for run in runs:
-            pages, place = self._opened(run.file), self._bytes(run)
-            pages.take(*place)
-            if run.late:
-                pages.wait(*place)
-            self._listen()
-        for pages in self._pages.values():
-            pages.check()
-
-    def copy(self, runs: Sequence[_Run], out: NDArray[Any]) -> None:
-        """Put rows together, as they are handed out, on all cores; then let go of the files."""
-        self.wait_for(runs)
-        with ThreadPoolExecutor(_cores(), "backprop-copy") as pool:
-            copying = [pool.submit(self._copy, run, out[run.place]) for run in runs]
-        for own in copying:
-            own.result()
-        self.give_back()
-
-    def give_back(self) -> None:
-        """Let go of what is in memory."""
-        for pages in self._pages.values():
-            pages.give_back()
-
-    def _copy(self, run: _Run, out: NDArray[Any]) -> None:
-        rows = self.array(run.file)[run.first : run.first + int(run.own[-1]) + 1]
-        if len(rows) > len(out):
-            rows = rows[run.own]
-        if self._features.bfloat16:
-            np.left_shift(rows, 16, out=out.view(np.uint32), dtype=np.uint32)
-        else:
-            out[...] = rows
-
-    def _opened(self, file: int) -> Pages:
-        if file not in self._pages:
-            self._pages[file] = Pages(self._features.extents[file].path)
-        return self._pages[file]
-
-    def _bytes(self, run: _Run) -> tuple[int, int]:
-        """Return where the bytes of some rows begin and end in their file."""
-        row_bytes = self._features.shape[1] * self._features.stored.itemsize
-        start = self._features.extents[run.file].offset + run.first * row_bytes
-        return start, start + (int(run.own[-1]) + 1) * row_bytes
-
-    def _listen(self) -> None:
-        """Let those who wait be heard, ten times a second."""
-        if self._waiting is not None and time.monotonic() - self._heard > _WAIT:
-            self._waiting()
-            self._heard = time.monotonic()
+    def _are_dense(self, rows: NDArray[np.intp]) -> bool:
+        """Whether rows, ascending, are in few runs, with little between them."""
+        if not len(rows):
+            return False
+        far = self._layout.far_apart(rows, _GAP)
+        n_read = rows[-1] - rows[0] + 1 - (np.diff(rows)[far] - 1).sum()
+        return bool(np.count_nonzero(far) < _MOST_RUNS and n_read <= _MOST_READ * len(rows))
 
 
 def _ascending(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return rows in their order, each once; faster than `np.unique` where they are."""
     ordered = np.sort(rows)
     return ordered[np.diff(ordered, prepend=-1) > 0]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -388,3 +388,11 @@ def test_an_interrupt_before_a_thread_joins_the_others_is_no_hang():
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (process.stderr, process.stdout) == ("", "went on\n")
+
+
+def test_features_that_are_not_row_by_row_are_refused_and_not_copied():
+    training = descent(data_of(64, 20, 3), engine="compiled")
+    block = training.plan.epoch(0).batch(0)
+    other = block._replace(features=np.asfortranarray(block.features))
+    with pytest.raises(ValueError, match="row by row"):
+        training.engine.sums(training.state.W, training.state.b, other)

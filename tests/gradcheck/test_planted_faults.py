@@ -20,6 +20,7 @@ training: {batch_size: 280, momentum: 0}  # the kernels take this in two pieces
 """
 COMPILED, NUMPY, NUMPY_64 = "compiled, float32", "numpy, float32", "numpy, float64"
 ALL_NUMPY = {NUMPY, NUMPY_64}
+NOT_OPTIMIZED = {"NUMBA_OPT": "0"}
 
 L, L_STEP, L_EVAL = ("L", "L"), ("L", "L (step)"), ("L", "L (eval)")
 DECISION, J = ("L", "decision"), ("J", "J")
@@ -276,7 +277,7 @@ PLANTS = {
     **{f"kernels: {name}": plant for name, plant in IN_KERNELS.items()},
     **{f"NumPy: {name}": plant for name, plant in IN_NUMPY.items()},
 }
-UNEDITED = {"kernels: unedited": "compiled", "NumPy: unedited": "numpy"}
+UNEDITED = ["kernels: unedited", "kernels: unedited, not optimized", "NumPy: unedited"]
 
 
 def copy_of_package(folder, plant=None):
@@ -318,9 +319,10 @@ def outcome(folder, name):
     plant = PLANTS.get(name)
     copy_of_package(folder, plant)
     if plant is None:
-        return gradcheck(folder, backend, (), {})
+        optimized = "not optimized" not in name
+        return gradcheck(folder, backend, (), {} if optimized else NOT_OPTIMIZED)
     # Compiling takes most of the time, and a fault is the same in code that is not optimized.
-    return gradcheck(folder, backend, plant.settings, {"NUMBA_OPT": "0"})
+    return gradcheck(folder, backend, plant.settings, NOT_OPTIMIZED)
 
 
 @pytest.mark.parametrize("name", UNEDITED)

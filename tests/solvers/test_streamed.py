@@ -1,11 +1,13 @@
 """Training on features that stay in their files: the same bits, or a shuffle within a buffer."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from backprop_cli.errors import ConfigError
 from backprop_cli.solvers.observer import Observer
-from backprop_cli.sources import Dataset, Source, Split
+from backprop_cli.sources import Dataset, Scattered, Source, Split
 from tests.make import descent, stored_source, to_optimum, trained
 
 N, D, C = 900, 6, 3
@@ -29,6 +31,16 @@ def in_file(folder, rows_in_memory, n_files=1):
     return parts(stored_source(folder, X, Y, rows_in_memory * ROW_BYTES, n_files))
 
 
+@pytest.fixture(params=["in place", "copied"])
+def way(request, monkeypatch):
+    """How rows get from files to an engine."""
+    if request.param == "in place":
+        monkeypatch.setattr("backprop_cli.sources.stored._GAP", 1)  # blocks have a few rows here
+    else:
+        monkeypatch.setattr("backprop_cli.sources.stored.most_files", lambda: 0)
+    return request.param
+
+
 class Stop(Observer):
     """Interrupts after some steps."""
 
@@ -50,6 +62,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(array, state_of(other)[name], err_msg=name)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("n_files", [1, 3])
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 def test_a_buffer_for_all_gives_the_bits_of_training_in_memory(tmp_path, engine, n_files):
@@ -57,6 +70,7 @@ def test_a_buffer_for_all_gives_the_bits_of_training_in_memory(tmp_path, engine,
     assert_same(trained(in_memory(), **job), trained(in_file(tmp_path, 10**6, n_files), **job))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 def test_several_files_give_the_bits_of_one(tmp_path, engine):
     job = {"batch_size": 40, "epochs": 2, "engine": engine}
@@ -64,6 +78,33 @@ def test_several_files_give_the_bits_of_one(tmp_path, engine):
     one.mkdir()
     other.mkdir()
     assert_same(trained(in_file(one, 160), **job), trained(in_file(other, 160, 3), **job))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others copy all rows")
+def test_the_blocks_of_an_epoch_are_used_in_place(tmp_path, way):
+    data = in_file(tmp_path, 160, 3)
+    block = next(data.train.source.blocks([(np.arange(0, 300), None)]))
+    assert isinstance(block.features, Scattered) == (way == "in place")
+    plan = descent(data, batch_size=40).plan
+    found = {isinstance(part.block.features, Scattered) for _, part in plan.parts(0)}
+    assert found == {way == "in place"}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("rows_in_memory", [200, 10**6])
+def test_kernels_on_two_threads_take_rows_of_several_files(tmp_path, rows_in_memory):
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 1, (300, 600)).astype(np.float32)
+    job = {"batch_size": 50, "epochs": 2, "engine": "compiled", "threads": 2}
+    found = []
+    for n_files in (1, 3):
+        folder = tmp_path / str(n_files)
+        folder.mkdir()
+        source = stored_source(folder, features, Y[:300], rows_in_memory * 2400, n_files)
+        train, validation = Split(source, np.arange(250)), Split(source, np.arange(250, 300))
+        found.append(trained(Dataset(train, validation, None, tuple("abc")), **job))
+    assert found[0].stack.engine._threads == 2
+    assert_same(*found)
 
 
 def test_lbfgs_gives_the_bits_of_training_in_memory(tmp_path):

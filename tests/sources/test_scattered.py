@@ -21,8 +21,8 @@ def test_rows_are_those_of_one_array(dtype):
     np.testing.assert_array_equal(found[48:53], whole[48:53])
     out = np.empty((3, 7), dtype)
     np.testing.assert_array_equal(found.take(rows[:3], 0, out), whole[rows[:3]])
+    memory, begins, ends = found.addresses()
     for i, row in enumerate(whole):  # the kernels' way
-        k = int(np.flatnonzero(i < found.ends)[0])
-        start = found.begins[k] + 7 * i
-        np.testing.assert_array_equal(found.flat[start : start + 7], row)
-    assert not found.flat.flags.writeable
+        start = begins[np.flatnonzero(i < ends)[0]] + 7 * i
+        np.testing.assert_array_equal(memory[start : start + 7], row)
+    assert not memory.flags.writeable

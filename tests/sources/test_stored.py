@@ -1,6 +1,10 @@
 """Features that stay in their files: what is used is what is there, asked for in time."""
 
+import errno
+import mmap
 import os
+import pathlib
+import sys
 import threading
 import time
 
@@ -8,9 +12,21 @@ import numpy as np
 import pytest
 
 from backprop_cli.errors import DataError
-from backprop_cli.sources import Dataset, Extent, Source, Split, StoredFeatures, stored, survey
-from backprop_cli.sources import pages as pages_module
-from backprop_cli.sources.pages import Pages
+from backprop_cli.sources import (
+    Dataset,
+    Extent,
+    Source,
+    Split,
+    StoredFeatures,
+    copied,
+    layout,
+    listening,
+    pages,
+    stored,
+    survey,
+)
+from backprop_cli.sources.copied import Copied
+from backprop_cli.sources.in_place import InPlace
 from tests.make import stored_source
 
 RNG = np.random.default_rng(0)
@@ -20,9 +36,11 @@ X = RNG.normal(0, 1, (500, 7)).astype(np.float32)
 @pytest.fixture(params=["large pieces", "small pieces", "no gaps"])
 def pieces(request, monkeypatch):
     if request.param == "small pieces":
-        monkeypatch.setattr(stored, "PIECE_BYTES", 100)  # three rows of 28 bytes
+        for module in (layout, copied):
+            monkeypatch.setattr(module, "PIECE_BYTES", 100)  # three rows of 28 bytes
     if request.param == "no gaps":
-        monkeypatch.setattr(stored, "_GAP_BYTES", 1)
+        monkeypatch.setattr(stored, "_GAP", 1)
+        monkeypatch.setattr(stored, "_READ_GAP", 1)
 
 
 def in_files(folder, arrays, offset=0, **more):
@@ -69,18 +87,25 @@ def taken(part, rows):
     return part.features[rows] if part.rows is None else part.features
 
 
-@pytest.mark.parametrize("n_files", [1, 2])
-def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch, n_files):
+@pytest.fixture(params=["in place", "copied"])
+def way(request, monkeypatch):
+    if request.param == "copied":
+        monkeypatch.setattr(stored, "most_files", lambda: 0)
+    return InPlace if request.param == "in place" and sys.platform == "linux" else Copied
+
+
+@pytest.mark.parametrize("n_files", [1, 3])
+def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch, way, n_files):
     found = in_files(tmp_path, np.array_split(X, n_files), memory=10_000)
-    asked = [np.arange(k, 500, 10) for k in range(10)]
+    asked = list(np.arange(500).reshape(10, 50))
     begun, events = [], []
-    whole = Pages.ask_for
+    whole = way.ask_for
 
-    def asks(self, start, end):
+    def asks(self, runs):
         events.append("asks")
-        return whole(self, start, end)
+        return whole(self, runs)
 
-    monkeypatch.setattr(Pages, "ask_for", asks)
+    monkeypatch.setattr(way, "ask_for", asks)
 
     def noted():
         for k, rows in enumerate(asked):
@@ -90,61 +115,144 @@ def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch
     for k, part in enumerate(found.read_ahead(noted())):
         assert begun[-1] == min(k + 1, 9)
         assert k == 9 or events[-1] == "asks"
-        np.testing.assert_array_equal(taken(part, asked[k]), X[k::10])
+        assert (part.rows is None) == (way is InPlace)
+        np.testing.assert_array_equal(taken(part, asked[k]), X[asked[k]])
         events.append("used")
 
 
-def test_rows_of_one_file_are_used_where_they_are_without_a_thread(tmp_path):
+def test_rows_are_read_without_a_thread(tmp_path, way):
     found = in_files(tmp_path, [X], offset=16)
     threads = threading.active_count()
-    for part in found.read_ahead([np.array([3, 1, 499]), np.arange(20)]):
-        assert part.features.shape == (500, 7)
+    for part in found.read_ahead([np.arange(30)[::-1], np.arange(20)]):
+        assert part.features.shape == ((500, 7) if way is InPlace else (len(part.rows), 7))
         assert not part.features.flags.owndata
         assert threading.active_count() == threads
 
 
-@pytest.mark.parametrize("system", ["has not read them", "is older", "takes no advice"])
-@pytest.mark.parametrize("offset", [0, 1])
-def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, offset):
-    monkeypatch.setattr(Pages, "_are_there", lambda self, places: False)
-    if system == "is older":
-        monkeypatch.setattr(pages_module, "_POPULATE_READ", 12345)  # what no system knows
-    if system == "takes no advice":
-        monkeypatch.setattr(pages_module, "_POPULATE_READ", None)
-        monkeypatch.setattr(pages_module, "_TAKES_ADVICE", False)
-    found = in_files(tmp_path, [X[:200], X[200:]], offset=offset)
-    for k, part in enumerate(found.read_ahead(np.arange(k, 500, 3) for k in range(3))):
-        np.testing.assert_array_equal(taken(part, np.arange(k, 500, 3)), X[k::3])
+@pytest.mark.usefixtures("pieces", "way")
+def test_requests_of_one_pass_may_be_dense_or_sparse(tmp_path):
+    found = in_files(tmp_path, np.array_split(X, 3))
+    asked = [
+        np.arange(90, 400), RNG.permutation(500)[:40], np.array([7]), np.empty(0, np.intp),
+        np.arange(0, 500, 9), np.r_[80:90, 20:30, 460:500], np.flatnonzero(RNG.random(500) < 0.8),
+    ]  # fmt: skip
+    for rows, part in zip(asked, found.read_ahead(asked), strict=True):
+        own = np.sort(rows)
+        np.testing.assert_array_equal(taken(part, own), X[own])
 
 
-def test_pages_are_given_back_after_use(tmp_path, monkeypatch):
+def test_rows_with_much_between_them_are_copied(tmp_path):
     found = in_files(tmp_path, [X])
-    events = []
-    monkeypatch.setattr(Pages, "give_back", lambda self: events.append("given back"))
-    for _ in found.read_ahead([np.arange(10)] * 2):
-        events.append("used")
-    assert events[1:4] == ["used", "given back", "used"]  # the first one is of an opened file
-    assert events[-1] == "given back"
+    asked = [np.arange(0, 500, 2), np.arange(0, 500, 50), np.arange(1, 500, 9)]
+    assert all(part.rows is not None for part in found.read_ahead(asked))
 
 
-def test_who_waits_is_heard_and_who_leaves_is_not_waited_for(tmp_path, monkeypatch):
+def test_many_runs_are_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "_GAP", 28)
+    found = in_files(tmp_path, [np.tile(X, (5, 1))])
+    asked = [np.arange(0, 2 * n, 2) for n in (1024, 1025)]
+    places = [part.rows is None for part in found.read_ahead(asked)]
+    assert places == [sys.platform == "linux", False]
+
+
+def refuses(error):
+    def refuse(*arguments, **more):
+        raise error
+
+    return refuse
+
+
+SYSTEMS = {
+    "cannot read what is there": (pages, "_AT_ONCE", None),
+    "has no preadv": (os, "preadv", refuses(NotImplementedError("preadv2"))),
+    "cannot wait for pages": (pages, "_POPULATE_READ", 12345),  # what no system knows
+    "refuses to map": (mmap, "mmap", refuses(OSError(errno.ENODEV, "no such device"))),
+    "has no descriptors": (pages.Pages, "__init__", refuses(OSError(errno.EMFILE, "too many"))),
+    "takes no advice": (pages, "_TAKES_ADVICE", False),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("n_files", [1, 2])
+def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, n_files):
+    monkeypatch.setattr(*SYSTEMS[system], raising=False)
+    if system == "takes no advice":
+        monkeypatch.setattr(stored, "most_files", lambda: 0)
+    found = in_files(tmp_path, np.array_split(X, n_files), offset=8)
+    asked = np.arange(500).reshape(5, 100)
+    for rows, part in zip(asked, found.read_ahead(asked), strict=True):
+        np.testing.assert_array_equal(part.rows, rows)
+        np.testing.assert_array_equal(part.features, X[rows])
+
+
+def test_numbers_that_are_not_aligned_are_copied(tmp_path):
+    for part in in_files(tmp_path, [X], offset=2).read_ahead([np.arange(500)]):
+        assert part.rows is not None
+        np.testing.assert_array_equal(part.features, X)
+
+
+def descriptors():
+    """Return the numbers of this process's open files, and of the one that lists them."""
+    return {int(file.name) for file in pathlib.Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is a system's own")
+@pytest.mark.parametrize("in_place", ["would be too many", "are tried"])
+def test_more_files_than_may_be_open(tmp_path, monkeypatch, in_place):
+    import resource
+
+    if in_place == "are tried":
+        monkeypatch.setattr(stored, "most_files", lambda: 1000)
+    found = in_files(tmp_path, np.array_split(X, 250))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = descriptors()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files) + 30, limits[1]))
+    try:
+        found_rows = [part.features.copy() for part in found.read_ahead([np.arange(500)] * 2)]
+        gathered = found.gather(np.arange(0, 500, 3))
+        assert descriptors() == open_files
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    np.testing.assert_array_equal(found_rows, [X, X])
+    np.testing.assert_array_equal(gathered, X[::3])
+
+
+def test_a_pass_that_ends_leaves_no_file_open(tmp_path, way):
+    found = in_files(tmp_path, np.array_split(X, 3))
+    for n_used in (1, 2):
+        parts = found.read_ahead([np.arange(500)] * 2)
+        for _ in range(n_used):
+            next(parts)
+        part = next(parts, None)
+        parts.close()
+    del parts, part
+    folder = str(tmp_path)
+    fds = pathlib.Path("/proc/self/fd")
+    if fds.exists():
+        targets = [str(fd.readlink()) for fd in fds.iterdir() if fd.is_symlink()]
+        assert not [target for target in targets if target.startswith(folder)]
+
+
+def test_who_waits_is_heard_and_who_leaves_is_not_waited_for(tmp_path, monkeypatch, way):
     found = in_files(tmp_path, [X], memory=10_000)
-    monkeypatch.setattr(stored, "PIECE_BYTES", 28)
-    monkeypatch.setattr(stored, "_WAIT", 0.01)
-    # As from a slow disk.
-    monkeypatch.setattr(Pages, "ask_for", lambda self, start, end: True)
-    monkeypatch.setattr(Pages, "wait", lambda self, start, end: time.sleep(0.002))
+    for module in (layout, copied):
+        monkeypatch.setattr(module, "PIECE_BYTES", 28)
+    monkeypatch.setattr(listening, "_WAIT", 0.0)
+    heard = []
+    list(found.read_ahead([np.arange(500)] * 3, lambda: heard.append(time.monotonic())))
+    assert len(heard) >= 3 * 500
 
     def interrupt():
-        raise KeyboardInterrupt
+        heard.append(None)
+        if len(heard) == 700:  # while the first request is waited for
+            raise KeyboardInterrupt
 
-    start = time.monotonic()
+    heard.clear()
     with pytest.raises(KeyboardInterrupt):
         next(found.read_ahead([np.arange(500)] * 3, interrupt))
-    assert time.monotonic() - start < 0.5  # all rows would take 3 s
 
 
-def test_a_file_that_becomes_shorter_meanwhile_is_named(tmp_path):
+def test_a_file_that_becomes_shorter_meanwhile_is_named(tmp_path, way):
     found = in_files(tmp_path, [X])
     parts = found.read_ahead([np.arange(10), np.arange(400, 500)])
     next(parts)
@@ -152,18 +260,6 @@ def test_a_file_that_becomes_shorter_meanwhile_is_named(tmp_path):
         file.truncate(300 * 28)
     with pytest.raises(DataError, match="part-0: became shorter"):
         next(parts)
-
-
-@pytest.mark.parametrize("offset", [1, 16])
-def test_pages_are_waited_for_where_they_are_not_in_memory(tmp_path, offset):
-    path = tmp_path / "file"
-    path.write_bytes(bytes(offset) + X.tobytes())
-    pages = Pages(path)
-    pages.wait(offset, offset + X.nbytes)
-    np.testing.assert_array_equal(pages.array(offset, X.shape, X.dtype), X)
-    os.truncate(path, 0)
-    with pytest.raises(DataError, match="became shorter"):
-        pages.check()
 
 
 @pytest.mark.parametrize("way", ["shorter", "gone"])

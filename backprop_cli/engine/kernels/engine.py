@@ -248,7 +248,9 @@ class CompiledEngine:
             raise ValueError(f"expected {d} features, found {own.shape[1]}")
         # One type for what is read, whether it is in one array in memory or in mapped files.
         if isinstance(own, Scattered):
-            flat, begins, ends = own.flat, own.begins, own.ends
+            flat, begins, ends = own.addresses()
+        elif not own.flags.c_contiguous:  # a copy of all of them might not fit into memory
+            raise ValueError("expected features that are stored row by row")
         else:
             flat, begins, ends = own.view(np.ndarray).reshape(-1), _ONE_ARRAY, np.array([len(own)])
         features = readable(flat)

@@ -1,0 +1,178 @@
+"""Pages of mapped files: read when they are asked for, and in memory only while they are used."""
+
+import ctypes
+import mmap
+import os
+import pathlib
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from backprop_cli.errors import DataError
+from backprop_cli.sources import Extent, StoredFeatures
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="others do not map files")
+if sys.platform == "linux":
+    from backprop_cli.sources.pages import Pages, most_files
+
+PAGE = mmap.PAGESIZE
+BLOCK = 100_000  # bytes: neighbours share a page
+MB = 1_000_000
+
+
+def evicted(path):
+    """Let the system forget a file; skip where it does not."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        size = path.stat().st_size
+    if any(there(path, 0, size)):
+        pytest.skip("the file system keeps its files in memory")
+
+
+def there(path, start, end):
+    """Say of each page whether the system has it in memory; to read it would begin to read it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        found = (ctypes.c_ubyte * (-(-len(mapped) // PAGE)))()
+        address = np.frombuffer(mapped, np.uint8).ctypes.data
+        status = ctypes.CDLL(None).mincore(
+            ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), found
+        )
+    assert status == 0
+    return [bool(page & 1) for page in found[start // PAGE : -(-end // PAGE)]]
+
+
+def soon_there(path, start, end):
+    """Say whether the system has some bytes in memory, now or within ten seconds."""
+    limit = time.monotonic() + 10
+    while not all(there(path, start, end)) and time.monotonic() < limit:
+        time.sleep(0.01)
+    return all(there(path, start, end))
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(np.random.default_rng(0).bytes(3 * BLOCK))
+    evicted(path)
+    return path
+
+
+def test_what_is_asked_for_is_read(path):
+    pages = Pages(path)
+    assert sum(there(path, 0, 3 * BLOCK)) < 5
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # nothing but what is wanted
+        for k in (0, 2):
+            os.pread(file.fileno(), BLOCK, k * BLOCK)
+    found = there(path, BLOCK, 2 * BLOCK)  # its first page and its last belong to the others too
+    assert found[0]
+    assert found[-1]
+    assert not any(found[1:-1])
+    pages.ask_for(BLOCK, 2 * BLOCK)
+    assert soon_there(path, BLOCK, 2 * BLOCK)
+    pages.close()
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_next_rows_are_read_while_these_are_used(path, offset):
+    """In place where they are aligned, otherwise copied."""
+    features = StoredFeatures([Extent(path, offset, 70_000)], 1, np.dtype("f4"))
+    parts = features.read_ahead([np.arange(10_000), np.arange(50_000, 70_000)])
+    assert (next(parts).rows is None) == (offset == 0)
+    assert soon_there(path, offset + 4 * 50_000, offset + 4 * 70_000)
+    assert not any(there(path, 150_000, 180_000))
+
+
+@pytest.mark.parametrize("start", [0, 1, PAGE, BLOCK + 17])
+def test_pages_are_waited_for_where_they_are_not_in_memory(path, monkeypatch, start):
+    pages, heard = Pages(path), []
+    monkeypatch.setattr(Pages, "_are_there", lambda self, places: False)  # as on a slow disk
+    assert not all(there(path, start, 3 * BLOCK))
+    pages.wait(start, 3 * BLOCK, lambda: heard.append(1))
+    assert all(there(path, start, 3 * BLOCK))
+    assert heard
+    with path.open("r+b") as file:
+        file.truncate(BLOCK)
+    with pytest.raises(DataError, match="file: became shorter"):
+        pages.check()
+    with pytest.raises(DataError, match="file: became shorter"):
+        pages.wait(0, 3 * BLOCK, lambda: None)
+    pages.close()
+
+
+def test_nothing_may_be_asked_for_at_the_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2 * PAGE))
+    pages = Pages(path)
+    for end in (0, PAGE, 2 * PAGE):
+        pages.ask_for(end, end)
+        pages.take(end, end)
+        pages.wait(end, end, lambda: None)
+        pages.give_back(end, end)
+    pages.close()
+
+
+def test_few_files_are_mapped():
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for limit, expected in ((256, 32), (512, 64)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+            assert most_files() == expected
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def memory(kind):
+    """Return bytes of this process: of mapped files, or of its own."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(kind))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """64 MB in rows of 4 kB, and the file."""
+    path = tmp_path_factory.mktemp("large") / "file"
+    path.write_bytes(np.ones(16 * MB, "f4").tobytes())
+    return StoredFeatures([Extent(path, 0, 16_000)], 1000, np.dtype("f4"), memory=32 * MB)
+
+
+def test_pages_are_given_back_after_use(large):
+    before = memory("RssFile")
+    asked = np.arange(16_000).reshape(4, 4000)
+    for rows, part in zip(asked, large.read_ahead(asked), strict=True):
+        assert part.rows is None
+        part.features[rows].sum()
+        assert 10 * MB < memory("RssFile") - before < 18 * MB
+    assert memory("RssFile") - before < MB
+
+
+def test_blocks_bring_nothing_beyond_them_into_memory(large):
+    before = memory("RssFile")
+    starts = np.random.default_rng(0).permutation(1000)[:200] * 16
+    rows = np.sort((starts[:, None] + np.arange(16)).reshape(-1))  # 64 kB each
+    for part in large.read_ahead([rows]):
+        assert part.rows is None
+        part.features[rows].sum()
+        assert memory("RssFile") - before < 1.2 * len(rows) * 4000
+
+
+@pytest.mark.parametrize("way", ["gather", "read_ahead"])
+def test_sparse_rows_take_the_memory_of_a_piece(large, way):
+    before = memory("RssFile"), memory("RssAnon")
+    rows = np.sort(np.random.default_rng(0).permutation(16_000)[:1000])
+    asked = [rows, rows + 0]
+    for k in range(2):
+        if way == "gather":
+            found = large.gather(asked[k])
+            assert memory("RssFile") - before[0] < MB
+        else:
+            for part in large.read_ahead(asked):
+                found = part.features
+                assert memory("RssFile") - before[0] < MB
+        assert memory("RssAnon") - before[1] < 4 * MB + 8 * MB + 3 * MB
+        del found
