@@ -13,7 +13,7 @@ from backprop_cli.cache import data_folder
 from backprop_cli.config.data import Cifar10Data, Cifar100Data, IdxData
 from backprop_cli.errors import DataError
 from backprop_cli.formats import ways_out
-from backprop_cli.regular import expands_too_far
+from backprop_cli.regular import expands_too_far, open_regular
 
 
 def folder(path: str) -> pathlib.Path:
@@ -47,14 +47,18 @@ def matching(path: str) -> list[pathlib.Path]:
     Raises
     ------
     DataError
-        There is none.
+        There is none, or one is no regular file.
     """
     single = pathlib.Path(path).expanduser()
     with reading(path):
         if not glob.has_magic(path) or single.exists():
             return [single]
         names = sorted(glob.glob(str(single)))  # noqa: PTH207 - Path.glob finds hidden files too
-        found = [p for p in map(pathlib.Path, names) if p.is_file()]
+    found = [pathlib.Path(name) for name in names]
+    for file in found:  # to leave one out would be to train without its examples
+        if not file.is_file():
+            with reading(str(file)):
+                open_regular(file).close()
     if not found:
         raise DataError(f"{path}: no file has such a name")
     return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
-from io import FileIO
+from io import RawIOBase
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
+from backprop_cli.regular import open_regular
 from backprop_cli.sources.layout import PIECE_BYTES, Layout, Run
 from backprop_cli.sources.pages import ask_for
 
@@ -69,10 +70,12 @@ class Copied:
             except OSError as error:
                 raise DataError(f"{path}: cannot read: {error.strerror or error}") from error
 
-    def _open(self, file: int) -> FileIO:
-        return self._layout.extents[file].path.open("rb", buffering=0)
+    def _open(self, file: int) -> RawIOBase:
+        return open_regular(self._layout.extents[file].path).detach()
 
-    def _read_run(self, file: FileIO, run: Run, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
+    def _read_run(
+        self, file: RawIOBase, run: Run, rows: NDArray[np.intp], out: NDArray[Any]
+    ) -> None:
         """Read neighbouring rows of a file."""
         start, end = self._layout.place(run)
         file.seek(start)
@@ -91,7 +94,7 @@ class Copied:
         else:
             out[...] = found
 
-    def _fill(self, file: FileIO, into: NDArray[np.uint8]) -> None:
+    def _fill(self, file: RawIOBase, into: NDArray[np.uint8]) -> None:
         """Read as many bytes as there is room for; raise EOFError where there are not so many."""
         left = into.data
         while len(left):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
+from backprop_cli.regular import open_regular
 
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
 _WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
@@ -67,7 +68,7 @@ class Pages:
         if sys.platform != "linux" or _AT_ONCE is None:
             raise NotImplementedError
         self._path, self._no_wait = path, _AT_ONCE
-        self._file = path.open("rb", buffering=0)
+        self._file = open_regular(path)
         try:
             # Not MAP_SHARED, which some network file systems refuse.
             self._map = mmap.mmap(

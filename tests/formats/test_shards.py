@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import struct
 
 import numpy as np
@@ -103,6 +104,20 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
     np.savez(tmp_path / "d1.npz", x=X[:9], y=Y[:9])
     assert len(load(tmp_path, "d[1].npz").train) == 60
     refused(tmp_path, "e[1].npz", "e[1].npz: no file has such a name")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
+def test_no_match_of_a_pattern_is_left_out(shards, kind):
+    for name in ("x2.npy", "y2.npy"):
+        path = shards / name
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(shards / "unmounted")
+    refused(shards, "x?.npy", "x2.npy: cannot read: ", labels=f"{shards}/y?.npy")
 
 
 def test_parts_share_no_file_of_a_pattern(shards):
