@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import pathlib
-import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli.formats import python2_pickle
 from benchmarks.patches import PatchFeatures
 
 _SEED = 0
@@ -126,12 +126,9 @@ def _fashion_mnist(folders: Folders) -> Split:
 
 def cifar10(folders: Folders) -> Split:
     def part(*names: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        batches = []
-        for name in names:
-            with (folders.cifar10 / name).open("rb") as file:
-                batches.append(pickle.load(file, encoding="bytes"))  # noqa: S301 - published files
-        labels = np.concatenate([batch[b"labels"] for batch in batches])
-        return np.concatenate([batch[b"data"] for batch in batches]), labels.astype(np.int64)
+        batches = [python2_pickle.load(folders.cifar10 / name) for name in names]
+        labels = np.concatenate([batch["labels"] for batch in batches])
+        return np.concatenate([batch["data"] for batch in batches]), labels.astype(np.int64)
 
     return Split(*part(*(f"data_batch_{k}" for k in range(1, 6))), *part("test_batch"))
 
