@@ -135,10 +135,10 @@ IN_KERNELS = {
         ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
     ),
     "division of the bias's gradient": kernels(
-        DESCENT, "db[k] += G[i, k]", "db[k] += G[i, k] * np.float32(n if moves else 1)", {STEP_B}
+        DESCENT, "own[t] += g[t]", "own[t] += g[t] * np.float32(n if moves else 1)", {STEP_B}
     ),
     "gradient of the bias": kernels(
-        DESCENT, "db[k] += G[i, k]", "db[k] += np.float32(1.001) * G[i, k]", {DB, J_DB, STEP_B}
+        DESCENT, "own[t] += g[t]", "own[t] += np.float32(1.001) * g[t]", {DB, J_DB, STEP_B}
     ),
     "mirroring": kernels(
         "engine/kernels/products.py", "line[length - pixel - j + k]",
@@ -152,10 +152,10 @@ IN_KERNELS = {
         GRADIENTS | STEP | VALUES, SMOOTHING,
     ),
     "one coordinate": kernels(
-        DESCENT, "            if more:\n                for j",
-        "            if k == 2 and first <= 17 and 17 < last:\n"
-        "                g[17 - first] *= np.float32(1.01)\n"
-        "            if more:\n                for j",
+        DESCENT, "                if more:\n                    for j",
+        "                if k == 2 and low <= 17 and 17 < high:\n"
+        "                    g[17 - low] *= np.float32(1.01)\n"
+        "                if more:\n                    for j",
         {DW, J_DW, STEP_W},
     ),
 }  # fmt: skip

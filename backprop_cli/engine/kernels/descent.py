@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from backprop_cli.engine.kernels.products import gradient_rows
-from backprop_cli.engine.kernels.structures import Models
+from backprop_cli.engine.kernels.structures import STRIP, Models
 from backprop_cli.engine.kernels.tile import ROWS
 
 
@@ -63,27 +63,29 @@ def add_or_descend(
     """Compute a block of dW, on top of an earlier piece's if ``more``; then keep it, or move W."""
     K, M = len(models.W), len(models.kinds)
     C = K // M
-    m = last - first
-    own_scale = scale[first:last]
-    for c in range(0, K, ROWS):
-        gradient_rows(G, x, mean, n, c, m, tile)
-        for k in range(c, min(c + ROWS, K)):
-            g, total, W = tile[k - c][:m], models.dW[k, first:last], models.W[k, first:last]
-            if more:
-                for j in range(m):
-                    g[j] += total[j]
-            if not moves:
-                for j in range(m):
-                    total[j] = g[j]
-                continue
-            model = k // C
-            V = W[:0]
-            if len(models.velocity_W) > 0:
-                V = models.velocity_W[k, first:last]
-            _update_weights(
-                W, V, g, own_scale, models.two_l2[model],
-                rates[model], models.rho[model], models.ahead[model],
-            )  # fmt: skip
+    for low in range(first, last, STRIP):
+        high = min(low + STRIP, last)
+        m, own_scale = high - low, scale[low:high]
+        for group in range(len(G)):
+            gradient_rows(G[group], x, mean, n, low - first, high - first, tile)
+            for k in range(group * ROWS, min((group + 1) * ROWS, K)):
+                g, W = tile[k - group * ROWS][:m], models.W[k, low:high]
+                total = models.dW[k, low:high]
+                if more:
+                    for j in range(m):
+                        g[j] += total[j]
+                if not moves:
+                    for j in range(m):
+                        total[j] = g[j]
+                    continue
+                model = k // C
+                V = W[:0]
+                if len(models.velocity_W) > 0:
+                    V = models.velocity_W[k, low:high]
+                _update_weights(
+                    W, V, g, own_scale, models.two_l2[model],
+                    rates[model], models.rho[model], models.ahead[model],
+                )  # fmt: skip
 
 
 @njit(nogil=True, _nrt=False)
@@ -97,9 +99,12 @@ def add_or_descend_bias(
     if not more:
         for k in range(K):
             db[k] = 0
-    for i in range(n):
-        for k in range(K):
-            db[k] += G[i, k]
+    for group in range(len(G)):
+        own = db[group * ROWS : (group + 1) * ROWS]
+        for i in range(n):
+            g = G[group, i]
+            for t in range(len(own)):
+                own[t] += g[t]
     if not moves:
         return
     for model in range(M):

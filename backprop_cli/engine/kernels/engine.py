@@ -22,9 +22,10 @@ from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.losses import COMPILED
+from backprop_cli.engine.kernels.memory import LINE, aligned
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
-from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
+from backprop_cli.engine.kernels.structures import PIECE, SCORED, STRIP, Examples, Models, Work
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
@@ -33,8 +34,7 @@ from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
 from backprop_cli.sources import Block, Scattered
 
-_WIDTH = 1536  # features of a block, and
-_WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
+_WIDTH = 768  # features of a block: those of a tile's classes stay in the first cache
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _NO_MEETING = 2**62  # what nobody waits for
@@ -59,19 +59,18 @@ class CompiledEngine:
         if dtype == np.float16:  # converted as they are gathered
             dtype = task.dtype
         line = 1 if task.image is None else task.image.line
-        threads = task.threads
+        single, threads = task.dtype, task.threads
         if 4 * task.batch_size * K * d < _MIN_SHARED:
             threads = 1
-        width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
-        blocks = threads * math.ceil(d / (width * threads))
-        # Whole lines of images, so that a block can be mirrored by itself.
-        self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / line) * line
+        blocks = threads * math.ceil(d / (_WIDTH * threads))
+        # Whole lines of images, so that a block can be mirrored by itself; or of memory.
+        whole = line if line > 1 else LINE // single.itemsize
+        self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / whole) * whole
         blocks = math.ceil(d / self._width)
         self._threads = min(threads, blocks)
         padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
         padded_K = math.ceil(K / ROWS) * ROWS
-        single = task.dtype
-        self._mean = np.zeros((blocks, padded_width), single)
+        self._mean = aligned((blocks, padded_width), single)
         for block in range(blocks):
             own = task.standardization.mean[block * self._width : (block + 1) * self._width]
             self._mean[block, : len(own)] = own
@@ -81,8 +80,8 @@ class CompiledEngine:
         none = np.empty(0, single)
         # What belongs to a state of descent is put in its place by `_with_state`.
         self._models = Models(
-            W=np.empty((K, d), single),
-            dW=np.empty((K, d), single),
+            W=aligned((K, d), single),
+            dW=aligned((K, d), single),
             velocity_W=np.empty((0, d), single),
             b=np.empty(K, single),
             db=np.empty(K, single),
@@ -97,21 +96,22 @@ class CompiledEngine:
         self._scaled_V: Array = self._models.velocity_W
         self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
         piece = min(task.batch_size, PIECE)
-        x = np.zeros((blocks, piece, padded_width), dtype)
+        x = aligned((blocks, piece, padded_width), dtype)
         self._work = Work(
             x=x,
             flat=x.reshape(blocks, -1),
             places=np.arange(piece) * padded_width,
-            parts=np.zeros((blocks, piece, padded_K), single),
-            G=np.zeros((piece, padded_K), single),
-            tiles=np.zeros((self._threads, ROWS, padded_width), single),
+            parts=aligned((blocks, piece, padded_K), single),
+            s=aligned((self._threads, padded_K), single),
+            G=aligned((padded_K // ROWS, piece, ROWS), single),
+            tiles=aligned((self._threads, ROWS, STRIP), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
             ones=np.ones(C, single),
             counter=np.zeros(1, np.int64),
         )
-        self._part = np.zeros((self._threads, SCORED, padded_K), single)
-        self._scores = np.zeros((self._threads, SCORED, padded_K), single)
+        self._part = aligned((self._threads, SCORED, padded_K), single)
+        self._scores = aligned((self._threads, SCORED, padded_K), single)
         self._places = np.zeros((self._threads, SCORED), np.intp)
         self._pool = started_pool(max(1, self._threads - 1))
         self._loading: Future[None] | None = None
@@ -233,7 +233,7 @@ class CompiledEngine:
     def _with_state(self, state: DescentState) -> Models:
         """Return the models with all that gradient descent needs."""
         if self._scaled_V.size != state.velocity_W.size:
-            self._scaled_V = np.empty_like(state.velocity_W).reshape(-1, self._task.n_features)
+            self._scaled_V = aligned(self._models.W.shape, self._task.dtype)
         return self._with_parameters(state.W, state.b)._replace(
             velocity_W=self._scaled_V,
             velocity_b=state.velocity_b.reshape(-1),

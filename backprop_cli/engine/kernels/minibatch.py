@@ -21,6 +21,7 @@ from backprop_cli.engine.kernels.losses import loss_gradient
 from backprop_cli.engine.kernels.memory import meet
 from backprop_cli.engine.kernels.products import fetch, gather, scores
 from backprop_cli.engine.kernels.structures import Examples, Models, Work
+from backprop_cli.engine.kernels.tile import ROWS
 
 
 @njit(nogil=True, _nrt=False)
@@ -141,7 +142,7 @@ def _mini_batch(
             if len(examples.weights) > 0:
                 weight *= np.float32(examples.weights[own[i]])
             _losses(
-                label, weight, i, divisor, models, work, work.sums[thread],
+                label, weight, i, divisor, models, work, work.s[thread], work.sums[thread],
                 work.right[thread, : len(right)],
             )  # fmt: skip
         met += threads
@@ -182,6 +183,7 @@ def _losses(
     divisor: float,
     models: Models,
     work: Work,
+    s: Any,
     total: Any,
     right: Any,
 ) -> None:
@@ -192,8 +194,7 @@ def _losses(
     M = len(models.kinds)
     K = len(models.W)
     C = K // M
-    s = work.G[i]  # s = W x + b, from the parts of W x
-    for k in range(K):
+    for k in range(K):  # s = W x + b, from the parts of W x
         s[k] = models.b[k]
     for block in range(len(work.parts)):
         part = work.parts[block, i]
@@ -207,6 +208,10 @@ def _losses(
         total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
         for k in range(C):
             own[k] = own[k] * weight / divisor
+    for group in range(len(work.G)):
+        g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
+        for t in range(ROWS):
+            g[t] = part[t]
 
 
 @njit(nogil=True, _nrt=False)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from backprop_cli.engine.kernels.halves import number
-from backprop_cli.engine.kernels.memory import prefetch
+from backprop_cli.engine.kernels.memory import LINE, prefetch
 from backprop_cli.engine.kernels.structures import Examples
 from backprop_cli.engine.kernels.tile import (
     COLUMNS,
@@ -27,7 +27,7 @@ from backprop_cli.engine.kernels.tile import (
     scores_tile,
 )
 
-_LINE = 64  # bytes that memory hands over at once
+_CHUNK_BYTES = 200_000  # of examples that are multiplied by all of W: they stay in the second cache
 
 
 @njit(nogil=True, _nrt=False)
@@ -69,9 +69,10 @@ def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, 
 
 @njit(nogil=True, _nrt=False)
 def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
-    """Ask for features first to last of some examples, soon to be gathered."""
-    line = _LINE // examples.features.itemsize
+    """Ask for features first to last of examples that are soon gathered, and for their labels."""
+    line = LINE // examples.features.itemsize
     for i in range(len(rows)):
+        prefetch(examples.labels, rows[i])
         start = place(examples, rows[i])
         for j in range(first, last, line):
             prefetch(examples.features, start + j)
@@ -86,13 +87,16 @@ def scores(
     The block is features first to last of W. Example i begins at ``places[i]`` of the numbers
     ``x``, and the block ``start`` further.
     """
-    K, m, n = len(W), last - first, len(places)
+    m, n = last - first, len(places)
     if m < LANES:
         _few_features(x, places, start, mean, W, first, m, S)
         return
-    for c in range(0, K, ROWS):
-        for i in range(0, n, EXAMPLES):
-            scores_tile(x, places, i, start, mean, W, c, first, m, S)
+    chunk = max(EXAMPLES, _CHUNK_BYTES // (m * x.itemsize))
+    for begin in range(0, n, chunk):
+        own, into = places[begin : begin + chunk], S[begin:]
+        for c in range(0, len(W), ROWS):
+            for i in range(0, len(own), EXAMPLES):
+                scores_tile(x, own, i, start, mean, W, c, first, m, into)
 
 
 @njit(nogil=True, _nrt=False)
@@ -110,7 +114,10 @@ def _few_features(
 
 
 @njit(nogil=True, _nrt=False)
-def gradient_rows(G: Any, x: Any, mean: Any, n: int, row: int, m: int, out: Any) -> None:
-    """out[t, j] = sum over i of G[i, row + t] (x[i, j] - mean[j]), ROWS x m, or some more."""
-    for column in range(0, m, COLUMNS):
-        gradient_tile(G, x, mean, n, row, column, out)
+def gradient_rows(G: Any, x: Any, mean: Any, n: int, first: int, last: int, out: Any) -> None:
+    """out[t, j - first] = sum over i < n of G[i, t] (x[i, j] - mean[j]) for features j to last.
+
+    ``G`` is n x ROWS, and ``out`` ROWS x (last - first), or up to a tile more.
+    """
+    for column in range(first, last, COLUMNS):
+        gradient_tile(G, x, mean, n, column, out, column - first)

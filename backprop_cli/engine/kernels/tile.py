@@ -54,14 +54,14 @@ _SIZE = np.dtype(np.float32).itemsize
 
 @intrinsic
 def gradient_tile(
-    typing: Any, G: Any, x: Any, mean: Any, n: Any, row: Any, column: Any, out: Any
+    typing: Any, G: Any, x: Any, mean: Any, n: Any, column: Any, out: Any, start: Any
 ) -> Any:
-    """out[t, column + l] = sum over i < n of G[i, row + t] (x[i, column + l] - mean[column + l]).
+    """out[t, start + l] = sum over i < n of G[i, t] (x[i, column + l] - mean[column + l]).
 
     ROWS x COLUMNS of it. The rows of all arrays are contiguous; ``x`` holds float32 or integers,
     the others float32. Nothing is checked.
     """
-    signature = types.void(G, x, mean, n, row, column, out)
+    signature = types.void(G, x, mean, n, column, out, start)
     return signature, _gradient
 
 
@@ -155,12 +155,12 @@ def _loop(
 
 
 def _gradient(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    G, x, mean, n, row, column, out = _readers(context, builder, signature, arguments)
+    G, x, mean, n, column, out, start = _readers(context, builder, signature, arguments)
     zero, fma = _INTEGER(0), _fma(builder)
     centre = [mean.vector(mean.address(zero, column), v) for v in range(_VECTORS)]
 
     def add_example(i: Any, sums: list[Any]) -> list[Any]:
-        x_row, g_row = x.address(i, column), G.address(i, row)
+        x_row, g_row = x.address(i, column), G.address(i, zero)
         centred = [builder.fsub(x.vector(x_row, v), centre[v]) for v in range(_VECTORS)]
         results = []
         for t in range(ROWS):
@@ -171,7 +171,7 @@ def _gradient(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
 
     results = _loop(builder, 1, n, ROWS * _VECTORS, add_example)
     for t in range(ROWS):
-        out_row = out.address(_INTEGER(t), column)
+        out_row = out.address(_INTEGER(t), start)
         for v in range(_VECTORS):
             place = builder.add(out_row, _INTEGER(_SIZE * LANES * v))
             pointer = builder.inttoptr(place, _VECTOR.as_pointer())
