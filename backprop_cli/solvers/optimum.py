@@ -251,7 +251,8 @@ class LbfgsTraining(Training):
             return
         self.batch.refine()
         for m, search in self._searches.items():
-            self._hessians[m] = Looked(search.point.theta, m)
+            if m in self._hessians:
+                self._hessians[m] = Looked(search.point.theta, m)
             search.precondition(self._preconditioner(m))
 
     def _records(self, moved: Sequence[int], seconds: float) -> list[EpochRecord | None]:

@@ -96,7 +96,7 @@ IN_KERNELS = {
         EVALUATION, "= loss_gradient(", "= 1.001 * loss_gradient(", {L_EVAL}
     ),
     "bias in training": kernels(
-        MINIBATCH, "s[k] = models.b[k]", "s[k] = 0", {L, L_STEP} | GRADIENTS | STEP
+        MINIBATCH, "s[k] += models.b[k]", "s[k] += 0", {L, L_STEP} | GRADIENTS | STEP
     ),
     "bias in evaluation": kernels(
         EVALUATION, "S[i, k] = models.b[k]", "S[i, k] = 0", {L_EVAL, DECISION}
@@ -145,7 +145,7 @@ IN_KERNELS = {
         "line[j + k]", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
     ),
     "class weights": kernels(
-        MINIBATCH, "own[k] * weight / divisor", "own[k] / divisor", GRADIENTS | STEP, WEIGHTS
+        MINIBATCH, "factor = weight / divisor", "factor = 1 / divisor", GRADIENTS | STEP, WEIGHTS
     ),
     "label smoothing": kernels(
         LOSSES, "smoothing / np.float32(C),", "smoothing / np.float32(C - 1),",

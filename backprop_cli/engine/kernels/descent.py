@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 from backprop_cli.engine.kernels.products import gradient_rows
-from backprop_cli.engine.kernels.structures import STRIP, Models
-from backprop_cli.engine.kernels.tile import ROWS
+from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Models
+from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 
 
 def _update(
@@ -63,8 +63,9 @@ def add_or_descend(
     """Compute a block of dW, on top of an earlier piece's if ``more``; then keep it, or move W."""
     K, M = len(models.W), len(models.kinds)
     C = K // M
-    for low in range(first, last, STRIP):
-        high = min(low + STRIP, last)
+    strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
+    for low in range(first, last, strip):
+        high = min(low + strip, last)
         m, own_scale = high - low, scale[low:high]
         for group in range(len(G)):
             gradient_rows(G[group], x, mean, n, low - first, high - first, tile)

@@ -25,7 +25,7 @@ from backprop_cli.engine.kernels.losses import COMPILED
 from backprop_cli.engine.kernels.memory import LINE, aligned
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
-from backprop_cli.engine.kernels.structures import PIECE, SCORED, STRIP, Examples, Models, Work
+from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
@@ -34,7 +34,8 @@ from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
 from backprop_cli.sources import Block, Scattered
 
-_WIDTH = 768  # features of a block: those of a tile's classes stay in the first cache
+_WIDTH = 1536  # features of a block, and
+_WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _NO_MEETING = 2**62  # what nobody waits for
@@ -62,7 +63,8 @@ class CompiledEngine:
         single, threads = task.dtype, task.threads
         if 4 * task.batch_size * K * d < _MIN_SHARED:
             threads = 1
-        blocks = threads * math.ceil(d / (_WIDTH * threads))
+        width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
+        blocks = threads * math.ceil(d / (width * threads))
         # Whole lines of images, so that a block can be mirrored by itself; or of memory.
         whole = line if line > 1 else LINE // single.itemsize
         self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / whole) * whole
@@ -102,9 +104,8 @@ class CompiledEngine:
             flat=x.reshape(blocks, -1),
             places=np.arange(piece) * padded_width,
             parts=aligned((blocks, piece, padded_K), single),
-            s=aligned((self._threads, padded_K), single),
             G=aligned((padded_K // ROWS, piece, ROWS), single),
-            tiles=aligned((self._threads, ROWS, STRIP), single),
+            tiles=aligned((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
             ones=np.ones(C, single),

@@ -135,6 +135,7 @@ def _mini_batch(
                 work.right[thread, m] = 0
         share, rest = divmod(last - first, threads)
         mine = thread * share + min(thread, rest)
+        _add_parts(work.parts, mine, mine + share + (thread < rest))
         for i in range(mine, mine + share + (thread < rest)):
             label, weight = examples.labels[own[i]], np.float32(1)
             if len(models.class_weights) > 0:
@@ -142,7 +143,7 @@ def _mini_batch(
             if len(examples.weights) > 0:
                 weight *= np.float32(examples.weights[own[i]])
             _losses(
-                label, weight, i, divisor, models, work, work.s[thread], work.sums[thread],
+                label, weight, i, divisor, models, work, work.sums[thread],
                 work.right[thread, : len(right)],
             )  # fmt: skip
         met += threads
@@ -176,6 +177,16 @@ def _mini_batch(
 
 
 @njit(nogil=True, _nrt=False)
+def _add_parts(parts: Any, first: int, last: int) -> None:
+    """Add up the parts of W x of some examples, over the blocks in their order, in the first."""
+    total = parts[0, first:last].reshape(-1)
+    for block in range(1, len(parts)):
+        part = parts[block, first:last].reshape(-1)
+        for k in range(len(total)):
+            total[k] += part[k]
+
+
+@njit(nogil=True, _nrt=False)
 def _losses(
     label: int,
     weight: float,
@@ -183,35 +194,30 @@ def _losses(
     divisor: float,
     models: Models,
     work: Work,
-    s: Any,
     total: Any,
     right: Any,
 ) -> None:
-    """Turn the parts of one example's S into G / divisor; add its losses / divisor to ``total``.
+    """Turn W x of one example into G / divisor; add its losses / divisor to ``total``.
 
     Both times ``weight``. Right decisions are counted in ``right``, unless that is empty.
     """
     M = len(models.kinds)
     K = len(models.W)
     C = K // M
-    for k in range(K):  # s = W x + b, from the parts of W x
-        s[k] = models.b[k]
-    for block in range(len(work.parts)):
-        part = work.parts[block, i]
-        for k in range(K):
-            s[k] += part[k]
+    s = work.parts[0, i]
+    for k in range(K):  # s = W x + b
+        s[k] += models.b[k]
     for m in range(M):
         own = s[m * C : (m + 1) * C]
         if len(right) > 0:
             right[m] += _decides(own, label)
         loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
         total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
-        for k in range(C):
-            own[k] = own[k] * weight / divisor
+    factor = weight / divisor
     for group in range(len(work.G)):
         g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
         for t in range(ROWS):
-            g[t] = part[t]
+            g[t] = part[t] * factor
 
 
 @njit(nogil=True, _nrt=False)

@@ -4,8 +4,9 @@ A block of X is copied as it is, bytes as bytes, and stays in a core's cache unt
 there; a byte becomes a centred float32 in a register, each time it is used, which costs less than
 to write and read numbers of four times the size. float16 becomes float32 as it is copied. Every
 number is used several times from its register: 4 examples x 5 classes at once in S, 5 classes x a
-few vectors of features in dW. A partial tile at an edge repeats its last row, so it needs no code
-of its own.
+few vectors of features in dW. Where there are more classes, some examples (or some features of all
+of them) meet all of W before the next do, as few as the second cache holds. A partial tile at an
+edge repeats its last row, so it needs no code of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numba import njit
 
 from backprop_cli.engine.kernels.halves import number
 from backprop_cli.engine.kernels.memory import LINE, prefetch
-from backprop_cli.engine.kernels.structures import Examples
+from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Examples
 from backprop_cli.engine.kernels.tile import (
     COLUMNS,
     EXAMPLES,
@@ -26,8 +27,6 @@ from backprop_cli.engine.kernels.tile import (
     gradient_tile,
     scores_tile,
 )
-
-_CHUNK_BYTES = 200_000  # of examples that are multiplied by all of W: they stay in the second cache
 
 
 @njit(nogil=True, _nrt=False)
@@ -91,7 +90,7 @@ def scores(
     if m < LANES:
         _few_features(x, places, start, mean, W, first, m, S)
         return
-    chunk = max(EXAMPLES, _CHUNK_BYTES // (m * x.itemsize))
+    chunk = max(EXAMPLES, CHUNK_BYTES // (m * x.itemsize))
     for begin in range(0, n, chunk):
         own, into = places[begin : begin + chunk], S[begin:]
         for c in range(0, len(W), ROWS):

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 PIECE = 256
 """The largest number of examples that are taken at once."""
-STRIP = 128
-"""Features of dW that are computed for all classes in turn: those of the examples stay near."""
+CHUNK_BYTES = 200_000
+"""Of examples, or of features of a block of them, that meet all of W at once: near enough."""
 SCORED = 32
 """The largest number of examples that are evaluated at once."""
 
@@ -61,17 +61,16 @@ class Work(NamedTuple):
     """Memory for intermediate results.
 
     ``x`` is blocks x PIECE x a block's width, ``flat`` the same as blocks of numbers, of which
-    example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K, ``s``, of an example,
-    threads x K. ``G`` is K / ROWS x PIECE x ROWS: what a tile reads lies together. ``tiles`` are
-    threads x ROWS x STRIP, ``sums`` threads x M losses, ``right`` as many counts; widths and K are
-    padded to whole tiles. ``ones`` is C, the scale of b. ``counter`` is where the threads meet.
+    example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K. ``G`` is
+    K / ROWS x PIECE x ROWS: what a tile reads lies together. ``tiles`` are threads x ROWS x a
+    block's width, ``sums`` threads x M losses, ``right`` as many counts; widths and K are padded to
+    whole tiles. ``ones`` is C, the scale of b. ``counter`` is where the threads meet.
     """
 
     x: Any
     flat: Any
     places: Any
     parts: Any
-    s: Any
     G: Any
     tiles: Any
     sums: Any
