@@ -97,6 +97,12 @@ class FeatureFiles:
             raise DataError(f"{self.name}: some of the files have labels, and some have none")
         return joined(found, self.name) if found else None
 
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """The name and the rows of each file, where there are several."""
+        several = self.files if len(self.files) > 1 else ()
+        return tuple((str(file.path), file.shape[0]) for file in several)
+
     def source(self, memory: int | None) -> Source:
         """Return the examples, without labels.
 
@@ -108,7 +114,9 @@ class FeatureFiles:
         """
         features: NDArray[Any] | StoredFeatures
         features, files = self._read() if memory is None else self._stored(memory)
-        return Source(features, np.empty(0, np.int64), self.name, self.image, files)
+        return Source(
+            features, np.empty(0, np.int64), self.name, self.image, files, parts=self.parts
+        )
 
     def _read(self) -> tuple[NDArray[Any], tuple[WatchedFile, ...]]:
         """Return all features, n x d, and the files that are read while they are used.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,7 @@ from backprop_cli.formats.columns import (
     read_values,
 )
 from backprop_cli.formats.files import matching
+from backprop_cli.sources import place_in
 
 _LOOKED_AT = 1000  # rows, to tell one-hot labels
 _SHOWN = 10  # class names in a message
@@ -41,12 +44,15 @@ class Labels:
         Which of them each of the n examples has.
     file
         Where they come from, for messages.
+    parts
+        Where there are several files: each one's name and number of labels, in their order.
     """
 
     names: tuple[str, ...]
     numbers: tuple[int, ...] | None
     codes: NDArray[np.intp]
     file: str
+    parts: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -81,8 +87,9 @@ class Labels:
         for code, name in enumerate(self.names):
             if name not in places:
                 row = int(np.flatnonzero(self.codes == code)[0])
+                file, row = place_in(self.parts, row) or (self.file, row)
                 raise DataError(
-                    f"{self.file}: row {row} (counted from 0): label {name!r} is none of the "
+                    f"{file}: row {row} (counted from 0): label {name!r} is none of the "
                     f"{len(class_names)} classes that are trained: {_shown(class_names)}"
                 )
         return np.array([places[name] for name in self.names], np.int64)[self.codes]
@@ -101,15 +108,23 @@ def read_labels(path: str, column: str | None) -> Labels:
     DataError
         If it does not hold one label per example; the message names the file.
     """
-    values = read_label_values(path, column)
+    files = matching(path)
+    values = _values(files, column)
     way = f"y = np.load({path!r}); np.save('classes.npy', y.argmax(axis=1))"
-    return as_labels(values, path, way)
+    found = as_labels(joined(values, path), path, way)
+    if len(files) == 1:
+        return found
+    sizes = [(str(file), len(own)) for file, own in zip(files, values, strict=True)]
+    return dataclasses.replace(found, parts=tuple(sizes))
 
 
 def read_label_values(path: str, column: str | None) -> Values:
     """Read the values of a file of labels, or of all files that a pattern stands for."""
-    parts = [read_values(str(file), column, "labels_column") for file in matching(path)]
-    return joined(parts, path)
+    return joined(_values(matching(path), column), path)
+
+
+def _values(files: Sequence[pathlib.Path], column: str | None) -> list[Values]:
+    return [read_values(str(file), column, "labels_column") for file in files]
 
 
 def labels_in_archive(values: Values, path: str) -> Labels:

@@ -136,7 +136,20 @@ def _find_part(data: NpyData, path: str, labels_key: str) -> tuple[FeatureFiles,
             f"{labels.file}: {len(labels)} labels for the {found.n_examples} examples of "
             f"{path}{transposed}"
         )
+    _check_pairs(found, labels)
     return found, labels
+
+
+def _check_pairs(found: FeatureFiles, labels: Labels) -> None:
+    """Refuse as many files of labels as of features that do not go together one by one."""
+    if len(found.parts) != len(labels.parts):
+        return
+    for (file, n), (other, n_labels) in zip(found.parts, labels.parts, strict=True):
+        if n != n_labels:
+            raise DataError(
+                f"{other}: {n_labels} labels for the {n} examples of {file}; files go together in "
+                "the order of their names"
+            )
 
 
 def _check_order(found: FeatureFiles, labels_path: str) -> None:

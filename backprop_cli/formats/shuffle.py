@@ -18,7 +18,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from backprop_cli.atomic import write_atomically, writing
-from backprop_cli.errors import DataError, OutputError
+from backprop_cli.errors import ConfigError, DataError, OutputError
 from backprop_cli.formats.columns import Values
 from backprop_cli.formats.feature_files import FeatureFiles
 from backprop_cli.rng import Stream, generator
@@ -78,7 +78,12 @@ class FileShuffle:
         if labels is not None and len(labels) != n:
             raise DataError(f"{features.name}: {len(labels)} labels for {n} examples")
         self._row_bytes = features.n_features * features.dtype.itemsize
-        self._bucket = max(1, memory // 2 // self._row_bytes)
+        if memory < 2 * self._row_bytes:
+            raise ConfigError(
+                f"--memory: expected {2 * self._row_bytes} bytes or more, which is two examples, "
+                f"found {memory}"
+            )
+        self._bucket = memory // 2 // self._row_bytes
         self._order = generator(seed, Stream.FILES).permutation(n)
         sizes = [(str(f.path), f.path.stat().st_size, f.path.stat().st_mtime_ns)
                  for f in features.files]  # fmt: skip

@@ -26,7 +26,7 @@ from backprop_cli.runs.run_directory import (
     run_config_file,
 )
 from backprop_cli.runs.session import Session, entered
-from backprop_cli.runs.together import check_same_data, load_shared
+from backprop_cli.runs.together import check_memory, check_same_data, load_shared
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Dataset, Survey, survey
 
@@ -76,6 +76,7 @@ class Run:
         self._writes = communicator.rank == 0
         self.dataset = dataset or load_shared(config.data, communicator)
         settings, solver = settings_of([config]), solver_of([config])
+        check_memory([config], self.dataset)
         found = surveyed or survey(
             self.dataset, settings.standardize, settings.dtype, fingerprint=not dry, tell=tell
         )

@@ -37,7 +37,7 @@ from backprop_cli.runs.run_directory import (
 from backprop_cli.runs.session import Session, entered
 from backprop_cli.runs.settings import Settings
 from backprop_cli.runs.state import SweepState
-from backprop_cli.runs.together import check_same_data, load_shared
+from backprop_cli.runs.together import check_memory, check_same_data, load_shared
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.solvers.optimality import Optimality
 from backprop_cli.solvers.selection import Kept
@@ -98,6 +98,7 @@ class Sweep:
         self._configs = [with_memory(config, self.dataset.memory) for config in configs]
         if self.dataset.validation is None:
             raise DataError("data.validation: a sweep picks its winner on validation, found none")
+        check_memory(self._configs, self.dataset)
         self._survey = survey(self.dataset, first.data.standardize, first.model.dtype, tell=tell)
         check_same_data(self._communicator, self._survey.fingerprint)
         self.path = pathlib.Path(first.output)

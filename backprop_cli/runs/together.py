@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backprop_cli.communicator import Communicator
+from backprop_cli.config import Config
+from backprop_cli.config.convert import solver_of
 from backprop_cli.config.data import DataSection, NpyData
 from backprop_cli.errors import DataError
 from backprop_cli.formats import load_dataset
 from backprop_cli.formats.memory import memory_limit
+from backprop_cli.plan import Shuffle
+from backprop_cli.solvers.methods import MiniBatchDescent
 from backprop_cli.sources import Dataset
 
 
@@ -22,6 +28,20 @@ def load_shared(data: DataSection, communicator: Communicator) -> Dataset:
         limits = [found for found in communicator.gather(own) if found is not None]
         data = data.model_copy(update={"memory": min(limits, default="all")})
     return load_dataset(data)
+
+
+def check_memory(configs: Sequence[Config], dataset: Dataset) -> None:
+    """Refuse a memory that holds no two mini-batches, before a first pass that may take minutes.
+
+    Raises
+    ------
+    ConfigError
+        ``data.memory`` is too small for one of the configs.
+    """
+    for config in configs:
+        solver = solver_of([config])
+        if isinstance(solver, MiniBatchDescent):
+            Shuffle.of(dataset.train, solver.batch_size)
 
 
 def check_same_data(communicator: Communicator, fingerprint: str) -> None:

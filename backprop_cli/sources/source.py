@@ -49,6 +49,15 @@ class Block(NamedTuple):
         return self._replace(rows=self.rows[start:end], mirrored=mirrored)
 
 
+def place_in(parts: Iterable[tuple[str, int]], row: int) -> tuple[str, int] | None:
+    """Return which of several files, of so many rows each, a row comes from, and which it is."""
+    for name, n_rows in parts:
+        if row < n_rows:
+            return name, row
+        row -= n_rows
+    return None
+
+
 @dataclass(frozen=True)
 class Source:
     """Examples that belong together: those of a file, or of several files of one format.
@@ -70,6 +79,8 @@ class Source:
         The files that are read while the source is used.
     example_weights
         N factors >= 0 on the losses of examples that are trained on, float64; None: 1.
+    parts
+        Where there are several files: each one's name and number of rows, in their order.
     """
 
     features: Features
@@ -78,6 +89,11 @@ class Source:
     image: ImageLayout | None = None
     files: tuple[WatchedFile, ...] = ()
     example_weights: NDArray[np.float64] | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return the file that a row comes from, and which of its rows it is, for messages."""
+        return place_in(self.parts, row) or (self.name, row)
 
     def __len__(self) -> int:
         return len(self.features)

@@ -111,12 +111,12 @@ class Range:
     ----------
     dtype
         What will be computed in.
-    name
-        Whose features they are, for messages.
+    place
+        Returns the file that a row comes from, and which of its rows it is.
     """
 
-    def __init__(self, dtype: np.dtype[Any], name: str) -> None:
-        self._dtype, self._name = dtype, name
+    def __init__(self, dtype: np.dtype[Any], place: Callable[[int], tuple[str, int]]) -> None:
+        self._dtype, self._place = dtype, place
         self.low: NDArray[np.float64] | None = None
         self.high: NDArray[np.float64] | None = None
 
@@ -131,8 +131,9 @@ class Range:
         if not (np.maximum(-low, high) <= largest).all():  # NaN is not
             good = np.abs(wide) <= largest
             row, column = np.argwhere(~good)[0]
+            name, place = self._place(first + int(row))
             raise DataError(
-                f"{self._name}: features[{first + row}, {column}] is {features[row, column]!s}, "
+                f"{name}: features[{place}, {column}] is {features[row, column]!s}, "
                 f"expected numbers that are finite in {self._dtype.name}"
             )
         self.low = low if self.low is None else np.minimum(self.low, low)
@@ -150,7 +151,7 @@ class _Reading:
         counted: NDArray[np.intp],
     ) -> None:
         self._source, self._moments, self._counted = source, moments, counted
-        self.range = Range(dtype, source.name)
+        self.range = Range(dtype, source.place)
 
     def run(self, hashing: ThreadPoolExecutor | None, advance: Callable[[int], None]) -> bytes:
         """Read all rows; return the digest, which is of none of them without ``hashing``.
@@ -213,7 +214,7 @@ def check_features(source: Source, standardization: Standardization, dtype: DTyp
     DataError
         Names the feature.
     """
-    found = Range(np.dtype(dtype), source.name)
+    found = Range(np.dtype(dtype), source.place)
     for start, chunk in source.chunks(CHUNK_BYTES):
         found.add(chunk, start)
     _check_reach(source, found, standardization, np.dtype(dtype))

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
 from backprop_cli.formats import load_dataset
-from backprop_cli.sources import StoredFeatures
+from backprop_cli.sources import StoredFeatures, survey
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 1, (60, 4)).astype(np.float32)
@@ -85,6 +85,38 @@ def test_shards_of_several_sizes_or_types_are_refused(shards):
     refused(shards, "x?.npy", "x2.npy: 28 x 4 of float16", **keys)
     np.save(shards / "x2.npy", X[12:30])
     refused(shards, "x?.npy", "60 labels for the 50 examples", **keys)
+
+
+def test_files_of_labels_go_with_those_of_features_one_by_one(shards):
+    """The numbers of all examples and labels agree, but not those of each pair of files."""
+    (shards / "y0.npy").rename(shards / "y9.npy")
+    refused(shards, "x?.npy", "y1.npy: 1 labels for the 11 examples of", "x0.npy",
+            labels=f"{shards}/y?.npy")  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["features", "labels"])
+def test_a_bad_value_is_named_by_its_own_file(shards, memory, what):
+    """Row 3 of the third file, which is row 15 of all."""
+    if what == "features":
+        broken = X[12:40].copy()
+        broken[3, 1] = np.nan
+        np.save(shards / "x2.npy", broken)
+        found = load(shards, "x?.npy", memory=memory, labels=f"{shards}/y?.npy")
+        with pytest.raises(DataError, match=r"x2\.npy: features\[3, 1\] is nan"):
+            survey(found, "none", "float32")
+        return
+    (shards / "u").mkdir()
+    for k, (a, b) in enumerate(itertools.pairwise(CUTS)):
+        names = [f"class {y}" for y in Y[a:b]]
+        names[3:4] = ["another"] if k == 2 else names[3:4]
+        (shards / f"u/t{k}.txt").write_text("\n".join(names))
+    np.save(shards / "test.npy", X)
+    text = (
+        f"data: {{format: npy, path: '{shards}/x?.npy', labels: '{shards}/t?.txt', validation: 0, "
+        f"test: '{shards}/test.npy', test_labels: '{shards}/u/t?.txt', memory: {memory}}}"
+    )
+    with pytest.raises(DataError, match=r"u/t2.txt: row 3 \(counted from 0\): label 'another' is"):
+        load_dataset(check_config(text, "t").data)
 
 
 def test_names_without_zeros_are_refused_where_the_order_matters(tmp_path):

@@ -56,6 +56,12 @@ def test_another_seed_is_another_order(run, files):
     assert not np.array_equal(result(files)[1], result(files, "other")[1])
 
 
+def test_a_memory_of_less_than_two_examples_is_refused(run, files):
+    status, _, err = shuffled(run, files, memory=2 * ROW - 1)
+    assert (status, err) == (2, f"Error: --memory: expected {2 * ROW} bytes or more, which is two "
+                                f"examples, found {2 * ROW - 1}\n")  # fmt: skip
+
+
 def test_images_and_labels_of_text_stay_what_they_are(run, tmp_path):
     images = np.arange(60 * 12, dtype=np.uint8).reshape(60, 2, 2, 3)
     names = np.array(["cat", "dog", "ant"])[np.arange(60) % 3]

@@ -55,6 +55,19 @@ def test_a_run_says_how_its_examples_were_shuffled(run, files):
     assert json.loads((files / "whole" / "summary.json").read_text())["shuffle"] is None
 
 
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--grid", "l2=0,1"]])
+def test_a_memory_of_no_two_mini_batches_is_refused_before_the_first_pass(run, files, command):
+    """That pass takes minutes for large files; here it would complain of the NaN."""
+    broken = X[:1000].copy()
+    broken[0, 0] = np.nan
+    np.save(files / "x0.npy", broken)
+    status, out, err = run(*command, "--config", config(files, "1 kB"))
+    assert (status, out) == (2, "")
+    assert err == (
+        "Error: data.memory: expected 3200 bytes or more, which is two mini-batches, found 1000\n"
+    )
+
+
 def test_what_comes_after_a_run_reads_blocks_too(run, files, monkeypatch):
     """With the same weights, all figures are those of features in memory."""
     assert run("train", "--config", config(files, "12 kB"))[0] == 0
