@@ -88,6 +88,7 @@ def _job(options: ShuffleOptions) -> tuple[FileShuffle, pathlib.Path, bool]:
     from backprop_cli.formats.feature_files import find_features
     from backprop_cli.formats.labels import read_label_values
     from backprop_cli.formats.memory import memory_limit
+    from backprop_cli.formats.npy import check_order, check_pairs
     from backprop_cli.formats.shuffle import FileShuffle, memory_of_shuffle
 
     try:
@@ -99,7 +100,9 @@ def _job(options: ShuffleOptions) -> tuple[FileShuffle, pathlib.Path, bool]:
     if options.labels is not None:
         if labels is not None:
             raise DataError(f"--labels: {options.features} already holds the labels")
-        labels = read_label_values(options.labels, options.labels_column)
+        check_order(found, options.labels)
+        labels, parts = read_label_values(options.labels, options.labels_column)
+        check_pairs(found, parts)
     try:
         folder = pathlib.Path(options.output).expanduser()
     except RuntimeError as error:

@@ -7,7 +7,7 @@ import io
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from backprop_cli.errors import DataError
 from backprop_cli.formats.arrays import described, read_npy
 from backprop_cli.formats.files import reading
 from backprop_cli.regular import open_regular
+from backprop_cli.sources import place_in
 
 Values = NDArray[Any] | list[str]
+FileRows: TypeAlias = tuple[tuple[str, int], ...]
+"""The name and the rows of each of several files, in their order; empty for a single one."""
 _MAX_WHOLE = 2**53  # beyond, a float is not told from its neighbours
 
 
@@ -33,11 +36,14 @@ class Column:
         Which of them each of the n examples has.
     file
         Where they come from, for messages.
+    parts
+        Where there are several files: each one's name and number of values, in their order.
     """
 
     distinct: NDArray[Any] | list[str]
     codes: NDArray[np.intp]
     file: str
+    parts: FileRows = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -47,7 +53,8 @@ class Column:
         row = int(np.flatnonzero(self.codes == code)[0])
         value = self.distinct[code]
         shown = repr(value) if isinstance(value, str) else str(value)
-        return DataError(f"{self.file}: row {row} (counted from 0) is {shown}: {problem}")
+        file, row = place_in(self.parts, row) or (self.file, row)
+        return DataError(f"{file}: row {row} (counted from 0) is {shown}: {problem}")
 
 
 def read_values(path: str, column: str | None = None, key: str | None = None) -> Values:
@@ -102,7 +109,7 @@ def joined(parts: Sequence[Values], file: str) -> Values:
     if not arrays:
         return [text for part in parts for text in part]
     kinds = {("text" if a.dtype.kind in "US" else "numbers", a.shape[1:]) for a in arrays}
-    if len(arrays) < len(parts) or len(kinds) > 1:
+    if len(arrays) < len(parts) or len(kinds) > 1 or not all(a.ndim for a in arrays):
         raise DataError(f"{file}: expected labels of one kind and shape in all files")
     whole: NDArray[Any] = np.concatenate(arrays)
     return whole
@@ -142,7 +149,7 @@ def _column_index(header: list[str], column: str | None, key: str, file: pathlib
     return header.index(column)
 
 
-def as_column(values: Values, file: str) -> Column:
+def as_column(values: Values, file: str, parts: FileRows = ()) -> Column:
     """Return the distinct values and which of them each example has.
 
     Raises
@@ -159,14 +166,14 @@ def as_column(values: Values, file: str) -> Column:
             )
         if values.dtype.kind not in "US":
             numbers, codes = np.unique(values, return_inverse=True)
-            return Column(numbers, codes.reshape(-1), file)
-        values = _texts(values, file)
+            return Column(numbers, codes.reshape(-1), file, parts)
+        values = _texts(values, file, parts)
     places: dict[str, int] = {}
     codes = np.fromiter((places.setdefault(v, len(places)) for v in values), np.intp, len(values))
-    return Column(list(places), codes, file)
+    return Column(list(places), codes, file, parts)
 
 
-def _texts(array: NDArray[Any], file: str) -> list[str]:
+def _texts(array: NDArray[Any], file: str, parts: FileRows) -> list[str]:
     try:
         texts = [t if isinstance(t, str) else t.decode("utf-8") for t in array.tolist()]
         for text in texts:
@@ -174,7 +181,8 @@ def _texts(array: NDArray[Any], file: str) -> list[str]:
     except ValueError as error:  # Unicode errors are of this kind
         raise DataError(f"{file}: a text is not valid Unicode (UTF-8 if it is bytes)") from error
     if "" in texts:
-        raise DataError(f"{file}: row {texts.index('')} (counted from 0) is empty")
+        name, row = place_in(parts, texts.index("")) or (file, texts.index(""))
+        raise DataError(f"{name}: row {row} (counted from 0) is empty")
     return texts
 
 

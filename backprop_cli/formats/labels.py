@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from backprop_cli.config.values import MAX_CLASSES
 from backprop_cli.errors import DataError
 from backprop_cli.formats.columns import (
     Column,
+    FileRows,
     Values,
     as_column,
     as_integers,
@@ -52,7 +51,7 @@ class Labels:
     numbers: tuple[int, ...] | None
     codes: NDArray[np.intp]
     file: str
-    parts: tuple[tuple[str, int], ...] = ()
+    parts: FileRows = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -108,29 +107,25 @@ def read_labels(path: str, column: str | None) -> Labels:
     DataError
         If it does not hold one label per example; the message names the file.
     """
-    files = matching(path)
-    values = _values(files, column)
+    values, parts = read_label_values(path, column)
     way = f"y = np.load({path!r}); np.save('classes.npy', y.argmax(axis=1))"
-    found = as_labels(joined(values, path), path, way)
-    if len(files) == 1:
-        return found
-    sizes = [(str(file), len(own)) for file, own in zip(files, values, strict=True)]
-    return dataclasses.replace(found, parts=tuple(sizes))
+    return as_labels(values, path, way, parts)
 
 
-def read_label_values(path: str, column: str | None) -> Values:
+def read_label_values(path: str, column: str | None) -> tuple[Values, FileRows]:
     """Read the values of a file of labels, or of all files that a pattern stands for."""
-    return joined(_values(matching(path), column), path)
+    files = matching(path)
+    values = [read_values(str(file), column, "labels_column") for file in files]
+    whole = joined(values, path)
+    if len(files) == 1:
+        return whole, ()
+    return whole, tuple((str(file), len(own)) for file, own in zip(files, values, strict=True))
 
 
-def _values(files: Sequence[pathlib.Path], column: str | None) -> list[Values]:
-    return [read_values(str(file), column, "labels_column") for file in files]
-
-
-def labels_in_archive(values: Values, path: str) -> Labels:
+def labels_in_archive(values: Values, path: str, parts: FileRows) -> Labels:
     """Return the labels of an .npz or .safetensors; raises what `read_labels` does."""
     way = f"a = np.load({path!r}); np.savez('classes.npz', x=a['x'], y=a['y'].argmax(axis=1))"
-    return as_labels(values, path, way)
+    return as_labels(values, path, way, parts)
 
 
 def numbered_labels(array: NDArray[Any], file: str) -> Labels:
@@ -138,7 +133,7 @@ def numbered_labels(array: NDArray[Any], file: str) -> Labels:
     return as_labels(array, file, "")
 
 
-def as_labels(values: Values, file: str, from_one_hot: str) -> Labels:
+def as_labels(values: Values, file: str, from_one_hot: str, parts: FileRows = ()) -> Labels:
     """Return the labels that some values are.
 
     Parameters
@@ -149,15 +144,17 @@ def as_labels(values: Values, file: str, from_one_hot: str) -> Labels:
         Where they come from, for messages.
     from_one_hot
         Python that turns one-hot rows into labels.
+    parts
+        Where there are several files: each one's name and number of labels, in their order.
     """
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] > 1:
         _refuse_one_hot(values, file, from_one_hot)
-    column = as_column(values, file)
+    column = as_column(values, file, parts)
     texts = column.distinct if isinstance(column.distinct, list) else None
     if texts is not None and any(as_number(text) is None for text in texts):
         _check_count(len(texts), column)
         order = sorted(range(len(texts)), key=texts.__getitem__)
-        return Labels(tuple(texts[k] for k in order), None, _renumbered(order, column), file)
+        return Labels(tuple(texts[k] for k in order), None, _renumbered(order, column), file, parts)
     integers = as_integers(
         column, "expected class labels, that is integers or text; fractions are regression targets"
     )
@@ -165,7 +162,7 @@ def as_labels(values: Values, file: str, from_one_hot: str) -> Labels:
     _check_count(len(numbers), column)
     place = {number: k for k, number in enumerate(numbers)}
     codes = np.array([place[number] for number in integers], np.intp)[column.codes]
-    return Labels(tuple(map(str, numbers)), tuple(numbers), codes, file)
+    return Labels(tuple(map(str, numbers)), tuple(numbers), codes, file, parts)
 
 
 def _renumbered(order: Sequence[int], column: Column) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from backprop_cli.errors import DataError
 from backprop_cli.formats.array_names import ArrayNames
 from backprop_cli.formats.arrays import described
 from backprop_cli.formats.classes import configured_names
-from backprop_cli.formats.columns import Column, as_column, read_values
+from backprop_cli.formats.columns import Column, FileRows, as_column, read_values
 from backprop_cli.formats.example_weights import read_example_weights
 from backprop_cli.formats.feature_files import FeatureFiles, find_features
 from backprop_cli.formats.files import FileIdentity, file_identity, matching, order_by_number
@@ -117,14 +117,14 @@ def _find_part(data: NpyData, path: str, labels_key: str) -> tuple[FeatureFiles,
     if own is not None and labels_path is not None:
         raise DataError(f"data.{labels_key}: {path} already holds the labels")
     if own is not None:
-        labels = labels_in_archive(own, path)
+        labels = labels_in_archive(own, path, found.parts)
     elif labels_path is None:
         raise DataError(
             f"data.{labels_key}: expected the file of labels that goes with {path}, which has none"
         )
     else:
         labels = read_labels(labels_path, data.labels_column)
-        _check_order(found, labels_path)
+        check_order(found, labels_path)
     if found.n_examples != len(labels):
         transposed = ""
         if found.n_features == len(labels):
@@ -136,15 +136,15 @@ def _find_part(data: NpyData, path: str, labels_key: str) -> tuple[FeatureFiles,
             f"{labels.file}: {len(labels)} labels for the {found.n_examples} examples of "
             f"{path}{transposed}"
         )
-    _check_pairs(found, labels)
+    check_pairs(found, labels.parts)
     return found, labels
 
 
-def _check_pairs(found: FeatureFiles, labels: Labels) -> None:
+def check_pairs(found: FeatureFiles, labels: FileRows) -> None:
     """Refuse as many files of labels as of features that do not go together one by one."""
-    if len(found.parts) != len(labels.parts):
+    if len(found.parts) != len(labels):
         return
-    for (file, n), (other, n_labels) in zip(found.parts, labels.parts, strict=True):
+    for (file, n), (other, n_labels) in zip(found.parts, labels, strict=True):
         if n != n_labels:
             raise DataError(
                 f"{other}: {n_labels} labels for the {n} examples of {file}; files go together in "
@@ -152,7 +152,7 @@ def _check_pairs(found: FeatureFiles, labels: Labels) -> None:
             )
 
 
-def _check_order(found: FeatureFiles, labels_path: str) -> None:
+def check_order(found: FeatureFiles, labels_path: str) -> None:
     """Refuse files whose numbers are out of order, where a single file of labels depends on it."""
     paths = [file.path for file in found.files]
     if len(matching(labels_path)) == 1 and paths != order_by_number(paths):

@@ -80,8 +80,8 @@ class FileShuffle:
         self._row_bytes = features.n_features * features.dtype.itemsize
         if memory < 2 * self._row_bytes:
             raise ConfigError(
-                f"--memory: expected {2 * self._row_bytes} bytes or more, which is two examples, "
-                f"found {memory}"
+                f"expected a memory of {2 * self._row_bytes} bytes or more, which is two examples, "
+                f"found {memory}: give a larger --memory"
             )
         self._bucket = memory // 2 // self._row_bytes
         self._order = generator(seed, Stream.FILES).permutation(n)

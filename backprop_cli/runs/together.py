@@ -41,7 +41,7 @@ def check_memory(configs: Sequence[Config], dataset: Dataset) -> None:
     for config in configs:
         solver = solver_of([config])
         if isinstance(solver, MiniBatchDescent):
-            Shuffle.of(dataset.train, solver.batch_size)
+            Shuffle.of(dataset.train, min(solver.batch_size, len(dataset.train)))
 
 
 def check_same_data(communicator: Communicator, fingerprint: str) -> None:

@@ -245,7 +245,11 @@ class LbfgsTraining(Training):
         return moved
 
     def _refine(self) -> None:
-        """Look at all Hessians in all directions of the features, if it is worth its time."""
+        """Find all directions of the features for the preconditioners, if it is worth its time.
+
+        A Hessian that was looked at is looked at again. Where none was, for the first few steps,
+        the curvatures of equal scores in these directions are near enough until the first look.
+        """
         paths = [path for path in self._paths if path]
         if not self.batch.worth_refining(self.epochs_finished, paths, self.solver.tolerance):
             return

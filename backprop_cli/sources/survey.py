@@ -131,9 +131,9 @@ class Range:
         if not (np.maximum(-low, high) <= largest).all():  # NaN is not
             good = np.abs(wide) <= largest
             row, column = np.argwhere(~good)[0]
-            name, place = self._place(first + int(row))
+            name, row_in_file = self._place(first + int(row))
             raise DataError(
-                f"{name}: features[{place}, {column}] is {features[row, column]!s}, "
+                f"{name}: features[{row_in_file}, {column}] is {features[row, column]!s}, "
                 f"expected numbers that are finite in {self._dtype.name}"
             )
         self.low = low if self.low is None else np.minimum(self.low, low)
@@ -199,8 +199,9 @@ def _check_reach(
             good = np.abs(chunk.astype(np.float64) - mean) <= reach
         if not good.all():
             row, column = np.argwhere(~good)[0]
+            name, row_in_file = source.place(start + int(row))
             raise DataError(
-                f"{source.name}: features[{start + row}, {column}] is {chunk[row, column]!s}, "
+                f"{name}: features[{row_in_file}, {column}] is {chunk[row, column]!s}, "
                 f"which is more than {limit:.0e} standard deviations from the mean "
                 f"{mean[column]:.4g} of the training split; remove it, or scale the features"
             )

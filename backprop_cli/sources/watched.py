@@ -48,8 +48,7 @@ class WatchedFile:
         if not same:
             raise DataError(
                 f"{self.path}: was changed while it was being read, so the results mix two "
-                "versions; put it back as it was and go on with --resume, or start again when "
-                "nothing writes to it"
+                "versions; wait until nothing writes to it, then start again"
             )
 
 

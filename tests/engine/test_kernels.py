@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
+from backprop_cli.engine import threads as thread_counts
+from tests.engine.test_compiled import assert_same, data_of
+
 pytest.importorskip("numba", reason="needs the extra: fast")
 from backprop_cli.engine.kernels.halves import readable
+from backprop_cli.engine.kernels.memory import LINE, aligned
 from backprop_cli.engine.kernels.products import scores
+from backprop_cli.engine.kernels.structures import CHUNK_BYTES
 from backprop_cli.engine.kernels.tile import ROWS
 from backprop_cli.losses.kernels import softmax_cross_entropy
 
@@ -43,3 +48,23 @@ def test_softmax_of_one_example_is_that_of_float64(C, smoothing):
         log_p = s - s.max() - np.log(np.exp(s - s.max()).sum())
         assert loss == pytest.approx(-y @ log_p, rel=1e-6, abs=1e-6)
         np.testing.assert_allclose(own, p - y, atol=2e-7)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("d", "batch_size"), [(600, 256), (1009, 300), (1009, 600)])
+def test_strips_of_features_and_chunks_of_examples(monkeypatch, d, batch_size, threads):
+    """A thread's float32 features of 256 examples are more than meet all classes at once."""
+    monkeypatch.setattr(thread_counts, "cores", lambda: 2)
+    assert 256 * 4 * 600 / threads > CHUNK_BYTES
+    data = data_of(700, d, 13, "float32")
+    assert_same(data, {"learning_rate": 0.001}, threads=threads, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (2, 3, 1000)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_arrays_begin_with_a_line_of_memory(shape, dtype):
+    for _ in range(5):
+        found = aligned(shape, dtype)
+        assert (found.shape, found.dtype, found.ctypes.data % LINE) == (shape, dtype, 0)
+        assert not found.any()
+        assert found.flags.c_contiguous

@@ -87,6 +87,11 @@ def test_shards_of_several_sizes_or_types_are_refused(shards):
     refused(shards, "x?.npy", "60 labels for the 50 examples", **keys)
 
 
+def test_a_file_of_labels_that_is_a_single_value(shards):
+    np.save(shards / "y1.npy", np.int64(2))
+    refused(shards, "x?.npy", "expected labels of one kind and shape", labels=f"{shards}/y?.npy")
+
+
 def test_files_of_labels_go_with_those_of_features_one_by_one(shards):
     """The numbers of all examples and labels agree, but not those of each pair of files."""
     (shards / "y0.npy").rename(shards / "y9.npy")

@@ -58,8 +58,27 @@ def test_another_seed_is_another_order(run, files):
 
 def test_a_memory_of_less_than_two_examples_is_refused(run, files):
     status, _, err = shuffled(run, files, memory=2 * ROW - 1)
-    assert (status, err) == (2, f"Error: --memory: expected {2 * ROW} bytes or more, which is two "
-                                f"examples, found {2 * ROW - 1}\n")  # fmt: skip
+    assert status == 2
+    assert err == (
+        f"Error: expected a memory of {2 * ROW} bytes or more, which is two examples, found "
+        f"{2 * ROW - 1}: give a larger --memory\n"
+    )
+
+
+def test_files_that_do_not_go_together_are_refused(run, files):
+    """As they are in training."""
+    np.save(files / "y.npy", Y[:400])
+    np.save(files / "z.npy", Y[400:])
+    arguments = ["data", "shuffle", files / "x?.npy", files / "out", "--labels", files / "[yz].npy"]
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert "y.npy: 400 labels for the 333 examples of" in err
+    np.save(files / "y.npy", Y)
+    for k in (0, 1):
+        (files / f"x{k}.npy").rename(files / f"x{9 + k}.npy")
+    status, _, err = run("data", "shuffle", files / "x*.npy", *arguments[3:5], files / "y.npy")
+    assert status == 2
+    assert "pad their numbers with zeros" in err
 
 
 def test_images_and_labels_of_text_stay_what_they_are(run, tmp_path):

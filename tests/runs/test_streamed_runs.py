@@ -68,6 +68,18 @@ def test_a_memory_of_no_two_mini_batches_is_refused_before_the_first_pass(run, f
     )
 
 
+def test_a_mini_batch_is_no_larger_than_the_training_split(run, files):
+    """50 kB hold two mini-batches of the 800 examples that there are, not of 1000."""
+    np.save(files / "few.npy", X[:800])
+    np.save(files / "few_y.npy", Y[:800])
+    path = config(files, "55 kB", features="few.npy", labels="few_y.npy")
+    text = path.read_text().replace("validation: 500, test: 500", "validation: 0, "
+        f"test: '{files}/x?.npy', test_labels: '{files}/y.npy'")  # fmt: skip
+    path.write_text(text.replace("batch_size: 50,", "batch_size: 1000,"))
+    status, _, err = run("train", "--config", path)
+    assert (status, err) == (0, "")
+
+
 def test_what_comes_after_a_run_reads_blocks_too(run, files, monkeypatch):
     """With the same weights, all figures are those of features in memory."""
     assert run("train", "--config", config(files, "12 kB"))[0] == 0

@@ -140,11 +140,12 @@ def test_two_processes_refine_alike(monkeypatch):
         np.testing.assert_array_equal(one.kept(0).W, ranks[0].kept(0).W)
 
 
-@pytest.mark.parametrize("stop", [3, 14])
-def test_training_that_is_interrupted_goes_on_to_the_same_bits(monkeypatch, stop):
-    """It refines after 12 passes: the interrupts are before that, and after."""
+@pytest.mark.parametrize(("refined_after", "stop"), [(12, 3), (12, 14), (0, 1), (0, 3), (0, 7)])
+def test_training_that_is_interrupted_goes_on_to_the_same_bits(monkeypatch, refined_after, stop):
+    """It refines before the first look at a Hessian, or after: the interrupts are around both."""
     monkeypatch.setattr(SecondMoment, "cost_of_refining", lambda *a: 1.0)
-    monkeypatch.setattr(SecondMoment, "gain_of_refining", lambda *a: 0.0)
+    gain = 0.0 if refined_after else 100.0
+    monkeypatch.setattr(SecondMoment, "gain_of_refining", lambda *a: gain)
     data = dataset(split(*examples()))
     settings, solver = job(l2=1e-5)
     method = FullBatchLbfgs(1e-7, solver.select_by)
@@ -161,7 +162,7 @@ def test_training_that_is_interrupted_goes_on_to_the_same_bits(monkeypatch, stop
         part.run(Stops())
     rest = prepare(data, settings, method)
     rest.restore(part.arrays(), part.progress())
-    assert rest.progress()["refined"] == (stop > 12)
+    assert rest.progress()["refined"] == (stop > refined_after)
     rest.run(Observer())
     np.testing.assert_array_equal(whole.kept(0).W, rest.kept(0).W)
     assert whole.optimality(0, Observer()) == rest.optimality(0, Observer())

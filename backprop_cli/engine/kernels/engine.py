@@ -65,7 +65,8 @@ class CompiledEngine:
             threads = 1
         width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
         blocks = threads * math.ceil(d / (width * threads))
-        # Whole lines of images, so that a block can be mirrored by itself; or of memory.
+        # Whole lines of images, so that a block can be mirrored by itself; of others, whole lines
+        # of memory, so that no vector of W lies in two (where d allows it).
         whole = line if line > 1 else LINE // single.itemsize
         self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / whole) * whole
         blocks = math.ceil(d / self._width)
@@ -234,7 +235,8 @@ class CompiledEngine:
     def _with_state(self, state: DescentState) -> Models:
         """Return the models with all that gradient descent needs."""
         if self._scaled_V.size != state.velocity_W.size:
-            self._scaled_V = aligned(self._models.W.shape, self._task.dtype)
+            d = self._task.n_features
+            self._scaled_V = aligned((state.velocity_W.size // d, d), self._task.dtype)
         return self._with_parameters(state.W, state.b)._replace(
             velocity_W=self._scaled_V,
             velocity_b=state.velocity_b.reshape(-1),

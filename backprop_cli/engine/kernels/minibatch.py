@@ -135,8 +135,9 @@ def _mini_batch(
                 work.right[thread, m] = 0
         share, rest = divmod(last - first, threads)
         mine = thread * share + min(thread, rest)
-        _add_parts(work.parts, mine, mine + share + (thread < rest))
-        for i in range(mine, mine + share + (thread < rest)):
+        end_of_mine = mine + share + (thread < rest)
+        _add_parts(work.parts, mine, end_of_mine)
+        for i in range(mine, end_of_mine):
             label, weight = examples.labels[own[i]], np.float32(1)
             if len(models.class_weights) > 0:
                 weight = models.class_weights[label]
@@ -178,7 +179,7 @@ def _mini_batch(
 
 @njit(nogil=True, _nrt=False)
 def _add_parts(parts: Any, first: int, last: int) -> None:
-    """Add up the parts of W x of some examples, over the blocks in their order, in the first."""
+    """Add the other blocks' parts of W x to the first block's, in the order of the blocks."""
     total = parts[0, first:last].reshape(-1)
     for block in range(1, len(parts)):
         part = parts[block, first:last].reshape(-1)

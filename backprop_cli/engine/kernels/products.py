@@ -4,8 +4,8 @@ A block of X is copied as it is, bytes as bytes, and stays in a core's cache unt
 there; a byte becomes a centred float32 in a register, each time it is used, which costs less than
 to write and read numbers of four times the size. float16 becomes float32 as it is copied. Every
 number is used several times from its register: 4 examples x 5 classes at once in S, 5 classes x a
-few vectors of features in dW. Where there are more classes, some examples (or some features of all
-of them) meet all of W before the next do, as few as the second cache holds. A partial tile at an
+few vectors of features in dW. Some examples are multiplied by all rows of W before the next ones
+are, and some features by all rows of G: as many as fit in the second cache. A partial tile at an
 edge repeats its last row, so it needs no code of its own.
 """
 
@@ -90,7 +90,7 @@ def scores(
     if m < LANES:
         _few_features(x, places, start, mean, W, first, m, S)
         return
-    chunk = max(EXAMPLES, CHUNK_BYTES // (m * x.itemsize))
+    chunk = max(1, CHUNK_BYTES // (m * x.itemsize * EXAMPLES)) * EXAMPLES
     for begin in range(0, n, chunk):
         own, into = places[begin : begin + chunk], S[begin:]
         for c in range(0, len(W), ROWS):
@@ -114,9 +114,10 @@ def _few_features(
 
 @njit(nogil=True, _nrt=False)
 def gradient_rows(G: Any, x: Any, mean: Any, n: int, first: int, last: int, out: Any) -> None:
-    """out[t, j - first] = sum over i < n of G[i, t] (x[i, j] - mean[j]) for features j to last.
+    """out[t, j - first] = sum over i < n of G[i, t] (x[i, j] - mean[j]).
 
-    ``G`` is n x ROWS, and ``out`` ROWS x (last - first), or up to a tile more.
+    For features j from first to before last, counted within the block. ``G`` is n x ROWS, and
+    ``out`` ROWS x (last - first), or up to a tile more.
     """
     for column in range(first, last, COLUMNS):
         gradient_tile(G, x, mean, n, column, out, column - first)

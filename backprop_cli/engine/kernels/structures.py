@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 PIECE = 256
 """The largest number of examples that are taken at once."""
 CHUNK_BYTES = 200_000
-"""Of examples, or of features of a block of them, that meet all of W at once: near enough."""
+"""Of examples (or of some features of them) that are multiplied by all rows of W (of G) before the
+next ones are: about as many as fit in the second cache."""
 SCORED = 32
 """The largest number of examples that are evaluated at once."""
 
@@ -61,8 +62,9 @@ class Work(NamedTuple):
     """Memory for intermediate results.
 
     ``x`` is blocks x PIECE x a block's width, ``flat`` the same as blocks of numbers, of which
-    example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K. ``G`` is
-    K / ROWS x PIECE x ROWS: what a tile reads lies together. ``tiles`` are threads x ROWS x a
+    example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K; those of
+    the first block become S, and then dl/dS. ``G`` is (K / ROWS) x PIECE x ROWS: what a tile reads
+    lies together; what is in the padding is not used. ``tiles`` are threads x ROWS x a
     block's width, ``sums`` threads x M losses, ``right`` as many counts; widths and K are padded to
     whole tiles. ``ones`` is C, the scale of b. ``counter`` is where the threads meet.
     """
