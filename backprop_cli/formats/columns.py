@@ -7,7 +7,7 @@ import io
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,9 @@ from backprop_cli.errors import DataError
 from backprop_cli.formats.arrays import described, read_npy
 from backprop_cli.formats.files import reading
 from backprop_cli.regular import open_regular
-from backprop_cli.sources import place_in
+from backprop_cli.sources import FileRows, place_in
 
 Values = NDArray[Any] | list[str]
-FileRows: TypeAlias = tuple[tuple[str, int], ...]
-"""The name and the rows of each of several files, in their order; empty for a single one."""
 _MAX_WHOLE = 2**53  # beyond, a float is not told from its neighbours
 
 

@@ -18,7 +18,7 @@ from backprop_cli.formats.columns import Values, joined
 from backprop_cli.formats.files import matching, reading, way_out
 from backprop_cli.formats.parquet import read_table
 from backprop_cli.formats.safetensors import Tensor, read_tensors
-from backprop_cli.sources import Extent, ImageLayout, Source, StoredFeatures, WatchedFile
+from backprop_cli.sources import Extent, FileRows, ImageLayout, Source, StoredFeatures, WatchedFile
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class FeatureFiles:
         return joined(found, self.name) if found else None
 
     @property
-    def parts(self) -> tuple[tuple[str, int], ...]:
+    def parts(self) -> FileRows:
         """The name and the rows of each file, where there are several."""
         several = self.files if len(self.files) > 1 else ()
         return tuple((str(file.path), file.shape[0]) for file in several)

@@ -13,7 +13,6 @@ from backprop_cli.config.values import MAX_CLASSES
 from backprop_cli.errors import DataError
 from backprop_cli.formats.columns import (
     Column,
-    FileRows,
     Values,
     as_column,
     as_integers,
@@ -22,7 +21,7 @@ from backprop_cli.formats.columns import (
     read_values,
 )
 from backprop_cli.formats.files import matching
-from backprop_cli.sources import place_in
+from backprop_cli.sources import FileRows, place_in
 
 _LOOKED_AT = 1000  # rows, to tell one-hot labels
 _SHOWN = 10  # class names in a message

@@ -11,14 +11,14 @@ from backprop_cli.errors import DataError
 from backprop_cli.formats.array_names import ArrayNames
 from backprop_cli.formats.arrays import described
 from backprop_cli.formats.classes import configured_names
-from backprop_cli.formats.columns import Column, FileRows, as_column, read_values
+from backprop_cli.formats.columns import Column, as_column, read_values
 from backprop_cli.formats.example_weights import read_example_weights
 from backprop_cli.formats.feature_files import FeatureFiles, find_features
 from backprop_cli.formats.files import FileIdentity, file_identity, matching, order_by_number
 from backprop_cli.formats.labels import Labels, labels_in_archive, read_labels
 from backprop_cli.formats.memory import memory_limit
 from backprop_cli.formats.parts import Part, Parts
-from backprop_cli.sources import Source
+from backprop_cli.sources import FileRows, Source
 
 
 def read(data: NpyData) -> Parts:

@@ -4,7 +4,7 @@ from backprop_cli.sources.image import ImageLayout, from_planes, to_planes
 from backprop_cli.sources.layout import Extent
 from backprop_cli.sources.scattered import Scattered
 from backprop_cli.sources.sorting import class_correlation, is_sorted
-from backprop_cli.sources.source import Block, Dataset, Source, Split, place_in
+from backprop_cli.sources.source import Block, Dataset, FileRows, Source, Split, place_in
 from backprop_cli.sources.statistics import MIN_STD, Standardization
 from backprop_cli.sources.stored import StoredFeatures
 from backprop_cli.sources.survey import Survey, check_features, survey
@@ -15,6 +15,7 @@ __all__ = [
     "Block",
     "Dataset",
     "Extent",
+    "FileRows",
     "ImageLayout",
     "Scattered",
     "Source",

@@ -18,6 +18,8 @@ from backprop_cli.sources.watched import WatchedFile
 Features: TypeAlias = NDArray[Any] | StoredFeatures
 Wanted: TypeAlias = tuple[NDArray[np.intp], NDArray[np.bool_] | None]
 """Rows, and which of them are mirrored."""
+FileRows: TypeAlias = tuple[tuple[str, int], ...]
+"""The name and the number of rows of each of several files, in their order; none for one file."""
 
 
 class Block(NamedTuple):
@@ -49,7 +51,7 @@ class Block(NamedTuple):
         return self._replace(rows=self.rows[start:end], mirrored=mirrored)
 
 
-def place_in(parts: Iterable[tuple[str, int]], row: int) -> tuple[str, int] | None:
+def place_in(parts: FileRows, row: int) -> tuple[str, int] | None:
     """Return which of several files, of so many rows each, a row comes from, and which it is."""
     for name, n_rows in parts:
         if row < n_rows:
@@ -89,7 +91,7 @@ class Source:
     image: ImageLayout | None = None
     files: tuple[WatchedFile, ...] = ()
     example_weights: NDArray[np.float64] | None = None
-    parts: tuple[tuple[str, int], ...] = ()
+    parts: FileRows = ()
 
     def place(self, row: int) -> tuple[str, int]:
         """Return the file that a row comes from, and which of its rows it is, for messages."""

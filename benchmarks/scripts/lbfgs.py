@@ -1,7 +1,6 @@
 """CIFAR-10 by scikit-learn's LogisticRegression (lbfgs): ``lbfgs.py DIR ITERATIONS``."""
 
 import pathlib
-import pickle
 import sys
 import warnings
 
@@ -9,17 +8,16 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from backprop_cli.formats import python2_pickle
+
 folder = pathlib.Path(sys.argv[1])
 
 
 def load(names):
-    batches = []
-    for name in names:
-        with (folder / name).open("rb") as stream:
-            batches.append(pickle.load(stream, encoding="bytes"))  # noqa: S301 - the published files
+    batches = [python2_pickle.load(folder / name) for name in names]
     return (
-        np.concatenate([batch[b"data"] for batch in batches]),
-        np.concatenate([batch[b"labels"] for batch in batches]),
+        np.concatenate([batch["data"] for batch in batches]),
+        np.concatenate([batch["labels"] for batch in batches]),
     )
 
 

@@ -18,6 +18,7 @@ def load(names):
     images, labels = [], []
     for name in names:
         with (folder / name).open("rb") as stream:
+            # As its users load it: to import our reader would be timed with this script.
             batch = pickle.load(stream, encoding="bytes")  # noqa: S301 - the published files
         images.append(batch[b"data"])
         labels += batch[b"labels"]
