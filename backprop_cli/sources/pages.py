@@ -17,6 +17,7 @@ from backprop_cli.errors import DataError
 from backprop_cli.regular import open_regular
 
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
+_SAMPLED_BYTES = 1 << 18  # from one byte to the next, to see whether all are in memory
 _WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
 _POPULATE_READ = 22  # of Linux 5.14; Python 3.11 does not name it
 _TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
@@ -37,7 +38,7 @@ def most_files() -> int:
 def ask_for(file: int, start: int, end: int) -> None:
     """Let the system read bytes start to end of an open file into its memory; do not wait.
 
-    What is there is asked for too: to find out takes as long, and reads what it looks for.
+    What is there is asked for too: to find out all of it takes as long.
     """
     if _TAKES_ADVICE:
         with contextlib.suppress(OSError):  # what is wrong with a file is told when it is read
@@ -67,9 +68,11 @@ class Pages:
     def __init__(self, path: pathlib.Path) -> None:
         if sys.platform != "linux" or _AT_ONCE is None:
             raise NotImplementedError
-        self._path, self._no_wait = path, _AT_ONCE
+        self._path, self._no_wait, self._random = path, _AT_ONCE, np.random.default_rng()
         self._file = open_regular(path)
         try:
+            # A byte that is looked at brings its own page, and not those around it.
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             # Not MAP_SHARED, which some network file systems refuse.
             self._map = mmap.mmap(
                 self._file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ
@@ -100,8 +103,9 @@ class Pages:
         return np.ndarray(shape, dtype, self._map, offset)
 
     def ask_for(self, start: int, end: int) -> None:
-        """Let the system read bytes start to end, without waiting for them."""
-        ask_for(self._file.fileno(), start, end)
+        """Let the system read bytes start to end, without waiting, unless they are in memory."""
+        if not self._seem_there(start, end):
+            ask_for(self._file.fileno(), start, end)
 
     def take(self, start: int, end: int) -> None:
         """Let bytes start to end be brought near in large steps, and nothing beyond them.
@@ -122,8 +126,7 @@ class Pages:
         DataError
             The file does not have them any more, or they cannot be read.
         """
-        middle = start + min(_WAITED_BYTES, end - start) // 2
-        if self._are_there(range(middle, end, _WAITED_BYTES)):
+        if self._seem_there(start, end):
             return
         for first in range(start - start % mmap.PAGESIZE, end, _WAITED_BYTES):
             try:
@@ -149,6 +152,17 @@ class Pages:
         first = start - start % mmap.PAGESIZE
         with contextlib.suppress(OSError):  # what is not taken costs time, or memory, at most
             self._map.madvise(advice, first, end - first)
+
+    def _seem_there(self, start: int, end: int) -> bool:
+        """Whether a sample of bytes start to end is in memory.
+
+        Other bytes each time: the system keeps those that were looked at longer than the rest.
+        """
+        low, high = start + mmap.PAGESIZE, end - mmap.PAGESIZE  # pages that no neighbour shares
+        if low >= high:
+            low, high = start, end
+        first = low + int(self._random.integers(max(1, min(_SAMPLED_BYTES, high - low))))
+        return self._are_there(range(first, high, _SAMPLED_BYTES))
 
     def _are_there(self, places: Iterable[int]) -> bool:
         """Whether some bytes can be read without waiting."""

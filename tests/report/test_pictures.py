@@ -3,6 +3,8 @@
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 from backprop_cli.reporting.report import plots
 from backprop_cli.reporting.report.gallery import gallery
 from backprop_cli.reporting.report.theme import DARK, LIGHT, drawing_in, in_both_themes, to_png
+from backprop_cli.reporting.report.view import RunView
 
 DPI = 130
 
@@ -113,3 +116,20 @@ def test_pyplot_is_not_imported(runs, tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recalls", "said"),
+    [
+        ((0.5, 0.5), "Recall is 50.0 % for every class."),
+        ((0.25, 0.5), "Recall is lowest for a (25.0 %) and highest for b (50.0 %)."),
+    ],
+)
+def test_what_is_said_of_the_recall_of_the_classes(recalls, said):
+    rows = [
+        SimpleNamespace(name=name, precision=0.5, recall=recall)
+        for name, recall in zip("ab", recalls, strict=True)
+    ]
+    view = cast(RunView, SimpleNamespace(shown=SimpleNamespace(classes=rows)))
+    _, text = plots.classes(view, LIGHT)
+    assert text.endswith(said)

@@ -68,7 +68,7 @@ def test_the_pictures_that_there_are(runs, pages):
     assert drawn("images") == drawn("one epoch") == drawn("two classes") == DRAWN
     assert drawn("features") == NO_IMAGE
     assert drawn("diverged") == DRAWN - {"curves"}
-    assert "The features are not images." in pages["features"].read_text("utf-8")
+    assert "Class templates" not in pages["features"].read_text("utf-8")
     assert "No epoch has finished." in pages["diverged"].read_text("utf-8")
 
 
@@ -203,6 +203,14 @@ def test_a_comparison_names_what_differs_and_the_best(runs, tmp_path):
     differing = re.findall(r'<th scope="col"[^>]*>(training\.\w+|data\.\w+)</th>', page)
     assert differing == ["training.epochs"]
     assert page.count('class="number best"') >= 4
+
+
+def test_no_run_is_the_best_on_other_data(runs, tmp_path):
+    path = tmp_path / "a comparison.html"
+    assert call("report", runs["images"], runs["two classes"], "--output", path) == 0
+    page = path.read_text("utf-8")
+    assert "number best" not in page
+    assert "different data" in page
 
 
 def test_without_matplotlib_one_line(runs, monkeypatch, capsys):

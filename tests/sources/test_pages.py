@@ -76,6 +76,34 @@ def test_what_is_asked_for_is_read(path):
     pages.close()
 
 
+def test_what_is_there_is_not_asked_for(path, monkeypatch):
+    pages, asked = Pages(path), []
+    module = sys.modules[Pages.__module__]
+    monkeypatch.setattr(module, "ask_for", lambda file, *place: asked.append(place))
+    pages.ask_for(BLOCK, 2 * BLOCK)
+    path.read_bytes()
+    pages.ask_for(BLOCK, 2 * BLOCK)
+    assert asked == [(BLOCK, 2 * BLOCK)]
+    pages.close()
+
+
+def test_the_bytes_that_tell_whether_a_block_is_there_change(path, monkeypatch):
+    """The system keeps pages that are read again; alone, they would stand for all others."""
+    looked_at = set()
+
+    def are_there(self, places):
+        looked_at.update(places)
+        return True
+
+    pages = Pages(path)
+    monkeypatch.setattr(Pages, "_are_there", are_there)
+    for _ in range(100):
+        pages.wait(BLOCK, 2 * BLOCK, lambda: None)
+    assert len({place // PAGE for place in looked_at}) > 10
+    assert BLOCK <= min(looked_at) <= max(looked_at) < 2 * BLOCK
+    pages.close()
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 def test_the_next_rows_are_read_while_these_are_used(path, offset):
     """In place where they are aligned, otherwise copied."""

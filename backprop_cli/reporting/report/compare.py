@@ -90,8 +90,12 @@ def _settings(views: Sequence[RunView]) -> str:
 
 
 def _results(views: Sequence[RunView]) -> str:
-    """Return a table for each split, with one row per run; the best of each column is bold."""
+    """Return a table for each split, with one row per run; the best of each column is bold.
+
+    Unless the runs have different data: their figures then do not compare.
+    """
     names = [view.name for view in views]
+    same_data = len({(view.config["recorded"] or {}).get("data") for view in views}) == 1
     parts = []
     for split in dict.fromkeys(split for view in views for split in view.evaluations):
         there = [view.evaluations.get(split) for view in views]
@@ -106,8 +110,10 @@ def _results(views: Sequence[RunView]) -> str:
         if one_kind_of_loss(views):
             best.update((row, len(columns)) for row in _where(losses, np.nanmin(losses)))
         columns["loss"] = ["-" if math.isnan(v) else f"{v:.4f}" for v in losses]
-        parts.append(_by_run(columns, frozenset(best)))
-    if not one_kind_of_loss(views):
+        parts.append(_by_run(columns, frozenset(best if same_data else ())))
+    if not same_data:
+        parts.append('<p class="note">The runs have different data, so none is marked best.</p>')
+    elif not one_kind_of_loss(views):
         parts.append(
             '<p class="note">The losses are of different kinds, so they are not compared.</p>'
         )
@@ -233,8 +239,9 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], theme: The
         axes.text(j, i, f"{grid[i, j]:.1f}", ha="center", va="center", color=colour, fontsize=8)
     top, left = (places[k].index(_exact(rows[0]["settings"][key])) for k, key in enumerate(keys))
     axes.plot(
-        left, top, "s", markersize=32, fillstyle="none", color=theme.second, markeredgewidth=2
-    )
+        left, top, "s", markersize=32, fillstyle="none", markeredgewidth=2,
+        color=readable_on(image, float(grid[top, left])),
+    )  # fmt: skip
     return figure
 
 

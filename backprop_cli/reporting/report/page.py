@@ -65,7 +65,7 @@ def picture_section(name: str, title: str, make: Maker) -> tuple[Section, bytes]
         return None
     light, dark, text = drawn
     body = _picture_html(light, dark, f"{title}. {text}")
-    return Section(name, title, f"{body}\n<p>{escape(text)}</p>"), light
+    return Section(name, title, f"{body}\n<p>{_unbroken(escape(text))}</p>"), light
 
 
 def _picture_html(light: bytes, dark: bytes, text: str) -> str:
@@ -146,6 +146,11 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def _unbroken(text: str) -> str:
+    """Keep numbers and their units on one line."""
+    return text.replace(" %", "&nbsp;%")
+
+
 def _figures(view: RunView) -> str:
     rows = [
         [split, f"{found.n_examples:,}", f"{found.loss:.4f}", *measure_texts(found).values()]
@@ -165,7 +170,7 @@ def _figures(view: RunView) -> str:
     elif view.config["loss"] not in soft_target_losses():
         loss = view.config["loss"]
         kept += f" Probabilities are the SoftMax of scores, although {loss} does not train for it."
-    return f"{table(['split', 'examples', 'loss', *titles], rows)}\n<p>{kept}</p>"
+    return f"{table(['split', 'examples', 'loss', *titles], rows)}\n<p>{_unbroken(kept)}</p>"
 
 
 def _classes(view: RunView) -> str:
@@ -186,8 +191,8 @@ def _why_missing(name: str, view: RunView) -> str | None:
         return "There are too many classes; backprop eval --json has the pairs that occur."
     if name == "curves":
         return f"No {view.unit} has finished."
-    if name in ("templates", "mistakes", "hardest") and view.image_shape is None:
-        return "The features are not images."
+    if name == "templates" or (name in ("mistakes", "hardest") and view.image_shape is None):
+        return None  # the features are not images
     if name == "mistakes":
         return "There are no mistakes."
     if name == "hardest":

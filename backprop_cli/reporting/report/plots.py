@@ -112,8 +112,8 @@ def templates(view: RunView, theme: Theme) -> Picture | None:
     )
     kind = "colour" if view.image_shape[0] == 3 else "grey"
     text = (
-        f"The weights of {len(images)} of {len(view.weights)} rows as images, in {kind}: middle "
-        f"grey is 0, black and white are −{limit:.3g} and +{limit:.3g}, the same for all."
+        f"The weights of {_how_many(len(images), len(view.weights))} as images, in {kind}: middle "
+        f"grey is 0, black and white are −{limit:.3g} and +{limit:.3g}."
     )
     return figure, text
 
@@ -185,10 +185,14 @@ def classes(view: RunView, theme: Theme) -> Picture | None:
     which = f"{half} with the lowest and {half} with the highest recall" if many else "all"
     recalls = [(row.recall or 0.0, row.name) for row in rows]
     low, high = min(recalls), max(recalls)
-    text = (
-        f"Precision and recall of each class ({which}). Recall is lowest for {low[1]} "
-        f"({100 * low[0]:.1f} %) and highest for {high[1]} ({100 * high[0]:.1f} %)."
-    )
+    text = f"Precision and recall of each class ({which}). "
+    if low[0] == high[0]:
+        text += f"Recall is {100 * low[0]:.1f} % for every class."
+    else:
+        text += (
+            f"Recall is lowest for {low[1]} ({100 * low[0]:.1f} %) and highest for {high[1]} "
+            f"({100 * high[0]:.1f} %)."
+        )
     return figure, text
 
 
@@ -205,8 +209,9 @@ def calibration(view: RunView, theme: Theme) -> Picture | None:
     upper.bar(middles, 100 * np.nan_to_num(found.accuracy), width, color=theme.first)
     upper.plot([0, 100], [0, 100], color=theme.mark, linestyle=":", label="perfect calibration")
     upper.set_ylabel("right, %")
+    upper.set_ylim(0, 100)
     upper.set_title(f"Calibration error {100 * found.error:.2f} %")
-    upper.legend(loc="upper left")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper right")
     lower.bar(middles, found.counts, width, color=theme.second)
     lower.set_ylabel("examples")
     lower.set_xlabel("probability of the decision, %")
@@ -262,9 +267,9 @@ def _examples(view: RunView, predictions: Predictions, chosen: NDArray[np.intp])
         share = 100 * predictions.confidence()[i]
         right = predictions.labels[i] == predictions.decisions[i]
         captions.append(
-            f"{decided}\n{share:.0f} %" if right else f"{decided} {share:.0f} %\nis {true}"
+            f"{decided}\n{share:.0f} %" if right else f"{decided} ({share:.0f} %)\nis {true}"
         )
-        said.append(f"{decided} {share:.0f} %" + ("" if right else f" (is {true})"))
+        said.append(f"{decided} ({share:.0f} %)" + ("" if right else f", is {true}"))
     images = [_image(predictions.features(i), view.image_shape) for i in chosen]
     figure = gallery(images, captions, columns=min(6, len(chosen)), side=1.65, fontsize=8)
     return figure, "; ".join(said) + "."
@@ -280,6 +285,12 @@ def _image(features: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
         low, high = image.min(), image.max()
         image = (image - low) / (high - low or 1.0)
     return image
+
+
+def _how_many(shown: int, scores: int) -> str:
+    if scores == 1:
+        return "the score of the second class"
+    return f"{shown} of {scores} classes" if shown < scores else f"all {scores} classes"
 
 
 def _number(value: float | None) -> str:
