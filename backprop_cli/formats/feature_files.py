@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ class FeatureFile:
     bfloat16
         Whether the 16 bits of ``dtype`` are the first half of a float32.
     array
-        The features, mapped or read; None if they have to be read.
+        The features, mapped or read; None if they have to be read, from ``offset`` on or by
+        ``batches``.
     batches
         Reads the features, some rows at a time, from the first to the last; None if there is
         another way.
@@ -225,6 +226,8 @@ def find_features(name: str, names: ArrayNames) -> FeatureFiles:
                 raise DataError(f"{path}: {way_out(path)}")
         file = _READERS.get(suffix, _npy)(path, names)
         check_layout(file, name if len(paths) == 1 else str(path))
+        if len(paths) > 1 and file.offset is not None:
+            file = replace(file, array=None)  # a process may not keep thousands of files open
         files.append(file)
     first = files[0]
     for file in files[1:]:

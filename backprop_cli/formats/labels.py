@@ -114,10 +114,14 @@ def read_labels(path: str, column: str | None) -> Labels:
 def read_label_values(path: str, column: str | None) -> tuple[Values, FileRows]:
     """Read the values of a file of labels, or of all files that a pattern stands for."""
     files = matching(path)
-    values = [read_values(str(file), column, "labels_column") for file in files]
-    whole = joined(values, path)
     if len(files) == 1:
-        return whole, ()
+        return read_values(str(files[0]), column, "labels_column"), ()
+    values = []
+    for file in files:
+        own = read_values(str(file), column, "labels_column")
+        # In memory: a process may not keep thousands of files open.
+        values.append(np.array(own) if isinstance(own, np.ndarray) else own)
+    whole = joined(values, path)
     return whole, tuple((str(file), len(own)) for file, own in zip(files, values, strict=True))
 
 

@@ -22,6 +22,7 @@ _LARGE_GAP = 0.02  # relative
 _PERCENT = 1e-3  # a relative gap from which it is given in percent
 _CHUNK_NUMBERS = 200_000  # that are compared at once
 _STILL_FALLS = 0.01  # of the cost, per epoch: without a bound on the gap, the only sign
+_ABOVE = 1.001  # times the loss of equal scores: what four digits can show
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     costs = [(own.epoch, own.train_cost) for own in history if own.train_cost is not None]
     last, model = history[-1], training.settings.models[m]
     equal = model.loss.at_equal_scores(training.dataset.n_classes) * _mean_weight(training)
-    if last.train_loss is not None and last.train_loss > equal:
+    if last.train_loss is not None and last.train_loss > _ABOVE * equal:
         remedy = "try a lower training.learning_rate"
         if training.settings.standardize == "none":  # features of 1e6 make large scores of any W
             remedy = f"standardize the features, or {remedy} or model.initial_std"

@@ -99,7 +99,9 @@ def refuse_differences(saved: Config, now: Config, what: str) -> None:
         for section, key in _BY_PROCESSES:
             before[section] = {**(before[section] or {}), key: after[section][key]}
     lines = [
-        f"{what}: {key}: the run has {old}, now it is {new}"
+        f"{what}: the data are not those of the run; restore them, or begin another run (--output)"
+        if key == "recorded.data"
+        else f"{what}: {key}: the run has {old}, now it is {new}"
         for key, old, new in _differences(before, after)
     ]
     if lines:

@@ -26,6 +26,7 @@ from backprop_cli.runs.result import Result
 from backprop_cli.runs.run import Run
 from backprop_cli.runs.run_directory import folder_for_run, refuse_run
 from backprop_cli.runs.session import Interrupted
+from backprop_cli.runs.together import check_memory
 from backprop_cli.solvers.observer import Observer
 from backprop_cli.sources import Dataset, Split, Survey, survey
 
@@ -241,6 +242,7 @@ def _choose(config: Config, dataset: Dataset, protocol: Protocol, observer: Obse
         data = config.data.model_copy(update={"validation": 0})
         final = config.model_copy(update={"data": data})
         trained_on = load_dataset(data)
+    check_memory([final], trained_on)
     surveyed = survey(trained_on, config.data.standardize, config.model.dtype)
     if protocol.folds:
         comparison = Comparison(protocol.folds, _groups(config))

@@ -17,7 +17,7 @@ from backprop_cli.errors import DataError
 from backprop_cli.regular import open_regular
 
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
-_SAMPLED_BYTES = 1 << 18  # from one byte to the next, to see whether all are in memory
+_SAMPLE = 8  # bytes of a block that are looked at, to see whether all of it is in memory
 _WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
 _POPULATE_READ = 22  # of Linux 5.14; Python 3.11 does not name it
 _TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
@@ -156,13 +156,14 @@ class Pages:
     def _seem_there(self, start: int, end: int) -> bool:
         """Whether a sample of bytes start to end is in memory.
 
-        Other bytes each time: the system keeps those that were looked at longer than the rest.
+        Several bytes, as one that is looked at may be read meanwhile, and others each time, as the
+        system keeps what was looked at longer than the rest.
         """
         low, high = start + mmap.PAGESIZE, end - mmap.PAGESIZE  # pages that no neighbour shares
         if low >= high:
             low, high = start, end
-        first = low + int(self._random.integers(max(1, min(_SAMPLED_BYTES, high - low))))
-        return self._are_there(range(first, high, _SAMPLED_BYTES))
+        step = max(1, (high - low) // _SAMPLE)
+        return self._are_there(range(low + int(self._random.integers(step)), high, step))
 
     def _are_there(self, places: Iterable[int]) -> bool:
         """Whether some bytes can be read without waiting."""

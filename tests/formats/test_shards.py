@@ -3,7 +3,9 @@
 import itertools
 import json
 import os
+import pathlib
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -259,3 +261,17 @@ def test_a_folder_too_high(tmp_path):
     packed.write_bytes(b"")
     with pytest.raises(DataError, match="found a file; unpack it"):
         load_dataset(check_config(f"data: {{format: cifar10, path: '{packed}'}}", "t").data)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files as Linux lists them")
+def test_a_thousand_shards_need_no_thousand_open_files(tmp_path, memory):
+    def in_use():
+        return len(list(pathlib.Path("/proc/self/fd").iterdir()))
+
+    for k in range(60):
+        np.save(tmp_path / f"x{k:02}.npy", X[k : k + 1])
+        np.save(tmp_path / f"y{k:02}.npy", Y[k : k + 1])
+    before = in_use()
+    dataset = load(tmp_path, "x*.npy", labels=str(tmp_path / "y*.npy"), memory=memory)
+    assert in_use() < before + 30
+    np.testing.assert_array_equal(dataset.train.own_features(), X)

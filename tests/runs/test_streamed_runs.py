@@ -55,13 +55,18 @@ def test_a_run_says_how_its_examples_were_shuffled(run, files):
     assert json.loads((files / "whole" / "summary.json").read_text())["shuffle"] is None
 
 
-@pytest.mark.parametrize("command", [["train"], ["sweep", "--grid", "l2=0,1"]])
+@pytest.mark.parametrize("command", [["train"], ["sweep", "--grid", "l2=0,1"], ["probe"]])
 def test_a_memory_of_no_two_mini_batches_is_refused_before_the_first_pass(run, files, command):
     """That pass takes minutes for large files; here it would complain of the NaN."""
     broken = X[:1000].copy()
     broken[0, 0] = np.nan
     np.save(files / "x0.npy", broken)
-    status, out, err = run(*command, "--config", config(files, "1 kB"))
+    words = [*command, "--config", config(files, "1 kB")]
+    if command == ["probe"]:
+        settings = ["data.memory=1 kB", "training.solver=sgd", "training.batch_size=50"]
+        words = [*command, files / "x?.npy", files / "y.npy", "--output", files / "probe"]
+        words += [word for setting in settings for word in ("--set", setting)]
+    status, out, err = run(*words)
     assert (status, out) == (2, "")
     assert err == (
         "Error: data.memory: expected 3200 bytes or more, which is two mini-batches, found 1000\n"
