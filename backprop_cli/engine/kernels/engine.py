@@ -109,7 +109,7 @@ class CompiledEngine:
             tiles=aligned((self._threads, ROWS, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
-            ones=np.ones(C, single),
+            one=np.ones(1, single),
             counter=np.zeros(1, np.int64),
         )
         self._part = aligned((self._threads, SCORED, padded_K), single)

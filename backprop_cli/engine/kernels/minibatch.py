@@ -121,7 +121,10 @@ def _mini_batch(
         for block in range(thread, blocks, threads):
             low, high = block * width, min((block + 1) * width, d)
             x, mean = work.x[block], examples.mean[block]
-            gather(examples, own, flags, low, high, x)
+            # Threads begin at different examples: of a mapped file, one brings pages for all.
+            turn = thread * len(own) // threads
+            gather(examples, own[turn:], flags[turn:], low, high, x[turn:])
+            gather(examples, own[:turn], flags[:turn], low, high, x)
             fetch(examples, following, low, high)
             scores(
                 work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
@@ -170,10 +173,10 @@ def _mini_batch(
                 work.G, work.x[block], examples.mean[block], examples.scale, last - first,
                 low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
             )  # fmt: skip
-        if thread == 0:
-            add_or_descend_bias(
-                work.G, last - first, work.ones, models, rates, piece > 0, moving and final
-            )
+        add_or_descend_bias(
+            work.G, last - first, work.one, thread, threads, models, rates, piece > 0,
+            moving and final,
+        )  # fmt: skip
     return False
 
 

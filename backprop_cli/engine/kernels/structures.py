@@ -66,7 +66,7 @@ class Work(NamedTuple):
     the first block become S, and then dl/dS. ``G`` is (K / ROWS) x PIECE x ROWS: what a tile reads
     lies together; what is in the padding is not used. ``tiles`` are threads x ROWS x a
     block's width, ``sums`` threads x M losses, ``right`` as many counts; widths and K are padded to
-    whole tiles. ``ones`` is C, the scale of b. ``counter`` is where the threads meet.
+    whole tiles. ``one`` is 1, the scale of b. ``counter`` is where the threads meet.
     """
 
     x: Any
@@ -77,5 +77,5 @@ class Work(NamedTuple):
     tiles: Any
     sums: Any
     right: Any
-    ones: Any
+    one: Any
     counter: Any
