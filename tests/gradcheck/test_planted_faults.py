@@ -152,9 +152,10 @@ IN_KERNELS = {
         GRADIENTS | STEP | VALUES, SMOOTHING,
     ),
     "one coordinate": kernels(
-        DESCENT, "    if more:\n        for j",
-        "    if k == 2 and low <= 17 and 17 < high:\n        g[17 - low] *= np.float32(1.01)\n"
-        "    if more:\n        for j",
+        DESCENT, "                if more:\n                    for j",
+        "                if k == 2 and low <= 17 and 17 < high:\n"
+        "                    g[17 - low] *= np.float32(1.01)\n"
+        "                if more:\n                    for j",
         {DW, J_DW, STEP_W},
     ),
 }  # fmt: skip

@@ -45,7 +45,7 @@ _update_weights = njit(nogil=True, _nrt=False, fastmath={"contract"})(_update)
 _update_bias = njit(nogil=True, _nrt=False)(_update)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, fastmath={"contract"})
 def add_or_descend(
     G: Any,
     x: Any,
@@ -61,39 +61,32 @@ def add_or_descend(
     moves: bool,
 ) -> None:
     """Compute a block of dW, on top of an earlier piece's if ``more``; then keep it, or move W."""
+    K, M = len(models.W), len(models.kinds)
+    C = K // M
     strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
     for low in range(first, last, strip):
         high = min(low + strip, last)
+        m, own_scale = high - low, scale[low:high]
         for group in range(len(G)):
             gradient_rows(G[group], x, mean, n, low - first, high - first, tile)
-            for t in range(min(ROWS, len(models.W) - group * ROWS)):
-                _keep_or_move(
-                    group * ROWS + t, low, tile[t, : high - low], scale, models, rates, more, moves
-                )
-
-
-@njit(nogil=True, _nrt=False, fastmath={"contract"})
-def _keep_or_move(
-    k: int, low: int, g: Any, scale: Any, models: Models, rates: Any, more: bool, moves: bool
-) -> None:
-    """Do that for row k of W, from column ``low`` on; g are these columns of dW."""
-    high = low + len(g)
-    total = models.dW[k, low:high]
-    if more:
-        for j in range(len(g)):
-            g[j] += total[j]
-    if not moves:
-        for j in range(len(g)):
-            total[j] = g[j]
-        return
-    model = k // (len(models.W) // len(models.kinds))
-    V = total[:0]
-    if len(models.velocity_W) > 0:
-        V = models.velocity_W[k, low:high]
-    _update_weights(
-        models.W[k, low:high], V, g, scale[low:high], models.two_l2[model],
-        rates[model], models.rho[model], models.ahead[model],
-    )  # fmt: skip
+            for k in range(group * ROWS, min((group + 1) * ROWS, K)):
+                g, W = tile[k - group * ROWS][:m], models.W[k, low:high]
+                total = models.dW[k, low:high]
+                if more:
+                    for j in range(m):
+                        g[j] += total[j]
+                if not moves:
+                    for j in range(m):
+                        total[j] = g[j]
+                    continue
+                model = k // C
+                V = W[:0]
+                if len(models.velocity_W) > 0:
+                    V = models.velocity_W[k, low:high]
+                _update_weights(
+                    W, V, g, own_scale, models.two_l2[model],
+                    rates[model], models.rho[model], models.ahead[model],
+                )  # fmt: skip
 
 
 @njit(nogil=True, _nrt=False)
