@@ -121,7 +121,8 @@ def _mini_batch(
         for block in range(thread, blocks, threads):
             low, high = block * width, min((block + 1) * width, d)
             x, mean = work.x[block], examples.mean[block]
-            # Threads begin at different examples: of a mapped file, one brings pages for all.
+            # Threads begin at different examples: in a mapped file, two at the same one would both
+            # bring its page near.
             turn = thread * len(own) // threads
             gather(examples, own[turn:], flags[turn:], low, high, x[turn:])
             gather(examples, own[:turn], flags[:turn], low, high, x)
