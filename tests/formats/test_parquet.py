@@ -8,6 +8,7 @@ import pytest
 from backprop_cli.config import check_config
 from backprop_cli.errors import DataError
 from backprop_cli.formats import load_dataset, parquet
+from backprop_cli.formats.array_names import ArrayNames
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -121,3 +122,19 @@ def test_larger_than_memory_it_is_converted(run, tmp_path):
 def test_a_probe_takes_one(run, tmp_path):
     written(tmp_path, list(X), Y)
     assert run("probe", tmp_path / "d.parquet", "--output", tmp_path / "run")[0] == 0
+
+
+def test_a_file_is_not_held_in_memory(tmp_path, monkeypatch):
+    """Of 32 row groups of 1 MB, a few are in memory at a time."""
+    x = np.random.default_rng(0).random((32 * 1000, 128))
+    column = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), 128)
+    path = tmp_path / "large.parquet"
+    pq.write_table(pa.table({"features": column}), path, row_group_size=1000, compression="none")
+    del x, column
+    monkeypatch.setattr(parquet, "_BATCH_BYTES", 500_000)
+    table = parquet.read_table(path, ArrayNames())
+    before, most = pa.total_allocated_bytes(), 0
+    for batch in table.batches():
+        assert batch.shape[1] == 128
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 8_000_000
