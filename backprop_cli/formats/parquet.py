@@ -18,6 +18,9 @@ from backprop_cli.formats.columns import Values
 from backprop_cli.formats.files import reading
 
 _BATCH_BYTES = 8_000_000
+# What pyarrow reads ahead stays in memory until the file is closed; without a buffer it reads all
+# of a row group, which may have gigabytes, at once.
+_FEW_BYTES: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def read_table(path: pathlib.Path, names: ArrayNames) -> Table:
         raise ConfigError(
             f"{path}: reading Parquet needs pyarrow: install backprop-cli[parquet]"
         ) from error
-    with _arrow(path), pq.ParquetFile(path, pre_buffer=False) as file:
+    with _arrow(path), pq.ParquetFile(path, **_FEW_BYTES) as file:
         schema, n = file.schema_arrow, file.metadata.num_rows
         lists = [field.name for field in schema if _is_list(pa, field.type)]
         plain = [name for name in schema.names if name not in lists]
@@ -108,8 +111,7 @@ def _batches(path: pathlib.Path, name: str, d: int, dtype: np.dtype[Any]) -> Ite
 
     n_rows = max(1, _BATCH_BYTES // max(1, d * dtype.itemsize))
     start = 0
-    # What pyarrow reads ahead stays in memory until the file is closed: in the end, all of it.
-    with _arrow(path), pq.ParquetFile(path, pre_buffer=False) as file:
+    with _arrow(path), pq.ParquetFile(path, **_FEW_BYTES) as file:
         for batch in file.iter_batches(n_rows, columns=[name]):
             column = batch.column(0)
             lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)

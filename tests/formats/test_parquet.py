@@ -124,12 +124,13 @@ def test_a_probe_takes_one(run, tmp_path):
     assert run("probe", tmp_path / "d.parquet", "--output", tmp_path / "run")[0] == 0
 
 
-def test_a_file_is_not_held_in_memory(tmp_path, monkeypatch):
-    """Of 32 row groups of 1 MB, a few are in memory at a time."""
+@pytest.mark.parametrize("rows", [1000, 32_000])
+def test_neither_a_file_nor_a_row_group_is_held_in_memory(tmp_path, monkeypatch, rows):
+    """Of 32 MB, in one row group or in many, a few are in memory at a time."""
     x = np.random.default_rng(0).random((32 * 1000, 128))
     column = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), 128)
     path = tmp_path / "large.parquet"
-    pq.write_table(pa.table({"features": column}), path, row_group_size=1000, compression="none")
+    pq.write_table(pa.table({"features": column}), path, row_group_size=rows, compression="none")
     del x, column
     monkeypatch.setattr(parquet, "_BATCH_BYTES", 500_000)
     table = parquet.read_table(path, ArrayNames())
