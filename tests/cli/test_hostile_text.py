@@ -34,7 +34,7 @@ def test_a_value_of_a_runs_config_when_it_goes_on(run, config, tmp_path, value):
     (tmp_path / "run" / "summary.json").unlink()
     file = tmp_path / "run" / "config.yaml"
     tree = yaml.safe_load(file.read_text())
-    tree["recorded"]["numpy"] = tree["recorded"]["data"] = value
+    tree["recorded"]["numpy"] = tree["recorded"]["backprop"] = value
     file.write_text(yaml.safe_dump(tree))
     status, out, err = run("train", "--resume", "--output", tmp_path / "run")
     assert (status, out) == (2, "")
