@@ -95,7 +95,7 @@ def _results(views: Sequence[RunView]) -> str:
     Unless the runs have different data: their figures then do not compare.
     """
     names = [view.name for view in views]
-    same_data = len({(view.config["recorded"] or {}).get("data") for view in views}) == 1
+    same_data = len({(view.config.get("recorded") or {}).get("data") for view in views}) == 1
     parts = []
     for split in dict.fromkeys(split for view in views for split in view.evaluations):
         there = [view.evaluations.get(split) for view in views]
