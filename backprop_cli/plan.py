@@ -15,8 +15,8 @@ from backprop_cli.rng import Stream, generator
 from backprop_cli.sources import Block, Split, StoredFeatures
 from backprop_cli.sources.source import Wanted
 
-_BLOCKS = 256  # of a buffer, if they have
-_MIN_BLOCK, _MAX_BLOCK = 65_536, 8_000_000  # bytes; and never fewer than
+_BLOCKS = 64  # of a buffer, if they have
+_MIN_BLOCK, _MAX_BLOCK = 65_536, 16_000_000  # bytes; and never fewer than
 _MIN_BLOCKS = 16
 
 

@@ -138,14 +138,20 @@ class TrainingExamples:
     def _by_numpy(self) -> Shares:
         """Return the shares of a pass by NumPy: a single one, where there are few blocks for each.
 
-        Where blocks are read from files, one thread takes all of them, one after the other: their
-        sums are the same as in memory, to the last bit.
+        Where blocks are read from files, with little memory, one thread takes all shares, one after
+        the other. The sums are the same, to the last bit.
         """
-        stored = isinstance(self._dataset.train.features, StoredFeatures)
+        features = self._dataset.train.features
         few = self.n_local < _FEW_BLOCKS * self._threads * self._rows_at_once("numpy")
         gradients = _MOST_GRADIENTS // (self._K * self._dataset.n_features)
         number = 1 if few else max(1, min(self._threads, gradients))
-        return Shares(self._first, self._last, number, 1 if stored else number)
+        if isinstance(features, StoredFeatures) and features.passes_at_once < number:
+            return Shares(self._first, self._last, number, 1)
+        return Shares(self._first, self._last, number, number)
+
+    def _listener(self, shares: Shares) -> Callable[[], None] | None:
+        """Return what to call while a share waits for files; threads wait for nobody."""
+        return self.tell if shares.threads == 1 else None
 
     def _blocks(self, rows: int) -> Iterator[Block]:
         """Yield this process's examples, so many at once."""

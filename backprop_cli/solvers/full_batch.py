@@ -177,11 +177,12 @@ class FullBatch(TrainingExamples):
         """
         own_W, own_b, train = W.astype(dtype), b.astype(dtype), self._dataset.train
         shares = self._by_numpy() if name == "numpy" else Shares(self._first, self._last, 1, 1)
+        waiting = self._listener(shares)
 
         def share(first: int, last: int, done: Callable[[], None]) -> Sums:
             engine = self.engine(models, name, dtype) if shares.n == 1 else self._own(models, dtype)
             loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
-            for block in train.blocks(self._rows_at_once(name), first, last, self.tell):
+            for block in train.blocks(self._rows_at_once(name), first, last, waiting):
                 found = engine.sums(own_W, own_b, block)
                 loss += found.loss
                 dW += found.dW
@@ -233,30 +234,38 @@ class FullBatch(TrainingExamples):
             O x n, C x n and n, for the n examples of a block; S is overwritten by the next.
         """
         with blas_threads(self._threads):
-            for found in self._scores(m, W, b, (self._first, self._last)):
+            for found in self._scores(m, W, b, (self._first, self._last), self.tell):
                 yield found
                 self.tell()
 
     def all_scores(self, m: int, W: Vector, b: Vector) -> list[Scored]:
         """Return what `scores` yields, all of it."""
+        shares = self._by_numpy()
+        waiting = self._listener(shares)
 
         def share(first: int, last: int, done: Callable[[], None]) -> list[Scored]:
             found = []
-            for S, Y, v in self._scores(m, W, b, (first, last)):
+            for S, Y, v in self._scores(m, W, b, (first, last), waiting):
                 found.append((S.copy(), Y, v))
                 done()
             return found
 
-        shares = self._by_numpy()
         with blas_threads(1 if shares.n > 1 else self._threads):
             parts = shares.map(share, self.tell)
         return [own for part in parts for own in part]
 
-    def _scores(self, m: int, W: Vector, b: Vector, examples: tuple[int, int]) -> Iterator[Scored]:
+    def _scores(
+        self,
+        m: int,
+        W: Vector,
+        b: Vector,
+        examples: tuple[int, int],
+        waiting: Callable[[], None] | None,
+    ) -> Iterator[Scored]:
         """Yield what `scores` does for some examples, from the first to before the last."""
         targets, engine = self._targets(m), self._own((m,), "float64")
         rows = self._rows_at_once("numpy")
-        for block in self._dataset.train.blocks(rows, *examples, self.tell):
+        for block in self._dataset.train.blocks(rows, *examples, waiting):
             Y, v = weighted(targets, block)
             yield engine.scores(W[None], b[None], block)[0], Y[0], v
 

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 from backprop_cli.regular import open_regular
+from backprop_cli.sources.large_pages import POPULATE_READ, LargePages
 
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
 _SAMPLE = 8  # bytes of a block that are looked at, to see whether all of it is in memory
 _WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
-_POPULATE_READ = 22  # of Linux 5.14; Python 3.11 does not name it
 _TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
 _MOST_FILES = 128
 _AT_ONCE = getattr(os, "RWF_NOWAIT", None)  # read what is in memory, and nothing else
 
 
 def most_files() -> int:
-    """Return how many files may be mapped at once: each has two of the process's descriptors."""
+    """Return how many files may be mapped at once: each has three of the process's descriptors."""
     if sys.platform != "linux":
         return 0
     import resource
@@ -69,8 +69,8 @@ class Pages:
         if sys.platform != "linux" or _AT_ONCE is None:
             raise NotImplementedError
         self._path, self._no_wait, self._random = path, _AT_ONCE, np.random.default_rng()
-        self._file = open_regular(path)
-        try:
+        with contextlib.ExitStack() as opened:
+            self._file = opened.enter_context(open_regular(path))
             # A byte that is looked at brings its own page, and not those around it.
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             # Not MAP_SHARED, which some network file systems refuse.
@@ -78,17 +78,16 @@ class Pages:
                 self._file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ
             )
             self._advise(mmap.MADV_RANDOM, 0, len(self._map))
-            self._map.madvise(_POPULATE_READ, 0, mmap.PAGESIZE)
+            self._map.madvise(POPULATE_READ, 0, mmap.PAGESIZE)
             self.give_back(0, len(self._map))
             self._are_there([0])
-        except BaseException:
-            self._file.close()
-            raise
+            self._large = opened.enter_context(contextlib.closing(LargePages(self._file)))
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Give all pages back. Arrays can still be used: the file is mapped as long as they are."""
         self.give_back(0, len(self._map))
-        self._file.close()
+        self._opened.close()
 
     def array(self, offset: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the numbers from ``offset`` on: a view, which may not be aligned.
@@ -102,10 +101,25 @@ class Pages:
             raise ValueError("the file is too short")
         return np.ndarray(shape, dtype, self._map, offset)
 
-    def ask_for(self, start: int, end: int) -> None:
-        """Let the system read bytes start to end, without waiting, unless they are in memory."""
-        if not self._seem_there(start, end):
-            ask_for(self._file.fileno(), start, end)
+    def read_ahead(self, start: int, end: int) -> None:
+        """Let the system read bytes start to end; wait for those that come in large pages.
+
+        A thread may call it while others use the other methods, until `close`.
+        """
+        self._large.read(start, end)
+        ask_for(self._file.fileno(), start, end)
+
+    def seem_there(self, start: int, end: int) -> bool:
+        """Whether a sample of bytes start to end is in memory.
+
+        Several bytes, as one that is looked at may be read meanwhile, and others each time, as the
+        system keeps what was looked at longer than the rest.
+        """
+        low, high = start + mmap.PAGESIZE, end - mmap.PAGESIZE  # pages that no neighbour shares
+        if low >= high:
+            low, high = start, end
+        step = max(1, (high - low) // _SAMPLE)
+        return self._are_there(range(low + int(self._random.integers(step)), high, step))
 
     def take(self, start: int, end: int) -> None:
         """Let bytes start to end be brought near in large steps, and nothing beyond them.
@@ -126,11 +140,11 @@ class Pages:
         DataError
             The file does not have them any more, or they cannot be read.
         """
-        if self._seem_there(start, end):
+        if self.seem_there(start, end):
             return
         for first in range(start - start % mmap.PAGESIZE, end, _WAITED_BYTES):
             try:
-                self._map.madvise(_POPULATE_READ, first, min(_WAITED_BYTES, end - first))
+                self._map.madvise(POPULATE_READ, first, min(_WAITED_BYTES, end - first))
             except OSError as error:
                 self.check()
                 raise DataError(f"{self._path}: cannot read a part of it") from error
@@ -152,18 +166,6 @@ class Pages:
         first = start - start % mmap.PAGESIZE
         with contextlib.suppress(OSError):  # what is not taken costs time, or memory, at most
             self._map.madvise(advice, first, end - first)
-
-    def _seem_there(self, start: int, end: int) -> bool:
-        """Whether a sample of bytes start to end is in memory.
-
-        Several bytes, as one that is looked at may be read meanwhile, and others each time, as the
-        system keeps what was looked at longer than the rest.
-        """
-        low, high = start + mmap.PAGESIZE, end - mmap.PAGESIZE  # pages that no neighbour shares
-        if low >= high:
-            low, high = start, end
-        step = max(1, (high - low) // _SAMPLE)
-        return self._are_there(range(low + int(self._random.integers(step)), high, step))
 
     def _are_there(self, places: Iterable[int]) -> bool:
         """Whether some bytes can be read without waiting."""

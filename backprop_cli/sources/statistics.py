@@ -68,7 +68,7 @@ class Moments:
         else:
             self._mean, self._deviations = np.zeros(d), np.zeros(d)
             self._first: NDArray[Any] = np.empty(0, dtype)
-            self._constant = np.ones(d, bool)
+            self._same = np.arange(d)  # features that have had one value so far
             self._step = max(1, _CHUNK_BYTES // (8 * d))
 
     def add(self, rows: NDArray[Any]) -> None:
@@ -88,7 +88,9 @@ class Moments:
     def _add(self, rows: NDArray[Any]) -> None:
         if not self._n:
             self._first = rows[0].copy()
-        self._constant &= (rows == self._first).all(axis=0)
+        if len(self._same):
+            same, first = self._same, self._first[self._same]
+            self._same = same[(rows[:, same] == first).all(axis=0)]
         chunk = rows.astype(np.float64)
         m = len(chunk)
         chunk_mean = chunk.mean(axis=0)
@@ -105,8 +107,10 @@ class Moments:
         if self._exact:
             deviations = n * self._squares - self._total * self._total
             return self._total / n, deviations / n**2, deviations == 0
-        self._mean[self._constant] = self._first[self._constant]
-        return self._mean, self._deviations / n, self._constant
+        self._mean[self._same] = self._first[self._same]
+        constant = np.zeros(len(self._mean), bool)
+        constant[self._same] = True
+        return self._mean, self._deviations / n, constant
 
 
 def standardization(moments: Moments, kind: str, image: ImageLayout | None) -> Standardization:

@@ -102,6 +102,11 @@ class StoredFeatures:
         together = min(share, _MAX_TOGETHER) // (at_once * self.row_bytes)
         return at_once, at_once * max(1, together)
 
+    @property
+    def passes_at_once(self) -> int:
+        """How many passes in order have enough memory for themselves at the same time."""
+        return max(1, self.memory // (4 * _MAX_TOGETHER))
+
     def read(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Read some rows.
 

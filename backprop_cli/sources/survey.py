@@ -83,11 +83,11 @@ def survey(
     # Overflow is looked for in the results.
     quiet = np.errstate(over="ignore", invalid="ignore")
     # One thread of BLAS: two are slower at the small products of statistics, and vary.
-    with quiet, blas.limited(1), ThreadPoolExecutor(1, "backprop-hash") as hashing:
+    with quiet, blas.limited(1), ThreadPoolExecutor(1, "backprop-survey") as helper:
         for source in dataset.sources():
             of_train = moments if source is train.source else None
             reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
-            digests[id(source)] = reading.run(hashing if fingerprint else None, advance)
+            digests[id(source)] = reading.run(helper, advance, fingerprint=fingerprint)
             source.check_unchanged()
             ranges[id(source)] = reading.range
         if isinstance(standardize, Standardization):
@@ -124,12 +124,10 @@ class Range:
         """Take some rows, of which the first is row ``first``; refuse what is not finite."""
         if features.dtype == np.uint8 or not len(features):
             return  # bytes are finite in any type, and cannot reach far
-        wide = features.astype(np.float32) if features.dtype == np.float16 else features
-        low = wide.min(axis=0).astype(np.float64)
-        high = wide.max(axis=0).astype(np.float64)
+        low, high = (ends.astype(np.float64) for ends in _ends(features))
         largest = np.finfo(self._dtype).max
         if not (np.maximum(-low, high) <= largest).all():  # NaN is not
-            good = np.abs(wide) <= largest
+            good = np.abs(features.astype(np.float64)) <= largest
             row, column = np.argwhere(~good)[0]
             name, row_in_file = self._place(first + int(row))
             raise DataError(
@@ -138,6 +136,18 @@ class Range:
             )
         self.low = low if self.low is None else np.minimum(self.low, low)
         self.high = high if self.high is None else np.maximum(self.high, high)
+
+
+def _ends(features: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the smallest and the largest value of each feature; NaN for one that has a NaN."""
+    if features.dtype != np.float16:
+        return features.min(axis=0), features.max(axis=0)
+    # NumPy compares halves one by one. Their bits, read as integers, are in the order of their
+    # values, if those of negative numbers are turned over. NaN comes before or after all others.
+    bits = np.ascontiguousarray(features).view(np.int16)
+    keys = bits ^ ((bits >> 15) & 0x7FFF)
+    low, high = keys.min(axis=0), keys.max(axis=0)
+    return tuple((own ^ ((own >> 15) & 0x7FFF)).view(np.float16) for own in (low, high))
 
 
 class _Reading:
@@ -153,22 +163,29 @@ class _Reading:
         self._source, self._moments, self._counted = source, moments, counted
         self.range = Range(dtype, source.place)
 
-    def run(self, hashing: ThreadPoolExecutor | None, advance: Callable[[int], None]) -> bytes:
-        """Read all rows; return the digest, which is of none of them without ``hashing``.
+    def run(
+        self, helper: ThreadPoolExecutor, advance: Callable[[int], None], *, fingerprint: bool
+    ) -> bytes:
+        """Read all rows; return the digest, which is of none of them without ``fingerprint``.
 
         ``advance`` is called with the number of rows of every chunk that was read.
 
-        Hashing takes about as long as the rest, and has a core of its own where there is one.
+        The moments take about as long as the rest, which has a core of its own where there is one.
         """
-        digest = _begun(self._source.features)
-        for start, chunk in self._source.chunks(CHUNK_BYTES):
-            pending = None if hashing is None else hashing.submit(_update, digest, chunk)
-            try:
+        digest, errors = _begun(self._source.features), np.geterr()
+
+        def check(start: int, chunk: NDArray[Any]) -> None:
+            with np.errstate(**errors):  # a thread begins with the defaults
                 self.range.add(chunk, start)
+            if fingerprint:
+                _update(digest, chunk)
+
+        for start, chunk in self._source.chunks(CHUNK_BYTES):
+            pending = helper.submit(check, start, chunk)
+            try:
                 self._add_moments(chunk, start)
             finally:
-                if pending is not None:
-                    pending.result()
+                pending.result()
             advance(len(chunk))
         whole: bytes = digest.digest()
         return whole

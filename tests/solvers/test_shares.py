@@ -61,19 +61,21 @@ def test_threads_keep_quiet_about_what_their_caller_does():
         assert Shares(0, 2, 2, 2).map(work, lambda: None) == [np.inf, np.inf]
 
 
-def test_a_pass_in_shares_is_the_pass_in_one(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("memory", "at_once"), [(1_000_000, 1), (10**9, 2)])
+def test_a_pass_in_shares_is_the_pass_in_one(monkeypatch, tmp_path, memory, at_once):
     """In float64, for costs and scores; from a file it is the same to the last bit."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((700, 20)), np.arange(700) % 3
     monkeypatch.setattr(examples, "_FEW_BLOCKS", 0)
     monkeypatch.setattr(examples, "MAX_BLOCK", 64)
-    stored = Split(stored_source(tmp_path, x, y, memory=1_000_000), np.arange(700))
+    stored = Split(stored_source(tmp_path, x, y, memory=memory), np.arange(700))
     found = []
     for train, threads in ((split(x, y), 1), (split(x, y), 2), (stored, 2)):
         settings, solver = job(l2=0.1, dtype="float64", threads=threads, engine="numpy")
         method = FullBatchLbfgs(1e-6, solver.select_by)
         training = prepare(dataset(train), settings, method)
         assert isinstance(training, LbfgsTraining)
+        assert training.batch._by_numpy().threads == (at_once if train is stored else threads)
         theta = np.random.default_rng(1).standard_normal((3, 21))
         point = training.batch.point(0, theta)
         kept = training.batch.all_scores(0, theta[:, :-1], theta[:, -1])

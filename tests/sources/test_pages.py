@@ -15,6 +15,7 @@ from backprop_cli.sources import Extent, StoredFeatures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="others do not map files")
 if sys.platform == "linux":
+    from backprop_cli.sources.large_pages import LargePages
     from backprop_cli.sources.pages import Pages, most_files
 
 PAGE = mmap.PAGESIZE
@@ -71,20 +72,19 @@ def test_what_is_asked_for_is_read(path):
     assert found[0]
     assert found[-1]
     assert not any(found[1:-1])
-    pages.ask_for(BLOCK, 2 * BLOCK)
+    pages.read_ahead(BLOCK, 2 * BLOCK)
     assert soon_there(path, BLOCK, 2 * BLOCK)
     pages.close()
 
 
 def test_what_is_there_is_not_asked_for(path, monkeypatch):
-    pages, asked = Pages(path), []
-    module = sys.modules[Pages.__module__]
-    monkeypatch.setattr(module, "ask_for", lambda file, *place: asked.append(place))
-    pages.ask_for(BLOCK, 2 * BLOCK)
-    path.read_bytes()
-    pages.ask_for(BLOCK, 2 * BLOCK)
+    asked, features = [], StoredFeatures([Extent(path, 0, 75_000)], 1, np.dtype("f4"))
+    monkeypatch.setattr(Pages, "read_ahead", lambda pages, *place: asked.append(place))
+    rows = np.arange(25_000, 50_000)
+    for _ in range(2):
+        list(features.read_ahead([rows]))
+        path.read_bytes()
     assert asked == [(BLOCK, 2 * BLOCK)]
-    pages.close()
 
 
 def test_the_bytes_that_tell_whether_a_block_is_there_change(path, monkeypatch):
@@ -101,6 +101,54 @@ def test_the_bytes_that_tell_whether_a_block_is_there_change(path, monkeypatch):
         pages.wait(BLOCK, 2 * BLOCK, lambda: None)
     assert len({place // PAGE for place in looked_at}) > 10
     assert BLOCK <= min(looked_at) <= max(looked_at) < 2 * BLOCK
+    pages.close()
+
+
+LARGE = 2 << 20
+
+
+@pytest.fixture
+def ten_large(tmp_path):
+    """A file of ten large pages and a half, which the system has forgotten."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(10 * LARGE + LARGE // 2))
+    evicted(path)
+    return path
+
+
+def in_large_pages(path, start, end):
+    """Return how many bytes of a file are brought near as large pages, when all of them are."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        np.frombuffer(mapped, np.uint8)[start:end:PAGE].sum()
+        maps = pathlib.Path("/proc/self/smaps").read_text()
+        own = maps[maps.index(str(path)) :]
+        found = own[own.index("FilePmdMapped:") :].split()
+    return 1024 * int(found[1])
+
+
+def test_what_is_read_ahead_is_in_large_pages(ten_large):
+    pages = Pages(ten_large)
+    with ten_large.open("rb") as file:
+        if not LargePages(file).size:
+            pytest.skip("the system has no large pages")
+    start, end = 2 * LARGE + PAGE, 8 * LARGE - PAGE
+    pages.read_ahead(start, end)
+    assert all(there(ten_large, start, end))
+    found = in_large_pages(ten_large, start, end)
+    if not found:
+        pytest.skip("the file system has no large pages")
+    assert found >= 6 * LARGE
+    pages.close()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45])
+def test_a_large_page_of_which_less_than_half_is_wanted_is_not_read_whole(ten_large, share):
+    pages, part = Pages(ten_large), int(share * LARGE)
+    start, end = 4 * LARGE - part, 5 * LARGE + part
+    pages.read_ahead(start, end)
+    assert soon_there(ten_large, start, end)
+    assert not any(there(ten_large, 3 * LARGE, start - PAGE))
+    assert not any(there(ten_large, end + PAGE, 10 * LARGE))
     pages.close()
 
 
@@ -136,7 +184,8 @@ def test_nothing_may_be_asked_for_at_the_end(tmp_path):
     path.write_bytes(bytes(2 * PAGE))
     pages = Pages(path)
     for end in (0, PAGE, 2 * PAGE):
-        pages.ask_for(end, end)
+        pages.seem_there(end, end)
+        pages.read_ahead(end, end)
         pages.take(end, end)
         pages.wait(end, end, lambda: None)
         pages.give_back(end, end)

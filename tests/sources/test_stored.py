@@ -120,7 +120,7 @@ def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch
         events.append("used")
 
 
-def test_rows_are_read_without_a_thread(tmp_path, way):
+def test_no_thread_reads_rows_that_are_in_memory(tmp_path, way):
     found = in_files(tmp_path, [X], offset=16)
     threads = threading.active_count()
     for part in found.read_ahead([np.arange(30)[::-1], np.arange(20)]):
@@ -165,7 +165,7 @@ def refuses(error):
 SYSTEMS = {
     "cannot read what is there": (pages, "_AT_ONCE", None),
     "has no preadv": (os, "preadv", refuses(NotImplementedError("preadv2"))),
-    "cannot wait for pages": (pages, "_POPULATE_READ", 12345),  # what no system knows
+    "cannot wait for pages": (pages, "POPULATE_READ", 12345),  # what no system knows
     "refuses to map": (mmap, "mmap", refuses(OSError(errno.ENODEV, "no such device"))),
     "has no descriptors": (pages.Pages, "__init__", refuses(OSError(errno.EMFILE, "too many"))),
     "takes no advice": (pages, "_TAKES_ADVICE", False),

@@ -107,6 +107,21 @@ def test_what_is_not_finite_is_named_by_row_and_column(dtype, value, row, column
     )
 
 
+def test_the_range_of_any_halves_is_that_of_their_values():
+    """All that there are; 0 and -0 are one value."""
+    halves = np.arange(65_536, dtype=np.uint16).view(np.float16)
+    finite = np.random.default_rng(0).permutation(halves[np.isfinite(halves)])
+    for x in (finite.reshape(-1, 1), finite[:63_000].reshape(2, 31_500), finite.reshape(1, -1)):
+        found = module.Range(np.dtype("float32"), lambda row: ("file", row))
+        found.add(x)
+        np.testing.assert_array_equal(found.low, x.astype(float).min(axis=0))
+        np.testing.assert_array_equal(found.high, x.astype(float).max(axis=0))
+    for value in halves[~np.isfinite(halves)]:  # NaN of both signs, with any bits
+        x = np.array([[1, 2], [3, value], [-1, 0]], np.float16)
+        with pytest.raises(DataError, match=r"file: features\[1, 1\]"):
+            module.Range(np.dtype("float32"), lambda row: ("file", row)).add(x)
+
+
 @pytest.mark.usefixtures("chunks")
 def test_a_number_that_the_number_type_cannot_hold_is_named():
     data, _ = several_sources("float64")
