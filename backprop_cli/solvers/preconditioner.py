@@ -12,7 +12,7 @@ from backprop_cli.losses import Array, Vector
 from backprop_cli.solvers.second_moment import SecondMoment
 
 _MAX_SIZE = 600  # of a matrix that is inverted: numbers of W and b that depend on each other
-_CHUNK_NUMBERS = 2_000_000
+_CHUNK_NUMBERS = 500_000
 _PROJECTIONS = 1e10  # multiplications for the diagonal, which needs fewer examples than a matrix
 _RIDGE = 1e-6  # of the mean eigenvalue: float32 may round a smaller one below 0
 _LEAST_CURVATURE = 1e-10

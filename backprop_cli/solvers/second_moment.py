@@ -22,6 +22,7 @@ _MORE = 10  # directions beyond those that are kept, which make these accurate
 _FEW = 64  # features of which all directions are taken: their eigenvalues are exact
 _ITERATIONS = 2
 _MAX_FEATURE = 1e150
+_PART_NUMBERS = 500_000  # of the sample that are in float32 at once
 _CHUNK_NUMBERS = 200_000  # that are converted at once: they stay in the cache
 _FEW_ROWS, _MANY_ROWS = 4000, 16_000  # at which a Hessian is looked at
 _PROJECTIONS = 2e10  # multiplications that such a look may take for its many rows
@@ -94,22 +95,19 @@ class SecondMoment:
                 "as their squares are infinite: divide the features by a constant"
             )
         self._scale = scale
-        x = self._scaled(features)
-        if weights is None:
-            mean = x.mean(axis=0, dtype=np.float64)
-            x -= mean.astype(np.float32)
-        else:
-            v = weights[chosen] / weights[chosen].mean()
-            mean = v @ x / n
-            x -= mean.astype(np.float32)
-            x *= np.sqrt(v, dtype=np.float32)[:, None]
-        self.mean: Vector = scale * mean
+        v = None if weights is None else weights[chosen] / weights[chosen].mean()
+        sample = _Sample(lambda rows: self._scaled(features[rows]), (n, d), v)
+        self.mean: Vector = scale * sample.mean
         rank = min(d, max_rank, n)
-        basis = _subspace(x, rank, rng)
-        projected = (x @ basis).astype(np.float64)
-        e, U = np.linalg.eigh(projected.T @ projected / n)
+        basis = _subspace(sample, rank, rng)
+        square, products = 0.0, np.zeros((basis.shape[1], basis.shape[1]))
+        for x in sample.parts():
+            projected = (x @ basis).astype(np.float64)
+            products += projected.T @ projected
+            square += float(np.einsum("ij,ij->", x, x, dtype=np.float64))
+        e, U = np.linalg.eigh(products / n)
         e *= scale**2
-        self.trace = scale**2 * float(np.einsum("ij,ij->", x, x, dtype=np.float64)) / n
+        self.trace = scale**2 * square / n
         self._set((basis @ U)[:, -rank:].astype(np.float64), e[-rank:])
 
     def cost_of_refining(self, n: int, n_scores: int) -> float:
@@ -227,12 +225,59 @@ def _largest(features: NDArray[Any], standardization: Standardization) -> float:
     return float(np.abs((ends - standardization.mean) / standardization.std).max()) or 1.0
 
 
-def _subspace(x: NDArray[np.float32], rank: int, rng: np.random.Generator) -> NDArray[np.float32]:
+class _Sample:
+    """The rows of a sample less their mean, each times the root of its weight, part by part.
+
+    Parameters
+    ----------
+    rows
+        Returns some of the rows.
+    shape
+        n, d.
+    v
+        A weight per row, 1 on average; None: 1.
+
+    Attributes
+    ----------
+    mean
+        The weighted mean of the rows, d.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[slice], NDArray[np.float32]],
+        shape: tuple[int, int],
+        v: Vector | None,
+    ) -> None:
+        self._rows, self.shape, self._v = rows, shape, v
+        n, d = shape
+        step = max(1, _PART_NUMBERS // d)
+        self._places = [slice(first, first + step) for first in range(0, n, step)]
+        total: Vector = np.zeros(d)
+        for place in self._places:
+            x = rows(place)
+            total += x.sum(axis=0, dtype=np.float64) if v is None else v[place] @ x
+        self.mean = total / n
+
+    def parts(self) -> Iterator[NDArray[np.float32]]:
+        """Yield all rows, some at once."""
+        for place in self._places:
+            x = self._rows(place)
+            x -= self.mean.astype(np.float32)
+            if self._v is not None:
+                x *= np.sqrt(self._v[place], dtype=np.float32)[:, None]
+            yield x
+
+
+def _subspace(sample: _Sample, rank: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return an orthonormal basis, d x (rank + some), of the leading directions of n rows."""
-    d = x.shape[1]
+    d = sample.shape[1]
     if d <= max(rank + _MORE, _FEW):
         return np.eye(d, dtype=np.float32)
     basis = rng.standard_normal((d, rank + _MORE), np.float32)
     for _ in range(_ITERATIONS):
-        basis = np.linalg.qr(x.T @ (x @ basis))[0]
+        image = np.zeros_like(basis)
+        for x in sample.parts():
+            image += x.T @ (x @ basis)
+        basis = np.linalg.qr(image)[0]
     return basis
