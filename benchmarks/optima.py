@@ -31,20 +31,25 @@ _OTHER_L2 = {
     "cifar10": (L2, 10 * L2),
 }  # fmt: skip
 
-_MAX_CHOLESKY = 1e12  # multiplications in a Hessian
-_MAX_TWO = 1e9  # multiplications in a pass over the data, for two solvers from zero in minutes
+_MAX_CHOLESKY = 1e12, 1e13  # multiplications in a Hessian, where there is another solver, or none
+_MAX_TWO = 1e8  # multiplications in a pass over the data, for two solvers from zero in minutes
 _TOL, _TOL_LARGE = 1e-10, 1e-7  # of the largest component of the gradient
 
 
 def solve(x: Array, y: NDArray[np.int64], l2: float) -> dict[str, Fit]:
     """Minimize J on standardized features by each of the solvers that finish in minutes.
 
-    On large sets that is L-BFGS alone, from float32's solution. `evaluate` bounds what it misses.
+    On large sets that is one alone, from float32's solution: Newton's method where its Hessian is
+    small enough, else L-BFGS. `evaluate` bounds what it misses.
     """
     n, weights = len(x), x.shape[1] * len(np.unique(y))
+    few, most = (n * weights**2 <= limit for limit in _MAX_CHOLESKY)
     if n * weights > _MAX_TWO:
+        if most:
+            newton = scikit_learn(x, y, l2, _TOL, solver="newton-cholesky", float32_first=True)
+            return {"newton-cholesky": newton}
         return {"lbfgs": scikit_learn(x, y, l2, _TOL_LARGE, float32_first=True)}
-    second = "newton-cholesky" if n * weights**2 <= _MAX_CHOLESKY else "newton-cg"
+    second = "newton-cholesky" if few else "newton-cg"
     return {solver: scikit_learn(x, y, l2, _TOL, solver=solver) for solver in ("lbfgs", second)}
 
 

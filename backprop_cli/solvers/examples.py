@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from backprop_cli.communicator import Communicator, own_share
 from backprop_cli.engine import Targets
 from backprop_cli.losses import Loss, Vector
 from backprop_cli.settings import Settings
-from backprop_cli.solvers.shares import Shares
+from backprop_cli.solvers.shares import Shares, Tell
 from backprop_cli.solvers.start import training_targets
 from backprop_cli.sources import Block, Dataset, Standardization, StoredFeatures
 
@@ -34,7 +35,7 @@ class TrainingExamples:
     dataset, settings, standardization, communicator, threads
         As for training.
     tell
-        Called after every block; may raise KeyboardInterrupt.
+        As in `Shares`: of all blocks; may raise KeyboardInterrupt.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class TrainingExamples:
         standardization: Standardization,
         communicator: Communicator,
         threads: int,
-        tell: Callable[[], None],
+        tell: Tell,
     ) -> None:
         self._dataset, self._settings = dataset, settings
         self._standardization, self._communicator = standardization, communicator
@@ -119,7 +120,7 @@ class TrainingExamples:
                 if not standardized:
                     x = (block.features[block.rows].astype(np.float64) - mean) / std
                     squares += float(np.einsum("ij,ij->", x, x))
-                    self.tell()
+                    self.tell(1)
             own = self.mean(np.array([squares, weights]))
             self._reach = float(np.sqrt((len(mean) if standardized else own[0]) * own[1]))
         return self._reach
@@ -141,21 +142,18 @@ class TrainingExamples:
         Where blocks are read from files, with little memory, one thread takes all shares, one after
         the other. The sums are the same, to the last bit.
         """
-        features = self._dataset.train.features
-        few = self.n_local < _FEW_BLOCKS * self._threads * self._rows_at_once("numpy")
+        features, at_once = self._dataset.train.features, self._rows_at_once("numpy")
+        few = self.n_local < _FEW_BLOCKS * self._threads * at_once
         gradients = _MOST_GRADIENTS // (self._K * self._dataset.n_features)
         number = 1 if few else max(1, min(self._threads, gradients))
-        if isinstance(features, StoredFeatures) and features.passes_at_once < number:
+        if isinstance(features, StoredFeatures) and features.passes_at_once(at_once) < number:
             return Shares(self._first, self._last, number, 1)
         return Shares(self._first, self._last, number, number)
 
-    def _listener(self, shares: Shares) -> Callable[[], None] | None:
-        """Return what to call while a share waits for files; threads wait for nobody."""
-        return self.tell if shares.threads == 1 else None
-
     def _blocks(self, rows: int) -> Iterator[Block]:
         """Yield this process's examples, so many at once."""
-        yield from self._dataset.train.blocks(rows, self._first, self._last, self.tell)
+        waiting = functools.partial(self.tell, 0)
+        yield from self._dataset.train.blocks(rows, self._first, self._last, waiting)
 
     def _settings_of(self, models: Sequence[int]) -> Settings:
         own = tuple(self._settings.models[m] for m in models)

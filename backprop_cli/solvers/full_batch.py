@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias, cast
 
@@ -30,7 +31,7 @@ from backprop_cli.solvers.examples import MAX_BLOCK, TrainingExamples, weighted
 from backprop_cli.solvers.lbfgs import First, Point
 from backprop_cli.solvers.preconditioner import Hessian, Preconditioner, sampled_hessian
 from backprop_cli.solvers.second_moment import WHOLE_NUMBERS, SecondMoment
-from backprop_cli.solvers.shares import Shares
+from backprop_cli.solvers.shares import Shares, Tell
 from backprop_cli.solvers.start import make_task
 from backprop_cli.sources import Dataset, Standardization
 
@@ -54,7 +55,7 @@ class FullBatch(TrainingExamples):
     dataset, settings, standardization, communicator, threads
         As for training.
     tell
-        Called after every block; may raise KeyboardInterrupt.
+        As in `Shares`: of all blocks; may raise KeyboardInterrupt.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class FullBatch(TrainingExamples):
         standardization: Standardization,
         communicator: Communicator,
         threads: int,
-        tell: Callable[[], None],
+        tell: Tell,
     ) -> None:
         super().__init__(dataset, settings, standardization, communicator, threads, tell)
         self.refined = False
@@ -177,18 +178,20 @@ class FullBatch(TrainingExamples):
         """
         own_W, own_b, train = W.astype(dtype), b.astype(dtype), self._dataset.train
         shares = self._by_numpy() if name == "numpy" else Shares(self._first, self._last, 1, 1)
-        waiting = self._listener(shares)
 
-        def share(first: int, last: int, done: Callable[[], None]) -> Sums:
+        def share(first: int, last: int, tell: Tell) -> Sums:
             engine = self.engine(models, name, dtype) if shares.n == 1 else self._own(models, dtype)
             loss, dW, db, n = np.zeros(len(W)), np.zeros(W.shape), np.zeros(b.shape), 0
-            for block in train.blocks(self._rows_at_once(name), first, last, waiting):
-                found = engine.sums(own_W, own_b, block)
-                loss += found.loss
-                dW += found.dW
-                db += found.db
-                n += found.n
-                done()
+            waiting = functools.partial(tell, 0)
+            blocks = train.blocks(self._rows_at_once(name), first, last, waiting)
+            with contextlib.closing(blocks):
+                for block in blocks:
+                    found = engine.sums(own_W, own_b, block)
+                    loss += found.loss
+                    dW += found.dW
+                    db += found.db
+                    n += found.n
+                    tell(1)
             return Sums(loss, dW, db, n)
 
         with blas_threads(self._threads if name == "numpy" and shares.n == 1 else 1):
@@ -236,38 +239,34 @@ class FullBatch(TrainingExamples):
         with blas_threads(self._threads):
             for found in self._scores(m, W, b, (self._first, self._last), self.tell):
                 yield found
-                self.tell()
+                self.tell(1)
 
     def all_scores(self, m: int, W: Vector, b: Vector) -> list[Scored]:
         """Return what `scores` yields, all of it."""
-        shares = self._by_numpy()
-        waiting = self._listener(shares)
 
-        def share(first: int, last: int, done: Callable[[], None]) -> list[Scored]:
+        def share(first: int, last: int, tell: Tell) -> list[Scored]:
             found = []
-            for S, Y, v in self._scores(m, W, b, (first, last), waiting):
-                found.append((S.copy(), Y, v))
-                done()
+            with contextlib.closing(self._scores(m, W, b, (first, last), tell)) as scores:
+                for S, Y, v in scores:
+                    found.append((S.copy(), Y, v))
+                    tell(1)
             return found
 
+        shares = self._by_numpy()
         with blas_threads(1 if shares.n > 1 else self._threads):
             parts = shares.map(share, self.tell)
         return [own for part in parts for own in part]
 
     def _scores(
-        self,
-        m: int,
-        W: Vector,
-        b: Vector,
-        examples: tuple[int, int],
-        waiting: Callable[[], None] | None,
-    ) -> Iterator[Scored]:
+        self, m: int, W: Vector, b: Vector, examples: tuple[int, int], tell: Tell
+    ) -> Generator[Scored, None, None]:
         """Yield what `scores` does for some examples, from the first to before the last."""
         targets, engine = self._targets(m), self._own((m,), "float64")
-        rows = self._rows_at_once("numpy")
-        for block in self._dataset.train.blocks(rows, *examples, waiting):
-            Y, v = weighted(targets, block)
-            yield engine.scores(W[None], b[None], block)[0], Y[0], v
+        rows, waiting = self._rows_at_once("numpy"), functools.partial(tell, 0)
+        with contextlib.closing(self._dataset.train.blocks(rows, *examples, waiting)) as blocks:
+            for block in blocks:
+                Y, v = weighted(targets, block)
+                yield engine.scores(W[None], b[None], block)[0], Y[0], v
 
     def _own(self, models: Sequence[int], dtype: str) -> Engine:
         """Return an engine of NumPy for one thread, which has its own memory."""
@@ -341,7 +340,7 @@ class FullBatch(TrainingExamples):
         at_once = max(1, WHOLE_NUMBERS // self._dataset.n_features)
         with blas_threads(self._threads):
             self.moment = self.moment.refined(
-                self._blocks(at_once), self.tell, self._communicator.sum
+                self._blocks(at_once), functools.partial(self.tell, 1), self._communicator.sum
             )
         self.refined = True
 

@@ -72,7 +72,7 @@ class LbfgsTraining(Training):
                     "take training.solver: sgd, or loss: softmax_cross_entropy"
                 )
         self.batch = FullBatch(
-            dataset, settings, standardization, communicator, self.threads, lambda: None
+            dataset, settings, standardization, communicator, self.threads, lambda blocks: None
         )
         self.expected_engine, self.n_epochs = self.batch.engine_name, None
         self.selections = [Selection("last", None) for _ in settings.models]
@@ -107,7 +107,7 @@ class LbfgsTraining(Training):
     def run(self, observer: Observer) -> None:
         """Train from where it stands until every model has arrived; see `Training.run`."""
         observer.begin(None, self.steps_per_epoch, self.epochs_finished * self.steps_per_epoch)
-        self.batch.tell = lambda: observer.steps(1, self._cost(), math.nan)
+        self.batch.tell = lambda blocks: observer.steps(blocks, self._cost(), math.nan)
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with quiet, self.batch.blas():
             if not self._searches and not self._found:

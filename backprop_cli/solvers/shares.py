@@ -13,7 +13,9 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 T = TypeVar("T")
-Work: TypeAlias = Callable[[int, int, Callable[[], None]], T]
+Tell: TypeAlias = Callable[[int], None]
+"""Takes how many blocks were read since the last call; 0 while files are waited for."""
+Work: TypeAlias = Callable[[int, int, Tell], T]
 
 _WAIT = 0.05  # seconds between two looks at how far the threads are
 
@@ -37,16 +39,16 @@ class Shares:
     n: int
     threads: int
 
-    def map(self, work: Work[T], tell: Callable[[], None]) -> list[T]:
+    def map(self, work: Work[T], tell: Tell) -> list[T]:
         """Return what some work makes of each share, in the order of the examples.
 
         Parameters
         ----------
         work
-            ``work(start, end, done)`` takes examples start to end, and calls ``done`` after each
-            block.
+            ``work(start, end, tell)`` takes examples start to end, and calls ``tell`` after each
+            block, and while it waits.
         tell
-            Called for each block, in the caller's thread; may raise KeyboardInterrupt, which ends
+            Called in the caller's thread, now and then; may raise KeyboardInterrupt, which ends
             the work on all shares.
         """
         ends = [self.first + (self.last - self.first) * k // self.n for k in range(self.n + 1)]
@@ -55,13 +57,13 @@ class Shares:
         finished, stop, errors = [0] * self.n, threading.Event(), np.geterr()
 
         def share(k: int) -> T:
-            def done() -> None:
-                finished[k] += 1
+            def heard(blocks: int) -> None:
+                finished[k] += blocks
                 if stop.is_set():
                     raise _Stopped
 
             with np.errstate(**errors):  # a thread begins with the defaults
-                return work(ends[k], ends[k + 1], done)
+                return work(ends[k], ends[k + 1], heard)
 
         with ThreadPoolExecutor(self.n, "backprop-pass") as pool:
             futures, told = [pool.submit(share, k) for k in range(self.n)], 0
@@ -71,9 +73,9 @@ class Shares:
                     ended, waiting = concurrent.futures.wait(waiting, _WAIT)
                     if any(future.exception() for future in ended):
                         break
-                    for _ in range(sum(finished) - told):
-                        told += 1
-                        tell()
+                    now = sum(finished)
+                    tell(now - told)
+                    told = now
             finally:
                 stop.set()
         return [future.result() for future in futures]

@@ -118,7 +118,7 @@ class Training(abc.ABC):
             self.standardization,
             self.communicator,
             self.threads,
-            lambda: observer.steps(0, math.nan, 0.0),
+            lambda blocks: observer.steps(0, math.nan, 0.0),
         )
         kept = self.kept(m)
         theta = np.concatenate([kept.W, kept.b[:, None]], axis=1).astype(np.float64)

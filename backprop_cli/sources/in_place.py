@@ -14,15 +14,15 @@ from backprop_cli.sources.layout import Layout, Run
 from backprop_cli.sources.pages import Pages
 from backprop_cli.sources.scattered import Scattered
 
+_READERS = 4  # each waits for one large page at a time
 _WAIT = 0.05  # seconds between two looks at the outside
 
 
 class InPlace:
     """Rows of mapped files, which are read ahead.
 
-    Nothing is copied. A thread of this process has the system read ahead what it does not have in
-    its cache, and takes little time of a core: a kernel waits for all of its threads, so each needs
-    a core to itself.
+    Nothing is copied. Threads have the system read ahead what it does not have in its cache, and
+    wait for it, which takes hardly any time of a core.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class InPlace:
     def __init__(self, layout: Layout, listen: Callable[[], None]) -> None:
         self._layout, self._listen = layout, listen
         self._ended = threading.Event()
-        self._reading: concurrent.futures.Future[None] | None = None
+        self._reading: list[concurrent.futures.Future[None]] = []
         d, arrays = layout.shape[1], []
         with contextlib.ExitStack() as opened:
             self._pages = []
@@ -49,7 +49,7 @@ class InPlace:
                 opened.callback(pages.close)
                 self._pages.append(pages)
                 arrays.append(pages.array(extent.offset, (extent.n_rows, d), layout.stored))
-            self._reader = concurrent.futures.ThreadPoolExecutor(1, "read-ahead")
+            self._readers = concurrent.futures.ThreadPoolExecutor(_READERS, "read-ahead")
             opened.callback(self._end_reading)
             self._opened = opened.pop_all()
         self._features = arrays[0] if len(arrays) == 1 else Scattered(arrays)
@@ -60,13 +60,11 @@ class InPlace:
 
     def ask_for(self, runs: Sequence[Run]) -> None:
         """Begin to read some rows: the next that `features` will be called for."""
-        missing = []
         for run in runs:
             if not self._pages[run.file].seem_there(*self._layout.place(run)):
-                missing.append(run)
+                with contextlib.suppress(RuntimeError):  # no thread can start: they are read later
+                    self._reading.append(self._readers.submit(self._read, run))
             self._listen()
-        if missing:
-            self._reading = self._reader.submit(self._read, missing)
 
     def features(self, runs: Sequence[Run]) -> NDArray[Any] | Scattered:
         """Return all rows, when those of some runs are in memory.
@@ -76,10 +74,9 @@ class InPlace:
         DataError
             A file has become shorter, or cannot be read.
         """
-        if self._reading is not None:
-            while not concurrent.futures.wait([self._reading], _WAIT).done:
-                self._listen()
-            self._reading = self._reading.result()
+        while self._reading:
+            self._reading = list(concurrent.futures.wait(self._reading, _WAIT).not_done)
+            self._listen()
         for run in runs:
             pages, place = self._pages[run.file], self._layout.place(run)
             pages.take(*place)
@@ -94,12 +91,10 @@ class InPlace:
         for run in runs:
             self._pages[run.file].give_back(*self._layout.place(run))
 
-    def _read(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            if self._ended.is_set():
-                return
+    def _read(self, run: Run) -> None:
+        if not self._ended.is_set():
             self._pages[run.file].read_ahead(*self._layout.place(run))
 
     def _end_reading(self) -> None:
         self._ended.set()
-        self._reader.shutdown()
+        self._readers.shutdown()

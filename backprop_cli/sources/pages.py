@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from backprop_cli.errors import DataError
 from backprop_cli.regular import open_regular
-from backprop_cli.sources.large_pages import POPULATE_READ, LargePages
+from backprop_cli.sources.large_pages import LargePages
+from backprop_cli.sources.populate import populate
 
 _ASKED_BYTES = 131_072  # at once to read ahead: what the system may cut longer requests at
 _SAMPLE = 8  # bytes of a block that are looked at, to see whether all of it is in memory
-_WAITED_BYTES = 1 << 20  # at once: meanwhile, no other thread of Python runs
+_WAITED_BYTES = 1 << 20  # at once
 _TAKES_ADVICE = hasattr(os, "posix_fadvise")  # not on Windows, nor on macOS
 _MOST_FILES = 128
 _AT_ONCE = getattr(os, "RWF_NOWAIT", None)  # read what is in memory, and nothing else
@@ -78,7 +79,7 @@ class Pages:
                 self._file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ
             )
             self._advise(mmap.MADV_RANDOM, 0, len(self._map))
-            self._map.madvise(POPULATE_READ, 0, mmap.PAGESIZE)
+            populate(self._map, 0, mmap.PAGESIZE)
             self.give_back(0, len(self._map))
             self._are_there([0])
             self._large = opened.enter_context(contextlib.closing(LargePages(self._file)))
@@ -144,7 +145,7 @@ class Pages:
             return
         for first in range(start - start % mmap.PAGESIZE, end, _WAITED_BYTES):
             try:
-                self._map.madvise(POPULATE_READ, first, min(_WAITED_BYTES, end - first))
+                populate(self._map, first, min(_WAITED_BYTES, end - first))
             except OSError as error:
                 self.check()
                 raise DataError(f"{self._path}: cannot read a part of it") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -219,7 +219,7 @@ class Split:
         start: int = 0,
         end: int | None = None,
         waiting: Callable[[], None] | None = None,
-    ) -> Iterator[Block]:
+    ) -> Generator[Block, None, None]:
         """Yield examples start to end, in ascending order, at most ``at_once`` in a block.
 
         A block may be overwritten after the next is asked for; ``waiting`` is as for

@@ -88,9 +88,11 @@ class Moments:
     def _add(self, rows: NDArray[Any]) -> None:
         if not self._n:
             self._first = rows[0].copy()
-        if len(self._same):
-            same, first = self._same, self._first[self._same]
-            self._same = same[(rows[:, same] == first).all(axis=0)]
+        if 4 * len(self._same) > len(self._first):  # to take columns costs as much as to compare
+            self._same = self._same[(rows == self._first).all(axis=0)[self._same]]
+        elif len(self._same):
+            alike = rows[:, self._same] == self._first[self._same]
+            self._same = self._same[alike.all(axis=0)]
         chunk = rows.astype(np.float64)
         m = len(chunk)
         chunk_mean = chunk.mean(axis=0)

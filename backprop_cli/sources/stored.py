@@ -102,10 +102,14 @@ class StoredFeatures:
         together = min(share, _MAX_TOGETHER) // (at_once * self.row_bytes)
         return at_once, at_once * max(1, together)
 
-    @property
-    def passes_at_once(self) -> int:
-        """How many passes in order have enough memory for themselves at the same time."""
-        return max(1, self.memory // (4 * _MAX_TOGETHER))
+    def passes_at_once(self, at_once: int) -> int:
+        """Return how many passes that hand out so many rows at once can be made together.
+
+        Each has memory, and descriptors, of its own.
+        """
+        portion = max(_MAX_TOGETHER, at_once * self.row_bytes)
+        files = len(self._layout.extents)
+        return max(1, min(self.memory // (4 * portion), most_files() // files if files else 1))
 
     def read(self, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
         """Read some rows.

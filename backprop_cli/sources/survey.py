@@ -83,7 +83,8 @@ def survey(
     # Overflow is looked for in the results.
     quiet = np.errstate(over="ignore", invalid="ignore")
     # One thread of BLAS: two are slower at the small products of statistics, and vary.
-    with quiet, blas.limited(1), ThreadPoolExecutor(1, "backprop-survey") as helper:
+    with quiet, blas.limited(1), ThreadPoolExecutor(1, "backprop-survey") as pool:
+        helper = pool if _starts(pool) else None
         for source in dataset.sources():
             of_train = moments if source is train.source else None
             reading = _Reading(source, np.dtype(dtype), of_train, train.rows)
@@ -102,6 +103,15 @@ def survey(
         for source in dataset.sources():
             _check_reach(source, ranges[id(source)], found, np.dtype(dtype))
     return Survey(found, _fingerprint(dataset, digests) if fingerprint else "")
+
+
+def _starts(pool: ThreadPoolExecutor) -> bool:
+    """Start the thread of a pool; say whether there is one."""
+    try:
+        pool.submit(int).result()
+    except RuntimeError:  # the system has no thread left
+        return False
+    return True
 
 
 class Range:
@@ -164,7 +174,11 @@ class _Reading:
         self.range = Range(dtype, source.place)
 
     def run(
-        self, helper: ThreadPoolExecutor, advance: Callable[[int], None], *, fingerprint: bool
+        self,
+        helper: ThreadPoolExecutor | None,
+        advance: Callable[[int], None],
+        *,
+        fingerprint: bool,
     ) -> bytes:
         """Read all rows; return the digest, which is of none of them without ``fingerprint``.
 
@@ -181,11 +195,15 @@ class _Reading:
                 _update(digest, chunk)
 
         for start, chunk in self._source.chunks(CHUNK_BYTES):
-            pending = helper.submit(check, start, chunk)
-            try:
+            if helper is None:
+                check(start, chunk)
                 self._add_moments(chunk, start)
-            finally:
-                pending.result()
+            else:
+                pending = helper.submit(check, start, chunk)
+                try:
+                    self._add_moments(chunk, start)
+                finally:
+                    pending.result()
             advance(len(chunk))
         whole: bytes = digest.digest()
         return whole

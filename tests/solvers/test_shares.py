@@ -18,33 +18,40 @@ from tests.make import dataset, job, split, stored_source
 def test_every_example_is_in_one_share_and_in_its_order(threads):
     told = []
 
-    def work(start, end, done):
+    def work(start, end, tell):
         for _ in range(start, end):
-            done()
+            tell(1)
         return list(range(start, end))
 
-    parts = Shares(5, 22, 3, threads).map(work, lambda: told.append(threading.get_ident()))
+    def tell(blocks):
+        told.append(blocks)
+        assert threading.current_thread() is threading.main_thread()
+
+    parts = Shares(5, 22, 3, threads).map(work, tell)
     assert [len(part) for part in parts] == [5, 6, 6]
     assert [i for part in parts for i in part] == list(range(5, 22))
-    assert told == [threading.get_ident()] * 17
+    assert sum(told) == 17
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_of_one_share_is_that_of_the_pass(threads):
-    def work(start, end, done):
+    def work(start, end, tell):
         if start:
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        Shares(0, 10, 2, threads).map(work, lambda: None)
+        Shares(0, 10, 2, threads).map(work, lambda blocks: None)
 
 
-def test_an_interrupt_ends_all_shares():
-    def work(start, end, done):
+@pytest.mark.parametrize("blocks", [1, 0])
+def test_an_interrupt_ends_all_shares(blocks):
+    """Also while they wait for files, and no block is finished."""
+
+    def work(start, end, tell):
         while True:
-            done()
+            tell(blocks)
 
-    def tell():
+    def tell(blocks):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -54,11 +61,11 @@ def test_an_interrupt_ends_all_shares():
 def test_threads_keep_quiet_about_what_their_caller_does():
     """A warning would be an error here."""
 
-    def work(start, end, done):
+    def work(start, end, tell):
         return np.exp(np.float64(1000.0))
 
     with np.errstate(over="ignore"):
-        assert Shares(0, 2, 2, 2).map(work, lambda: None) == [np.inf, np.inf]
+        assert Shares(0, 2, 2, 2).map(work, lambda blocks: None) == [np.inf, np.inf]
 
 
 @pytest.mark.parametrize(("memory", "at_once"), [(1_000_000, 1), (10**9, 2)])

@@ -22,6 +22,7 @@ from backprop_cli.sources import (
     layout,
     listening,
     pages,
+    populate,
     stored,
     survey,
 )
@@ -120,7 +121,8 @@ def test_the_next_rows_are_asked_for_before_these_are_used(tmp_path, monkeypatch
         events.append("used")
 
 
-def test_no_thread_reads_rows_that_are_in_memory(tmp_path, way):
+def test_no_thread_reads_rows_that_are_in_memory(tmp_path, monkeypatch, way):
+    monkeypatch.setattr(pages.Pages, "seem_there", lambda self, start, end: True)
     found = in_files(tmp_path, [X], offset=16)
     threads = threading.active_count()
     for part in found.read_ahead([np.arange(30)[::-1], np.arange(20)]):
@@ -165,7 +167,7 @@ def refuses(error):
 SYSTEMS = {
     "cannot read what is there": (pages, "_AT_ONCE", None),
     "has no preadv": (os, "preadv", refuses(NotImplementedError("preadv2"))),
-    "cannot wait for pages": (pages, "POPULATE_READ", 12345),  # what no system knows
+    "cannot wait for pages": (populate, "_POPULATE_READ", 12345),  # what no system knows
     "refuses to map": (mmap, "mmap", refuses(OSError(errno.ENODEV, "no such device"))),
     "has no descriptors": (pages.Pages, "__init__", refuses(OSError(errno.EMFILE, "too many"))),
     "takes no advice": (pages, "_TAKES_ADVICE", False),
@@ -183,6 +185,44 @@ def test_rows_are_the_same_on_any_system(tmp_path, monkeypatch, system, n_files)
     for rows, part in zip(asked, found.read_ahead(asked), strict=True):
         np.testing.assert_array_equal(part.rows, rows)
         np.testing.assert_array_equal(part.features, X[rows])
+
+
+def test_rows_are_the_same_where_no_thread_can_start(tmp_path, monkeypatch, way):
+    found, asked = in_files(tmp_path, [X]), []
+    source = Source(found, np.arange(500) % 3, "x.npy")
+    data = Dataset(Split(source, np.arange(400)), None, None, tuple("abc"))
+    expected = survey(data, "per_feature", "float32")
+
+    def start(self):
+        asked.append(1)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pages.Pages, "seem_there", lambda self, start, end: False, raising=False)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    for rows, part in zip(
+        np.arange(500).reshape(5, 100),
+        found.read_ahead(np.arange(500).reshape(5, 100)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(taken(part, rows), X[rows])
+    assert bool(asked) == (way is InPlace)
+    again = survey(data, "per_feature", "float32")
+    assert again.fingerprint == expected.fingerprint
+    np.testing.assert_array_equal(again.standardization.mean, expected.standardization.mean)
+
+
+def test_passes_at_once_have_memory_and_files_for_each(tmp_path, monkeypatch):
+    """Half of 64 MB, or more for larger portions, is in use, and half is read ahead."""
+    for memory, at_once, expected in (
+        (63_999_999, 1, 1), (128_000_000, 1, 2), (10**9, 1, 15), (10**9, 10**6, 8), (1, 1, 1),
+    ):  # fmt: skip
+        found = in_files(tmp_path, [X], memory=memory)
+        monkeypatch.setattr(stored, "most_files", lambda: 128)
+        assert found.passes_at_once(at_once) == expected
+    many = in_files(tmp_path, np.array_split(X, 50), memory=10**9)
+    assert many.passes_at_once(1) == 2
+    monkeypatch.setattr(stored, "most_files", lambda: 0)
+    assert many.passes_at_once(1) == 1
 
 
 def test_numbers_that_are_not_aligned_are_copied(tmp_path):
