@@ -46,15 +46,16 @@ class ShuffleOptions:
 def shuffle(options: ShuffleOptions) -> None:
     """Write the examples of IN into the folder OUT, in a random order.
 
-    IN is a file of features or a pattern such as 'features/*.npy'. OUT gets features.npy and, if
-    there are labels, labels.npy. Two passes over the files, in bounded memory; on disk it needs
-    twice the size of the features while it works.
+    IN is a file of features or a pattern such as 'features/*.npy'. OUT gets features.npy,
+    labels.npy if there are labels, and rows.npy: which row of IN each example was. Files of groups,
+    weights or rows have to be put into that order too. Two passes over the files, in bounded
+    memory; on disk it needs twice the size of the features while it works.
     """
     from tqdm import tqdm
 
     from backprop_cli.cli.messages import shown_path
     from backprop_cli.cli.signals import stops
-    from backprop_cli.formats.shuffle import FEATURES, LABELS
+    from backprop_cli.formats.shuffle import FEATURES, LABELS, ROWS
 
     job, folder, has_labels = _job(options)
     shown = shlex.quote(shown_path(folder))
@@ -75,6 +76,7 @@ def shuffle(options: ShuffleOptions) -> None:
     show(f"{'path':<12}{shown_path(folder / FEATURES)}")
     if has_labels:
         show(f"{'labels':<12}{shown_path(folder / LABELS)}")
+    show(f"{'rows':<12}{shown_path(folder / ROWS)}")
 
 
 def _is_terminal() -> bool:
@@ -89,7 +91,7 @@ def _job(options: ShuffleOptions) -> tuple[FileShuffle, pathlib.Path, bool]:
     from backprop_cli.formats.labels import read_label_values
     from backprop_cli.formats.memory import memory_limit
     from backprop_cli.formats.npy import check_order, check_pairs
-    from backprop_cli.formats.shuffle import FileShuffle, memory_of_shuffle
+    from backprop_cli.formats.shuffle import FileShuffle, has_finished, memory_of_shuffle
 
     try:
         limit = memory_limit(options.memory)
@@ -108,6 +110,6 @@ def _job(options: ShuffleOptions) -> tuple[FileShuffle, pathlib.Path, bool]:
     except RuntimeError as error:
         raise DataError(f"{options.output}: there is no such user") from error
     memory = 2 * found.size if limit is None else limit
-    if options.resume and options.memory == "auto":
+    if options.resume and options.memory == "auto" and not has_finished(folder):
         memory = memory_of_shuffle(folder)
     return FileShuffle(found, labels, folder, options.seed, memory), folder, labels is not None

@@ -31,7 +31,7 @@ from backprop_cli.jsontext import to_json
 def export(run: str, to: str, output: str | None, as_json: bool) -> None:
     """Write the model of RUN as a file of another library.
 
-    onnx: Gemm and Softmax in float32 (the extra: onnx). torch: the state_dict of an nn.Linear, in
+    onnx: Gemm and Softmax in float64 (the extra: onnx). torch: the state_dict of an nn.Linear, in
     safetensors. sklearn: a LogisticRegression, in a file of skops (the extra: sklearn). numpy:
     weights, bias and class names in an .npz.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,11 +74,14 @@ def sweep(options: SweepOptions) -> None:
     """
     from backprop_cli.cli.progress import ProgressBar, reading_bar
     from backprop_cli.cli.signals import stops
+    from backprop_cli.runs.run_directory import refuse_results
     from backprop_cli.runs.session import Interrupted
     from backprop_cli.runs.sweep import Sweep
 
     communicator = processes.communicator
     settings, configs = communicator.first(lambda: _to_train(options))
+    if not options.resume:
+        communicator.first(lambda: refuse_results(pathlib.Path(configs[0].output)))
     with reading_bar() as tell:
         job = Sweep(configs, settings, communicator=communicator, tell=tell)
     try:

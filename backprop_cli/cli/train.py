@@ -62,12 +62,14 @@ def train(options: TrainOptions) -> None:
     from backprop_cli.cli.progress import ProgressBar, reading_bar
     from backprop_cli.cli.signals import stops
     from backprop_cli.runs.run import Run
-    from backprop_cli.runs.run_directory import CONFIG, SUMMARY
+    from backprop_cli.runs.run_directory import CONFIG, SUMMARY, refuse_results
     from backprop_cli.runs.session import Interrupted
 
     communicator = processes.communicator
     config = communicator.first(lambda: _config(options))
     _check_extras(options)
+    if not (options.resume or options.dry_run):
+        communicator.first(lambda: refuse_results(pathlib.Path(config.output)))
     with reading_bar() as tell:
         run = Run(config, communicator=communicator, dry=options.dry_run, tell=tell)
     if options.dry_run:

@@ -149,6 +149,11 @@ class FeatureFiles:
             known.check()
         return out, ()
 
+    @property
+    def in_blocks(self) -> bool:
+        """Whether all files can be read block by block."""
+        return all(file.offset is not None for file in self.files)
+
     def _stored(self, memory: int) -> tuple[StoredFeatures, tuple[WatchedFile, ...]]:
         """Return the features that stay in their files, and these files.
 

@@ -72,6 +72,7 @@ def order_by_number(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 
 
 _ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+_HEADER = 1000  # bytes of a text's first line that are looked at
 _PICKLES = {
     ".pt": "torch.load('{}').numpy()",
     ".pth": "torch.load('{}').numpy()",
@@ -96,11 +97,27 @@ def way_out(path: pathlib.Path) -> str:
         )
     if suffix in (".csv", ".txt", ".tsv"):
         comma = ", delimiter=','" if suffix == ".csv" else ""
+        if _has_header(path):
+            comma += ", skiprows=1"
         return (
             "is text, which is slow to read as features; convert it once: "
             f"numpy.save('features.npy', numpy.loadtxt('{path}'{comma}, dtype='float32'))"
         )
     return "expected a name that ends in .npy, .npz, .safetensors or .parquet"
+
+
+def _has_header(path: pathlib.Path) -> bool:
+    """Whether the first line of a text begins with something else than a number."""
+    try:
+        with open_regular(path) as file:
+            first = file.readline(_HEADER).replace(b",", b" ").split()
+    except OSError:
+        return False
+    try:
+        float(first[0] if first else 0)
+    except ValueError:
+        return True
+    return False
 
 
 def _patterns(folder: pathlib.Path) -> str:

@@ -84,8 +84,9 @@ def read_inputs(
         except RuntimeError as error:
             raise DataError(f"{text}: there is no such user") from error
         with reading(text):
-            if not path.is_file():
-                raise DataError(f"{text}: expected a file, found none")
+            if not path.is_file() and not is_feature_file(path):  # a pattern may be such a name
+                found = "a folder; name its files" if path.is_dir() else "none"
+                raise DataError(f"{text}: expected a file, found {found}")
         part = _read(text, data, model.image_shape)
         if not len(part):
             raise DataError(f"{text}: expected examples, found none")
@@ -110,6 +111,8 @@ def _read(text: str, data: DataSection, image_shape: ImageShape) -> Source:
     if is_feature_file(path):
         limit = memory_limit(data.memory if isinstance(data, NpyData) else "auto")
         found = find_features(text, array_names(data))
+        if not found.in_blocks:  # then what the run was allowed is of no use
+            limit = memory_limit("auto")
         return found.source(None if limit is None or found.size <= limit else limit)
     image: ImageLayout | None = None
     if suffix in _IMAGES:
@@ -117,7 +120,12 @@ def _read(text: str, data: DataSection, image_shape: ImageShape) -> Source:
     elif isinstance(data, Cifar10Data | Cifar100Data):
         features, image = cifar.read_images(path, data), cifar.IMAGE
     else:
-        array = read_idx(path)
+        try:
+            array = read_idx(path)
+        except DataError:
+            if isinstance(data, NpyData):
+                find_features(text, array_names(data))  # it says what such a file may be
+            raise
         if array.ndim != 3:
             raise DataError(f"{path}: expected images, found an array of {array.ndim} dimensions")
         features, image = as_features(array, str(path))

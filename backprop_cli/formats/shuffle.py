@@ -11,7 +11,7 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from backprop_cli.atomic import write_atomically, writing
 from backprop_cli.errors import ConfigError, DataError, OutputError
+from backprop_cli.exclusive import only_process
 from backprop_cli.formats.columns import Values
 from backprop_cli.formats.feature_files import FeatureFiles
 from backprop_cli.rng import Stream, generator
 
-FEATURES, LABELS = "features.npy", "labels.npy"
+FEATURES, LABELS, ROWS = "features.npy", "labels.npy", "rows.npy"
 _BUCKETS, _STATE = ".buckets", ".shuffle.json"
 
 
@@ -76,7 +77,7 @@ class FileShuffle:
         if n * features.n_features == 0:
             raise DataError(f"{features.name}: expected examples, found none")
         if labels is not None and len(labels) != n:
-            raise DataError(f"{features.name}: {len(labels)} labels for {n} examples")
+            raise DataError(f"--labels: {len(labels)} labels for {n} examples of {features.name}")
         self._row_bytes = features.n_features * features.dtype.itemsize
         if memory < 2 * self._row_bytes:
             raise ConfigError(
@@ -93,32 +94,56 @@ class FileShuffle:
     def run(self, tell: Callable[[int], None], *, resume: bool) -> None:
         """Shuffle; ``tell`` hears how many steps were made, and may raise KeyboardInterrupt.
 
+        A shuffle that has finished is not made again with ``resume``.
+
         Raises
         ------
         OutputError
             The folder holds something, or another shuffle; the disk is, or would be, full.
         """
-        state = self._begin(resume)
-        tell(state.scattered + state.written)
         try:
-            state = self._scatter(state, tell)
-            self._gather(state, tell)
-            if self._labels is not None:
-                with writing(self._folder / LABELS) as stream:
-                    labels = np.asarray(self._labels)[self._order]
-                    npy_format.write_array(stream, labels, allow_pickle=False)
-            (self._folder / f".{FEATURES}").replace(self._folder / FEATURES)
+            self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if isinstance(error, OutputError):
+            raise self._cannot_write(error) from error
+        with only_process(self._folder, "working"):
+            if resume and has_finished(self._folder):
+                tell(self.steps)
+                return
+            state = self._begin(resume)
+            tell(state.scattered + state.written)
+            try:
+                self._finish(state, tell)
+            except DataError:  # the input has to be mended, and is another one then
+                self._remove(_STATE, _BUCKETS, f".{FEATURES}")
                 raise
-            raise OutputError(f"{self._folder}: cannot write: {error.strerror or error}") from error
-        for name in (_STATE, _BUCKETS):
+            except OutputError:
+                raise
+            except OSError as error:
+                raise self._cannot_write(error, "; go on with --resume") from error
+
+    def _finish(self, state: _State, tell: Callable[[int], None]) -> None:
+        state = self._scatter(state, tell)
+        self._gather(state, tell)
+        self._write(ROWS, self._order)
+        if self._labels is not None:
+            self._write(LABELS, np.asarray(self._labels)[self._order])
+        (self._folder / f".{FEATURES}").replace(self._folder / FEATURES)
+        self._remove(_STATE, _BUCKETS)
+
+    def _write(self, name: str, array: NDArray[Any]) -> None:
+        with writing(self._folder / name) as stream:
+            npy_format.write_array(stream, array, allow_pickle=False)
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
             with contextlib.suppress(OSError):
                 (self._folder / name).unlink()
 
+    def _cannot_write(self, error: OSError, remedy: str = "") -> OutputError:
+        return OutputError(f"{self._folder}: cannot write: {error.strerror or error}{remedy}")
+
     def _begin(self, resume: bool) -> _State:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             if resume:
                 return self._saved()
             if any(self._folder.iterdir()):
@@ -130,7 +155,7 @@ class FileShuffle:
         except OSError as error:
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(f"{self._folder}: cannot write: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
         if need > free:
             raise OutputError(
                 f"{self._folder}: a shuffle needs {need} bytes, twice the size of the features, "
@@ -212,6 +237,11 @@ class FileShuffle:
                 _to_disk(file)
                 state = self._save(dataclasses.replace(state, written=first + len(order)))
                 tell(len(order))
+
+
+def has_finished(folder: pathlib.Path) -> bool:
+    """Say whether a folder has a result, and no shuffle to go on with."""
+    return (folder / FEATURES).exists() and not (folder / _STATE).exists()
 
 
 def memory_of_shuffle(folder: pathlib.Path) -> int:

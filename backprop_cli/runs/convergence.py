@@ -200,7 +200,11 @@ def _remarks(training: Training, m: int, optimality: Optimality) -> list[str]:
     falls = 0.0
     if len(costs) > 1 and costs[-2][1] > 0:
         falls = (1 - costs[-1][1] / costs[-2][1]) / (costs[-1][0] - costs[-2][0])
-    if falls < _STILL_FALLS and (relative is None or relative < _LARGE_GAP):
+    if relative is not None:
+        if relative < _LARGE_GAP:
+            return []
+        falls = min(falls, relative)  # averages over an epoch's steps are those of earlier weights
+    elif falls < _STILL_FALLS:
         return []
     lbfgs = model.loss.curvature is not None and not solver.horizontal_flips
     remedy = f"try more epochs, another rate{', or training.solver: lbfgs' if lbfgs else ''}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pathlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from backprop_cli.atomic import remove_leftovers, write_atomically
 from backprop_cli.config import Config, config_text, load_config
 from backprop_cli.config.source import MAX_BYTES
 from backprop_cli.errors import ModelFileError, OutputError
+from backprop_cli.exclusive import only_process
 from backprop_cli.jsontext import to_json
 from backprop_cli.model import LinearModel
 from backprop_cli.regular import open_regular, read_regular
@@ -137,29 +137,26 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     OutputError
         Another process is in it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows: nothing is locked there
+    with only_process(path, "training") as sure:
+        if sure:
+            for name in _FILES:
+                remove_leftovers(path / name)
         yield
-        return
-    try:
-        folder = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot use this folder: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise OutputError(f"{path}: another process is training there") from error
-    except OSError:  # a file system without locks
-        pass
-    else:
-        for name in _FILES:
-            remove_leftovers(path / name)
-    try:
-        yield
-    finally:
-        os.close(folder)
+
+
+def refuse_results(path: pathlib.Path) -> None:
+    """Refuse a folder that holds what a run has written, before its data are read.
+
+    Raises
+    ------
+    OutputError
+        As `refuse_run`, which looks at its config too.
+    """
+    there = []
+    with contextlib.suppress(OSError, ValueError):  # told when it is written
+        there = [name for name in _FILES if name != CONFIG and (path / name).exists()]
+    if there:
+        raise OutputError(f"{path}: {_what_is_there(path, there)} another folder with --output")
 
 
 def refuse_run(path: pathlib.Path, config: Config | None = None) -> None:

@@ -61,7 +61,7 @@ def first_of_sweep(output: str) -> Config | None:
     try:
         saved = Checkpoint(pathlib.Path(output) / checkpoint.FILE_NAME)
         return Config.model_validate(saved.about["sweep"][0])
-    except (ModelFileError, TypeError, ValueError, KeyError, IndexError):  # told when it goes on
+    except (ModelFileError, OSError, TypeError, ValueError, LookupError):  # told when it goes on
         return None
 
 

@@ -119,3 +119,38 @@ def test_a_folder_that_holds_a_run_is_not_resumed_by_mistake(run, config):
     path = config()
     assert run("train", "--config", path)[0] == 0
     assert "go on: backprop train" not in run("train", "--config", path)[2]
+
+
+def test_what_predict_cannot_read(run, refused, config, tmp_path):
+    """As train says it; a folder and a pattern of files too."""
+    assert run("train", "--config", config())[0] == 0
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    x = np.random.default_rng(0).standard_normal((7, 4))
+    for k in range(2):
+        np.save(folder / f"x{k}.npy", x)
+    (tmp_path / "m.pt").write_bytes(b"\x80\x04\x95\x85")
+    (tmp_path / "f.csv").write_text("1,2,3,4\n")
+    (tmp_path / "g.csv").write_text("a,b,c,d\n1,2,3,4\n")
+    for name, word in (
+        ("m.pt", "pickle"), ("f.csv", "delimiter=',', dtype="),
+        ("g.csv", "delimiter=',', skiprows=1, dtype="), ("shards", "found a folder"),
+    ):  # fmt: skip
+        refused("predict", tmp_path / "run", "--input", tmp_path / name, words=(name, word))
+    status, out, err = run("predict", tmp_path / "run", "--input", folder / "x*.npy")
+    assert (status, err) == (0, "")
+    assert out.count("\n") == 14
+
+
+def test_predict_reads_whole_what_cannot_be_read_in_blocks(run, config, tmp_path):
+    """The memory of the run, 1 kB, is of no use then."""
+    x = np.asfortranarray(np.random.default_rng(0).standard_normal((100, 4)))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "rows.npy", np.ascontiguousarray(x))
+    np.save(tmp_path / "y.npy", np.arange(100) % 3)
+    sets = [f"data.path={tmp_path}/rows.npy", f"data.labels={tmp_path}/y.npy", "data.memory=1 kB"]
+    pairs = [word for own in sets for word in ("--set", own)]
+    assert run("train", "--config", config(), *pairs)[0] == 0
+    status, out, err = run("predict", tmp_path / "run", "--input", tmp_path / "x.npy")
+    assert (status, err) == (0, "")
+    assert out.count("\n") == 100

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from backprop_cli.errors import OutputError
+from backprop_cli.errors import DataError, OutputError
 from backprop_cli.formats.array_names import ArrayNames
-from backprop_cli.formats.feature_files import find_features
+from backprop_cli.formats.feature_files import FeatureFiles, find_features
 from backprop_cli.formats.shuffle import FileShuffle
 
 N, D = 1000, 5
@@ -39,15 +39,20 @@ def result(files, out="out"):
 def test_every_example_keeps_its_label(run, files, memory):
     status, out, err = shuffled(run, files, memory=memory)
     assert (status, err) == (0, "")
-    assert out.split() == ["path", f"{files}/out/features.npy", "labels", f"{files}/out/labels.npy"]
+    names = ["features.npy", "labels.npy", "rows.npy"]
+    assert [pair.split() for pair in out.splitlines()] == [
+        [word, f"{files}/out/{name}"]
+        for word, name in zip(("path", "labels", "rows"), names, strict=True)
+    ]
     x, y = result(files)
     assert x.dtype == np.float16
-    assert sorted(p.name for p in (files / "out").iterdir()) == ["features.npy", "labels.npy"]
+    assert sorted(p.name for p in (files / "out").iterdir()) == names
     # The order is that of its stream, whatever the memory.
     sequence = np.random.SeedSequence(0, spawn_key=(10,))
     order = np.random.Generator(np.random.PCG64(sequence)).permutation(N)
     np.testing.assert_array_equal(x, X[order])
     np.testing.assert_array_equal(y, Y[order])
+    np.testing.assert_array_equal(np.load(files / "out" / "rows.npy"), order)
 
 
 def test_another_seed_is_another_order(run, files):
@@ -150,6 +155,39 @@ def test_what_cannot_go_on_is_refused(run, files):
     status, _, err = shuffled(run, files, "--resume", memory="auto")  # goes on with what it had
     assert (status, err) == (0, "")
     assert len(result(files)[0]) == N
+
+
+@pytest.mark.parametrize("memory", ["auto", 100 * ROW])
+def test_a_shuffle_that_has_finished_is_not_made_again(run, files, memory):
+    shuffled(run, files)
+    before = (files / "out" / "features.npy").stat()
+    status, out, err = shuffled(run, files, "--resume", memory=memory)
+    assert (status, err) == (0, "")
+    assert "features.npy" in out
+    assert (files / "out" / "features.npy").stat() == before
+
+
+def test_two_shuffles_in_one_folder_are_refused(run, files):
+    def tell(made):
+        status, _, err = shuffled(run, files, "--resume")
+        assert (status, "out: another process is working there" in err) == (2, True)
+        raise Stop
+
+    with pytest.raises(Stop):
+        job(files).run(tell, resume=False)
+
+
+def test_nothing_is_left_of_files_that_cannot_be_used(run, files, monkeypatch):
+    def chunks(self, memory):
+        yield X[:100]
+        raise DataError("broken")
+
+    whole = FeatureFiles.chunks
+    monkeypatch.setattr(FeatureFiles, "chunks", chunks)
+    assert shuffled(run, files)[::2] == (2, "Error: broken\n")
+    assert list((files / "out").iterdir()) == []
+    monkeypatch.setattr(FeatureFiles, "chunks", whole)
+    assert shuffled(run, files)[0] == 0
 
 
 def test_a_full_disk_is_told_before_anything_is_written(run, files, monkeypatch):

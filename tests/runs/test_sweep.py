@@ -305,3 +305,32 @@ def test_the_winners_certificate_is_the_one_that_lbfgs_has_stopped_at(run, tmp_p
     summary = json.loads((path / "summary.json").read_text())
     assert summary["train"]["relative_gap"] <= 1e-9
     assert not any("not converged" in remark for remark in summary["remarks"])
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (None, ["none", "No such file"]),
+        ("folder", ["folder", "no sweep to go on with"]),
+        ("finished", ["finished", "this sweep has finished"]),
+    ],
+)
+def test_what_there_is_no_sweep_to_resume_in(run, tmp_path, made, words):
+    path = tmp_path / (made or "none")
+    if made == "folder":
+        path.mkdir()
+    if made == "finished":
+        assert run("sweep", *GRIDS, "--output", path)[0] == 0
+    status, _, err = run("sweep", *GRIDS, "--output", path, "--resume")
+    assert (status, err.count("\n")) == (2, 1)
+    assert all(word in err for word in words)
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_folder_with_results_is_refused_before_the_data_are_read(run, tmp_path, command):
+    (tmp_path / "summary.json").write_text("{}")
+    grid = GRIDS if command == "sweep" else ()
+    config = tmp_path / "nothing.yaml"
+    config.write_text("data: {format: npy, path: nothing.npy, labels: nothing.npy}\n")
+    status, _, err = run(command, *grid, "--config", config, "--output", tmp_path)
+    assert (status, "holds a run that has finished" in err) == (2, True)
