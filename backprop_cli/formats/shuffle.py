@@ -122,13 +122,15 @@ class FileShuffle:
                 raise self._cannot_write(error, "; go on with --resume") from error
 
     def _finish(self, state: _State, tell: Callable[[int], None]) -> None:
-        state = self._scatter(state, tell)
-        self._gather(state, tell)
-        self._write(ROWS, self._order)
-        if self._labels is not None:
-            self._write(LABELS, np.asarray(self._labels)[self._order])
-        (self._folder / f".{FEATURES}").replace(self._folder / FEATURES)
-        self._remove(_STATE, _BUCKETS)
+        whole = self._folder / f".{FEATURES}"
+        if state.written < self._features.n_examples or whole.exists():
+            state = self._scatter(state, tell)
+            self._gather(state, tell)
+            self._write(ROWS, self._order)
+            if self._labels is not None:
+                self._write(LABELS, np.asarray(self._labels)[self._order])
+            whole.replace(self._folder / FEATURES)
+        self._remove(_STATE, _BUCKETS)  # what is left, if it was stopped here
 
     def _write(self, name: str, array: NDArray[Any]) -> None:
         with writing(self._folder / name) as stream:

@@ -167,6 +167,22 @@ def test_a_shuffle_that_has_finished_is_not_made_again(run, files, memory):
     assert (files / "out" / "features.npy").stat() == before
 
 
+def test_a_shuffle_that_was_stopped_after_its_last_step_keeps_its_result(run, files, monkeypatch):
+    def remove(self, *names):
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileShuffle, "_remove", remove)
+        with pytest.raises(Stop):
+            job(files).run(lambda made: None, resume=False)
+    before = result(files)
+    assert shuffled(run, files, "--resume", memory="auto")[0] == 0
+    for one, other in zip(result(files), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    names = ["features.npy", "labels.npy", "rows.npy"]
+    assert sorted(path.name for path in (files / "out").iterdir()) == names
+
+
 def test_two_shuffles_in_one_folder_are_refused(run, files):
     def tell(made):
         status, _, err = shuffled(run, files, "--resume")
