@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import pathlib
 from collections.abc import Sequence
 from typing import Any, overload
@@ -84,7 +85,8 @@ def read_inputs(
         except RuntimeError as error:
             raise DataError(f"{text}: there is no such user") from error
         with reading(text):
-            if not path.is_file() and not is_feature_file(path):  # a pattern may be such a name
+            told = is_feature_file(path) and (glob.has_magic(text) or path.exists())
+            if not path.is_file() and not told:
                 found = "a folder; name its files" if path.is_dir() else "none"
                 raise DataError(f"{text}: expected a file, found {found}")
         part = _read(text, data, model.image_shape)
