@@ -85,6 +85,7 @@ def read_inputs(
         except RuntimeError as error:
             raise DataError(f"{text}: there is no such user") from error
         with reading(text):
+            # Of a pattern, or of what is no regular file, `find_features` says what is wrong.
             told = is_feature_file(path) and (glob.has_magic(text) or path.exists())
             if not path.is_file() and not told:
                 found = "a folder; name its files" if path.is_dir() else "none"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import pathlib
-import threading
 from typing import BinaryIO
 
 from backprop_cli.sources.populate import populate
@@ -35,7 +34,6 @@ class LargePages:
 
     def __init__(self, file: BinaryIO) -> None:
         self._map: mmap.mmap | None = None
-        self._use = threading.Lock()
         self.size = _large_page()
         if not self.size:
             return
@@ -60,18 +58,16 @@ class LargePages:
             if 4 * (min(end, page + self.size) - first) < 3 * self.size:
                 continue
             first -= first % mmap.PAGESIZE
-            with self._use, contextlib.suppress(OSError, ValueError):
-                if self._map is None:
-                    return
-                populate(self._map, first, mmap.PAGESIZE)  # which brings all of the large page
-                self._map.madvise(mmap.MADV_DONTNEED, page, self.size)  # ends with the file
+            mapped = self._map
+            if mapped is None:
+                return
+            with contextlib.suppress(OSError):
+                populate(mapped, first, mmap.PAGESIZE)  # which brings all of the large page
+                mapped.madvise(mmap.MADV_DONTNEED, page, self.size)  # ends with the file
 
     def close(self) -> None:
-        """Let go of the map."""
-        with self._use:
-            if self._map is not None:
-                self._map.close()
-            self._map = None
+        """Let go of the map: it is there until the last thread has left it."""
+        self._map = None
 
 
 def _large_page() -> int:
