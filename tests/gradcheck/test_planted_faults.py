@@ -36,6 +36,7 @@ NESTEROV = "training.nesterov=true"
 FLIPS = "training.horizontal_flips=true"
 WEIGHTS = "training.class_weights=[1, 2, 3, 0.5]"
 SMOOTHING = "label_smoothing=0.1"
+MANY_CLASSES = "data.classes=70"  # the kernels leave products to the BLAS
 SINGLE = ("data.classes=2", "model.outputs=1")
 
 
@@ -72,7 +73,7 @@ SVM_GRADIENT = """\
 """
 LOSSES, DESCENT = "losses/kernels.py", "engine/kernels/descent.py"
 MINIBATCH, ENGINE = "engine/kernels/minibatch.py", "engine/kernels/engine.py"
-EVALUATION = "engine/kernels/evaluation.py"
+EVALUATION, PRODUCTS = "engine/kernels/evaluation.py", "engine/kernels/products.py"
 
 IN_KERNELS = {
     "softmax gradient": kernels(LOSSES, SOFTMAX_END, SOFTMAX_END + SCALE_G, GRADIENTS | STEP),
@@ -107,8 +108,8 @@ IN_KERNELS = {
         {L_STEP, *STEP},
     ),
     "second piece": kernels(
-        MINIBATCH, "models, rates, piece > 0, moving and final,\n",
-        "models, rates, False, moving and final,\n", {DW, J_DW, STEP_W},
+        MINIBATCH, "work.tiles[thread], models, rates, piece > 0,\n",
+        "work.tiles[thread], models, rates, False,\n", {DW, J_DW, STEP_W},
     ),
     "l2": kernels(ENGINE, "two_l2=2 * state.l2", "two_l2=state.l2", {STEP_W}),
     "momentum": kernels(
@@ -140,8 +141,20 @@ IN_KERNELS = {
     "gradient of the bias": kernels(
         DESCENT, "own[t] += g[t]", "own[t] += np.float32(1.001) * g[t]", {DB, J_DB, STEP_B}
     ),
+    "mean, by the BLAS": kernels(
+        PRODUCTS, "own[j] -= mean[j]", "own[j] -= np.float32(1.01) * mean[j]",
+        {DW, J_DW, STEP_W}, MANY_CLASSES,
+    ),
+    "scores by the BLAS": kernels(
+        PRODUCTS, "(product, x[:n, :m], W", "(product, x[:n, : m - 1], W",
+        {L, L_STEP} | GRADIENTS | STEP, MANY_CLASSES,
+    ),
+    "gradient by the BLAS": kernels(
+        PRODUCTS, "(product, G[:n], x", "(product, G[: n - 1], x", {DW, J_DW, STEP_W},
+        MANY_CLASSES,
+    ),
     "mirroring": kernels(
-        "engine/kernels/products.py", "line[length - pixel - j + k]",
+        PRODUCTS, "line[length - pixel - j + k]",
         "line[j + k]", {DW, J_DW, STEP_W, L, L_STEP}, FLIPS,
     ),
     "class weights": kernels(

@@ -15,7 +15,7 @@ from numba import njit
 
 from backprop_cli.engine.kernels.products import gradient_rows
 from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Models
-from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.engine.kernels.tile import COLUMNS
 
 
 def _update(
@@ -47,6 +47,7 @@ _update_bias = njit(nogil=True, _nrt=False)(_update)
 
 @njit(nogil=True, _nrt=False, fastmath={"contract"})
 def add_or_descend(
+    product: int,
     G: Any,
     x: Any,
     mean: Any,
@@ -61,16 +62,18 @@ def add_or_descend(
     moves: bool,
 ) -> None:
     """Compute a block of dW, on top of an earlier piece's if ``more``; then keep it, or move W."""
-    K, M = len(models.W), len(models.kinds)
+    K, M, R = len(models.W), len(models.kinds), G.shape[2]
     C = K // M
-    strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
+    strip = last - first  # the BLAS cuts it by itself
+    if product == 0:
+        strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
     for low in range(first, last, strip):
         high = min(low + strip, last)
         m, own_scale = high - low, scale[low:high]
         for group in range(len(G)):
-            gradient_rows(G[group], x, mean, n, low - first, high - first, tile)
-            for k in range(group * ROWS, min((group + 1) * ROWS, K)):
-                g, W = tile[k - group * ROWS][:m], models.W[k, low:high]
+            gradient_rows(product, G[group], x, mean, n, low - first, high - first, tile)
+            for k in range(group * R, min((group + 1) * R, K)):
+                g, W = tile[k - group * R][:m], models.W[k, low:high]
                 total = models.dW[k, low:high]
                 if more:
                     for j in range(m):
@@ -102,10 +105,10 @@ def add_or_descend_bias(
     moves: bool,
 ) -> None:
     """Compute a thread's share of db = G 1 likewise; keep it, or move b, without penalty."""
-    K, M = len(models.W), len(models.kinds)
+    K, M, R = len(models.W), len(models.kinds), G.shape[2]
     C = K // M
     for group in range(thread * len(G) // threads, (thread + 1) * len(G) // threads):
-        first, last = group * ROWS, min((group + 1) * ROWS, K)
+        first, last = group * R, min((group + 1) * R, K)
         own = models.db[first:last]
         if not more:
             own[:] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_cli import blas
 from backprop_cli.engine.contract import (
     Counts,
     DescentState,
@@ -29,6 +31,7 @@ from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Mode
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
+from backprop_cli.engine.threads import blas_threads
 from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
@@ -36,6 +39,9 @@ from backprop_cli.sources import Block, Scattered
 
 _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
+_BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
+_BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
+_ROWS_AT_ONCE = 125  # of dW, so that a block of it stays in the second cache until W has moved
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _NO_MEETING = 2**62  # what nobody waits for
@@ -57,7 +63,12 @@ class CompiledEngine:
         self._task = task
         M, C, d = task.n_models, task.targets.n_classes, task.n_features
         K, dtype = M * C, task.splits[0].features.dtype
-        if dtype == np.float16:  # converted as they are gathered
+        piece = min(task.batch_size, PIECE)
+        product = blas.product_address() if K >= _BLAS_ROWS and piece >= _BLAS_EXAMPLES else 0
+        # Whole tiles in any case: evaluation is by tiles.
+        groups = math.ceil(K / (_ROWS_AT_ONCE if product else ROWS))
+        rows = math.ceil(K / groups / ROWS) * ROWS
+        if dtype == np.float16 or product:  # converted as they are gathered
             dtype = task.dtype
         line = 1 if task.image is None else task.image.line
         single, threads = task.dtype, task.threads
@@ -72,7 +83,7 @@ class CompiledEngine:
         blocks = math.ceil(d / self._width)
         self._threads = min(threads, blocks)
         padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
-        padded_K = math.ceil(K / ROWS) * ROWS
+        padded_K = math.ceil(K / rows) * rows
         self._mean = aligned((blocks, padded_width), single)
         for block in range(blocks):
             own = task.standardization.mean[block * self._width : (block + 1) * self._width]
@@ -98,19 +109,19 @@ class CompiledEngine:
         )
         self._scaled_V: Array = self._models.velocity_W
         self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
-        piece = min(task.batch_size, PIECE)
         x = aligned((blocks, piece, padded_width), dtype)
         self._work = Work(
             x=x,
             flat=x.reshape(blocks, -1),
             places=np.arange(piece) * padded_width,
             parts=aligned((blocks, piece, padded_K), single),
-            G=aligned((padded_K // ROWS, piece, ROWS), single),
-            tiles=aligned((self._threads, ROWS, padded_width), single),
+            G=aligned((padded_K // rows, piece, rows), single),
+            tiles=aligned((self._threads, rows, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
             one=np.ones(1, single),
             counter=np.zeros(1, np.int64),
+            product=product,
         )
         self._part = aligned((self._threads, SCORED, padded_K), single)
         self._scores = aligned((self._threads, SCORED, padded_K), single)
@@ -269,16 +280,17 @@ class CompiledEngine:
         """Call a kernel on every thread; return what it returns, which is the same on each."""
         self._work.counter[0] = 0
         others: list[Future[Any]] = []
-        try:
-            for thread in range(1, self._threads):
-                others.append(self._pool.submit(kernel, thread, self._threads, *arguments))
-            return kernel(0, self._threads, *arguments)
-        except BaseException:  # an interrupt before this thread has joined the others
-            self._work.counter[0] = _NO_MEETING
-            raise
-        finally:
-            for other in others:
-                other.result()
+        with blas_threads(1) if self._work.product else contextlib.nullcontext():
+            try:
+                for thread in range(1, self._threads):
+                    others.append(self._pool.submit(kernel, thread, self._threads, *arguments))
+                return kernel(0, self._threads, *arguments)
+            except BaseException:  # an interrupt before this thread has joined the others
+                self._work.counter[0] = _NO_MEETING
+                raise
+            finally:
+                for other in others:
+                    other.result()
 
 
 def _check_size(examples: int, limit: int) -> None:

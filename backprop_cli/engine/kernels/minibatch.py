@@ -19,9 +19,8 @@ from numba import njit
 from backprop_cli.engine.kernels.descent import add_or_descend, add_or_descend_bias
 from backprop_cli.engine.kernels.losses import loss_gradient
 from backprop_cli.engine.kernels.memory import meet
-from backprop_cli.engine.kernels.products import fetch, gather, scores
+from backprop_cli.engine.kernels.products import fetch, gather, scores, scores_by_blas
 from backprop_cli.engine.kernels.structures import Examples, Models, Work
-from backprop_cli.engine.kernels.tile import ROWS
 
 
 @njit(nogil=True, _nrt=False)
@@ -127,10 +126,15 @@ def _mini_batch(
             gather(examples, own[turn:], flags[turn:], low, high, x[turn:])
             gather(examples, own[:turn], flags[:turn], low, high, x)
             fetch(examples, following, low, high)
-            scores(
-                work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
-                work.parts[block],
-            )  # fmt: skip
+            if work.product != 0:
+                scores_by_blas(
+                    work.product, x, last - first, mean, models.W, low, high, work.parts[block]
+                )
+            else:
+                scores(
+                    work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
+                    work.parts[block],
+                )  # fmt: skip
         met += threads
         meet(work.counter, met)
         if piece == 0:  # only now has every thread read the last step's sums
@@ -171,8 +175,9 @@ def _mini_batch(
         for block in range(thread, blocks, threads):
             low, high = block * width, min((block + 1) * width, d)
             add_or_descend(
-                work.G, work.x[block], examples.mean[block], examples.scale, last - first,
-                low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
+                work.product, work.G, work.x[block], examples.mean[block], examples.scale,
+                last - first, low, high, work.tiles[thread], models, rates, piece > 0,
+                moving and final,
             )  # fmt: skip
         add_or_descend_bias(
             work.G, last - first, work.one, thread, threads, models, rates, piece > 0,
@@ -219,9 +224,10 @@ def _losses(
         loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
         total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
     factor = weight / divisor
+    R = work.G.shape[2]
     for group in range(len(work.G)):
-        g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
-        for t in range(ROWS):
+        g, part = work.G[group, i], s[group * R : (group + 1) * R]
+        for t in range(R):
             g[t] = part[t] * factor
 
 

@@ -7,6 +7,9 @@ number is used several times from its register: 4 examples x 5 classes at once i
 few vectors of features in dW. Some examples are multiplied by all rows of W before the next ones
 are, and some features by all rows of G: as many as fit in the second cache. A partial tile at an
 edge repeats its last row, so it needs no code of its own.
+
+Where W has many rows, the BLAS makes both products. It takes float32 numbers, so a block of X is
+converted and centred as it is copied.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from numba import njit
 
 from backprop_cli.engine.kernels.halves import number
 from backprop_cli.engine.kernels.memory import LINE, prefetch
+from backprop_cli.engine.kernels.sgemm import times_transposed, transposed_times
 from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Examples
 from backprop_cli.engine.kernels.tile import (
     COLUMNS,
@@ -99,6 +103,19 @@ def scores(
 
 
 @njit(nogil=True, _nrt=False)
+def scores_by_blas(
+    product: int, x: Any, n: int, mean: Any, W: Any, first: int, last: int, S: Any
+) -> None:
+    """Do the same for n examples that lie in the rows of ``x``, and centre those in place."""
+    m = last - first
+    for i in range(n):
+        own = x[i]
+        for j in range(m):
+            own[j] -= mean[j]
+    times_transposed(product, x[:n, :m], W[:, first:last], S[:n, : len(W)])
+
+
+@njit(nogil=True, _nrt=False)
 def _few_features(
     x: Any, places: Any, start: int, mean: Any, W: Any, first: int, m: int, S: Any
 ) -> None:
@@ -113,11 +130,16 @@ def _few_features(
 
 
 @njit(nogil=True, _nrt=False)
-def gradient_rows(G: Any, x: Any, mean: Any, n: int, first: int, last: int, out: Any) -> None:
+def gradient_rows(
+    product: int, G: Any, x: Any, mean: Any, n: int, first: int, last: int, out: Any
+) -> None:
     """out[t, j - first] = sum over i < n of G[i, t] (x[i, j] - mean[j]).
 
-    For features j from first to before last, counted within the block. ``G`` is n x ROWS, and
-    ``out`` ROWS x (last - first), or up to a tile more.
+    For features j from first to before last, counted within the block. ``G`` is n x R, and
+    ``out`` R x (last - first), or up to a tile more. The BLAS takes ``x`` that is centred.
     """
+    if product != 0:
+        transposed_times(product, G[:n], x[:n, first:last], out[:, : last - first])
+        return
     for column in range(first, last, COLUMNS):
         gradient_tile(G, x, mean, n, column, out, column - first)

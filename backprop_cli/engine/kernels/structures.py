@@ -63,10 +63,12 @@ class Work(NamedTuple):
 
     ``x`` is blocks x PIECE x a block's width, ``flat`` the same as blocks of numbers, of which
     example i begins at ``places[i]``. ``parts`` of S are blocks x PIECE x K; those of
-    the first block become S, and then dl/dS. ``G`` is (K / ROWS) x PIECE x ROWS: what a tile reads
-    lies together; what is in the padding is not used. ``tiles`` are threads x ROWS x a
-    block's width, ``sums`` threads x M losses, ``right`` as many counts; widths and K are padded to
-    whole tiles. ``one`` is 1, the scale of b. ``counter`` is where the threads meet.
+    the first block become S, and then dl/dS. ``G`` is (K / R) x PIECE x R, where R rows of dW are
+    made at once: ROWS by tiles, a multiple of that by the BLAS; what is in the padding is not used.
+    ``tiles`` are threads x R x a block's width, ``sums`` threads x M losses, ``right`` as many
+    counts; widths are padded to whole tiles, K to R. ``one`` is 1, the scale of b. ``counter`` is
+    where the threads meet. ``product`` is where the BLAS's product is, or 0: then tiles make both
+    products.
     """
 
     x: Any
@@ -79,3 +81,4 @@ class Work(NamedTuple):
     right: Any
     one: Any
     counter: Any
+    product: int
