@@ -123,9 +123,10 @@ class CompiledEngine:
             counter=np.zeros(1, np.int64),
             product=product,
         )
-        self._part = aligned((self._threads, SCORED, padded_K), single)
-        self._scores = aligned((self._threads, SCORED, padded_K), single)
-        self._places = np.zeros((self._threads, SCORED), np.intp)
+        scored = piece if product else SCORED
+        self._part = aligned((self._threads, scored, padded_K), single)
+        self._scores = aligned((self._threads, scored, padded_K), single)
+        self._places = np.zeros((self._threads, scored), np.intp)
         self._pool = started_pool(max(1, self._threads - 1))
         self._loading: Future[None] | None = None
         self._numpy: NumpyEngine | None = None
@@ -205,8 +206,8 @@ class CompiledEngine:
         models = self._with_parameters(W, b)
         smoothing = np.broadcast_to(targets.label_smoothing, M).copy()
         self._on_all_threads(
-            evaluate, self._examples(block), models, smoothing, self._width, self._part,
-            self._scores, self._places, block.rows, losses, decisions,
+            evaluate, self._examples(block), models, smoothing, self._work, self._width,
+            self._part, self._scores, self._places, block.rows, losses, decisions,
         )  # fmt: skip
         return Outcomes(losses, decisions)
 
@@ -232,8 +233,8 @@ class CompiledEngine:
                 load_or_compile(descend, (*made, rates, 1, limits, np.zeros((0, M)), right))
                 load_or_compile(sums, (*made, limits, np.zeros(M), np.zeros(M, np.int64)))
             evaluated = (
-                self._models.smoothing, self._width, self._part, self._scores, self._places,
-                nothing[0],
+                self._models.smoothing, self._work, self._width, self._part, self._scores,
+                self._places, nothing[0],
                 np.zeros((M, 0), self._task.dtype), np.zeros((M, 0), np.intp),
             )  # fmt: skip
             load_or_compile(evaluate, (*common, *evaluated))

@@ -7,8 +7,8 @@ from typing import Any
 from numba import njit
 
 from backprop_cli.engine.kernels.losses import loss_gradient
-from backprop_cli.engine.kernels.products import fetch, place, scores
-from backprop_cli.engine.kernels.structures import SCORED, Examples, Models
+from backprop_cli.engine.kernels.products import fetch, gather, place, scores, scores_by_blas
+from backprop_cli.engine.kernels.structures import Examples, Models, Work
 
 
 @njit(nogil=True, _nrt=False)
@@ -18,6 +18,7 @@ def evaluate(
     examples: Examples,
     models: Models,
     smoothing: Any,
+    work: Work,
     width: int,
     part: Any,
     S: Any,
@@ -28,28 +29,31 @@ def evaluate(
 ) -> None:
     """Compute losses and decisions, M x n, for one thread's share of ``rows``.
 
-    ``smoothing`` has a number per model; ``part`` and ``S``, threads x SCORED x K, and ``places``,
-    threads x SCORED integers, are scratch memory.
+    ``smoothing`` has a number per model; ``part`` and ``S``, threads x n x K, and ``places``,
+    threads x n integers, are scratch memory for n examples, as many as are evaluated at once.
     """
     d = examples.d
     K, M = len(models.W), len(models.kinds)
     C = K // M
-    part, S, places = part[thread], S[thread], places[thread]
+    part, S, places, x = part[thread], S[thread], places[thread], work.x[thread]
+    not_mirrored = rows[:0]
     start, end = thread * len(rows) // threads, (thread + 1) * len(rows) // threads
-    for first in range(start, end, SCORED):
-        own = rows[first : min(first + SCORED, end)]
-        following = rows[min(first + SCORED, end) : min(first + 2 * SCORED, end)]
+    at_once = len(places)
+    for first in range(start, end, at_once):
+        own = rows[first : min(first + at_once, end)]
+        following = rows[min(first + at_once, end) : min(first + 2 * at_once, end)]
         for i in range(len(own)):
             places[i] = place(examples, own[i])
             for k in range(K):
                 S[i, k] = models.b[k]
         for block in range(len(examples.mean)):
-            low, high = block * width, min((block + 1) * width, d)
+            low, high, mean = block * width, min((block + 1) * width, d), examples.mean[block]
             fetch(examples, following, low, high)
-            scores(
-                examples.features, places[: len(own)], low, examples.mean[block], models.W,
-                low, high, part,
-            )  # fmt: skip
+            if work.product != 0:
+                gather(examples, own, not_mirrored, low, high, x)
+                scores_by_blas(work.product, x, len(own), mean, models.W, low, high, part)
+            else:
+                scores(examples.features, places[: len(own)], low, mean, models.W, low, high, part)
             for i in range(len(own)):
                 for k in range(K):
                     S[i, k] += part[i, k]

@@ -10,7 +10,7 @@ CHUNK_BYTES = 200_000
 """Of examples (or of some features of them) that are multiplied by all rows of W (of G) before the
 next ones are: about as many as fit in the second cache."""
 SCORED = 32
-"""The largest number of examples that are evaluated at once."""
+"""The largest number of examples that are evaluated at once by tiles, where they are stored."""
 
 
 class Examples(NamedTuple):
