@@ -73,18 +73,19 @@ needs_openblas = pytest.mark.skipif(
 def test_products_by_the_blas_are_those_of_float64(n, m, K):
     """Of parts of larger arrays, whose other numbers are not used and not written."""
     rng = np.random.default_rng(n)
-    mean, W, x, G = (
-        rng.standard_normal(shape).astype(np.float32) for shape in (m, (K, m), (n, m), (n, K))
+    mean, scale, W, x, G = (
+        rng.standard_normal(shape).astype(np.float32)
+        for shape in (m, m + 5, (K, m), (n, m), (n, K))
     )
     wide_W, wide_x = np.full((K, m + 5), np.nan, "f"), np.full((n + 2, m + 3), np.nan, "f")
     wide_W[:, 2 : 2 + m], wide_x[:n, :m] = W, x
     S, dW = np.full((n + 1, K + 1), 7, "f"), np.full((K, m + 4), 7, "f")
     address = blas.product_address()
-    scores_by_blas(address, wide_x, n, mean, wide_W, 2, 2 + m, S)
-    centred = x.astype(float) - mean
-    np.testing.assert_allclose(S[:n, :K], centred @ W.T.astype(float), atol=1e-5 * np.sqrt(m))
+    scores_by_blas(address, wide_x, n, mean, scale, wide_W, 2, 2 + m, S)
+    own = (x.astype(float) - mean) * scale[2 : 2 + m]
+    np.testing.assert_allclose(S[:n, :K], own @ W.T.astype(float), atol=1e-5 * np.sqrt(m))
     gradient_rows(address, G, wide_x, mean, n, 0, m, dW)
-    np.testing.assert_allclose(dW[:, :m], G.T.astype(float) @ centred, atol=1e-5 * np.sqrt(n))
+    np.testing.assert_allclose(dW[:, :m], G.T.astype(float) @ own, atol=1e-5 * np.sqrt(n))
     for untouched in (S[n], S[:, K], dW[:, m:]):
         assert (untouched == 7).all()
 
@@ -106,6 +107,16 @@ def test_many_rows_of_weights(monkeypatch, dtype, threads, by_blas):
 
 
 @needs_openblas
+@pytest.mark.parametrize("own", [{}, {"momentum": 0.9}, {"batch_size": 300}])
+def test_one_model_by_the_blas(own):
+    """Without momentum, W moves within the product; where K is large, 300 are two pieces."""
+    common = {"batch_size": 100, "l2": 0.1, "learning_rate": 0.02, **own}
+    assert_same(data_of(500, 70, 130), **common)
+    if own:
+        assert_same(data_of(4200, 3, 4097), **common)
+
+
+@needs_openblas
 def test_mirrored_images_by_the_blas():
     data = data_of(300, 3 * 8 * 8, 80, image=ImageLayout(3, 8, 8))
     assert_same(data, batch_size=100, learning_rate=0.003, horizontal_flips=True)
@@ -115,10 +126,16 @@ def test_mirrored_images_by_the_blas():
     ("n_classes", "batch_size", "expected"), [(63, 100, 0), (64, 63, 0), (64, 64, 1)]
 )
 def test_the_blas_is_taken_for_many_rows_and_examples(monkeypatch, n_classes, batch_size, expected):
-    asked = []
-    monkeypatch.setattr(blas, "product_address", lambda: asked.append(1) or 0)
+    asked = 0
+
+    def product_address():
+        nonlocal asked
+        asked += 1
+        return 0
+
+    monkeypatch.setattr(blas, "product_address", product_address)
     trained(data_of(200, 9, n_classes), engine="compiled", batch_size=batch_size)
-    assert len(asked) == expected
+    assert asked == expected
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (2, 3, 1000)])

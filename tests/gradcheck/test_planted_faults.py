@@ -142,15 +142,15 @@ IN_KERNELS = {
         DESCENT, "own[t] += g[t]", "own[t] += np.float32(1.001) * g[t]", {DB, J_DB, STEP_B}
     ),
     "mean, by the BLAS": kernels(
-        PRODUCTS, "own[j] -= mean[j]", "own[j] -= np.float32(1.01) * mean[j]",
+        PRODUCTS, "(own[j] - mean[j])", "(own[j] - np.float32(1.01) * mean[j])",
         {DW, J_DW, STEP_W}, MANY_CLASSES,
     ),
     "scores by the BLAS": kernels(
-        PRODUCTS, "(product, x[:n, :m], W", "(product, x[:n, : m - 1], W",
+        PRODUCTS, "1.0, x[:n, :m], W", "1.0, x[:n, : m - 1], W",
         {L, L_STEP} | GRADIENTS | STEP, MANY_CLASSES,
     ),
     "gradient by the BLAS": kernels(
-        PRODUCTS, "(product, G[:n], x", "(product, G[: n - 1], x", {DW, J_DW, STEP_W},
+        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW, STEP_W},
         MANY_CLASSES,
     ),
     "mirroring": kernels(

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from backprop_cli.engine.kernels.products import gradient_rows
+from backprop_cli.engine.kernels.sgemm import transposed_times
 from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Models
 from backprop_cli.engine.kernels.tile import COLUMNS
 
@@ -51,7 +52,6 @@ def add_or_descend(
     G: Any,
     x: Any,
     mean: Any,
-    scale: Any,
     n: int,
     first: int,
     last: int,
@@ -65,11 +65,14 @@ def add_or_descend(
     K, M, R = len(models.W), len(models.kinds), G.shape[2]
     C = K // M
     strip = last - first  # the BLAS cuts it by itself
+    if product != 0 and moves and not more and M == 1 and len(models.velocity_W) == 0:
+        _descend_by_blas(product, G, x, n, models.W[:, first:last], models.two_l2[0], rates[0])
+        return
     if product == 0:
         strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
     for low in range(first, last, strip):
         high = min(low + strip, last)
-        m, own_scale = high - low, scale[low:high]
+        m, own_scale = high - low, models.scale[low:high]
         for group in range(len(G)):
             gradient_rows(product, G[group], x, mean, n, low - first, high - first, tile)
             for k in range(group * R, min((group + 1) * R, K)):
@@ -90,6 +93,17 @@ def add_or_descend(
                     W, V, g, own_scale, models.two_l2[model],
                     rates[model], models.rho[model], models.ahead[model],
                 )  # fmt: skip
+
+
+@njit(nogil=True, _nrt=False)
+def _descend_by_blas(
+    product: int, G: Any, x: Any, n: int, W: Any, two_l2: float, rate: float
+) -> None:
+    """Move some columns of one model's W as the product is added to them: dW is never stored."""
+    R, kept = G.shape[2], np.float32(1) - rate * two_l2
+    for group in range(len(G)):
+        own = W[group * R : (group + 1) * R]
+        transposed_times(product, -rate, G[group, :n, : len(own)], x[:n], kept, own)
 
 
 @njit(nogil=True, _nrt=False)

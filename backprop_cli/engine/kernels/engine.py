@@ -41,6 +41,7 @@ _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
 _BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
+_BLAS_SCORES = 2**20  # at once: dW need not be stored where one piece has all examples
 _ROWS_AT_ONCE = 125  # of dW, so that a block of it stays in the second cache until W has moved
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
@@ -54,7 +55,7 @@ class CompiledEngine:
     """Engine by the kernels of this package, in float32, with a score per class.
 
     The standardization is folded into W by its scale, and subtracted from examples in registers:
-    W (x - mean) / std = (W / std) (x - mean).
+    W (x - mean) / std = (W / std) (x - mean). The BLAS takes standardized examples, and W itself.
     """
 
     examples_at_once = 8192  # the kernels take them in parts of their own
@@ -63,8 +64,9 @@ class CompiledEngine:
         self._task = task
         M, C, d = task.n_models, task.targets.n_classes, task.n_features
         K, dtype = M * C, task.splits[0].features.dtype
-        piece = min(task.batch_size, PIECE)
-        product = blas.product_address() if K >= _BLAS_ROWS and piece >= _BLAS_EXAMPLES else 0
+        many = K >= _BLAS_ROWS and task.batch_size >= _BLAS_EXAMPLES
+        product = blas.product_address() if many else 0
+        piece = min(task.batch_size, max(PIECE, _BLAS_SCORES // K if product else 0))
         # Whole tiles in any case: evaluation is by tiles.
         groups = math.ceil(K / (_ROWS_AT_ONCE if product else ROWS))
         rows = math.ceil(K / groups / ROWS) * ROWS
@@ -90,6 +92,7 @@ class CompiledEngine:
             self._mean[block, : len(own)] = own
         self._std = task.standardization.std.astype(single)
         self._scale = (1.0 / task.standardization.std).astype(single)
+        self._folded = np.ones_like(self._scale) if product else self._scale
         weights, smoothing = task.targets.class_weights, task.targets.label_smoothing
         none = np.empty(0, single)
         # What belongs to a state of descent is put in its place by `_with_state`.
@@ -106,9 +109,11 @@ class CompiledEngine:
             two_l2=np.zeros(M, single),
             rho=np.zeros(M, single),
             ahead=np.zeros(M, np.bool_),
+            scale=self._folded,
         )
         self._scaled_V: Array = self._models.velocity_W
-        self._before: Array = np.empty((0, d), single)  # W scaled, at the beginning of a call
+        # W scaled, at the beginning of a call
+        self._before: Array = np.empty((0 if product else K, d), single)
         x = aligned((blocks, piece, padded_width), dtype)
         self._work = Work(
             x=x,
@@ -163,22 +168,20 @@ class CompiledEngine:
         _check_batches(batches, len(rates), self._task.batch_size)
         losses = np.empty(rates.shape)
         models = self._with_state(state)
-        W, V = state.W, state.velocity_W
-        scaled_W, scaled_V = models.W.reshape(W.shape), models.velocity_W.reshape(V.shape)
-        if self._before.shape != W.shape:
-            self._before = np.empty_like(W)
-        np.copyto(self._before, scaled_W)
-        np.multiply(V, self._scale, out=scaled_V)
+        if not self._work.product:
+            self._before[...] = models.W
         made: int = self._on_all_threads(
             descend, self._examples(batches.block), models, self._work, self._width,
             *_rows(batches.block), rates, self._task.batch_size, max_losses, losses,
             np.empty((len(rates), 0), np.int64) if right is None else right,
         )  # fmt: skip
-        # Add only the change: scaling W and back on every call would accumulate rounding errors.
-        moved = np.subtract(scaled_W, self._before, out=self._before)
-        moved *= self._std
-        W += moved
-        np.multiply(scaled_V, self._std, out=V)
+        if not self._work.product:
+            # Only the change: scaling W and back on every call would accumulate rounding errors.
+            moved = np.subtract(models.W, self._before, out=self._before)
+            moved *= self._std
+            W, V = state.W, state.velocity_W
+            W += moved.reshape(W.shape)
+            np.multiply(models.velocity_W.reshape(V.shape), self._std, out=V)
         return made, losses[: made + 1]
 
     def sums(self, W: Array, b: Array, block: Block, right: Counts | None = None) -> Sums:
@@ -195,7 +198,7 @@ class CompiledEngine:
             sums, self._examples(block), models, self._work, self._width, *_rows(block),
             np.full(len(W), np.inf), losses, np.empty(0, np.int64) if right is None else right,
         )  # fmt: skip
-        dW = models.dW.reshape(W.shape) * self._scale  # the chain rule, from W scaled to W
+        dW = models.dW.reshape(W.shape) * self._folded  # the chain rule, from W scaled to W
         return Sums(losses, dW, models.db.reshape(b.shape), len(block.rows))
 
     def outcomes(self, W: Array, b: Array, block: Block, targets: Targets) -> Outcomes:
@@ -241,16 +244,23 @@ class CompiledEngine:
 
     def _with_parameters(self, W: Array, b: Array) -> Models:
         """Return the models at W, scaled, and b."""
-        np.multiply(W, self._scale, out=self._models.W.reshape(W.shape))
+        np.multiply(W, self._folded, out=self._models.W.reshape(W.shape))
         return self._models._replace(b=np.ascontiguousarray(b).reshape(-1))
 
     def _with_state(self, state: DescentState) -> Models:
         """Return the models with all that gradient descent needs."""
-        if self._scaled_V.size != state.velocity_W.size:
-            d = self._task.n_features
-            self._scaled_V = aligned((state.velocity_W.size // d, d), self._task.dtype)
-        return self._with_parameters(state.W, state.b)._replace(
-            velocity_W=self._scaled_V,
+        d = self._task.n_features
+        if self._work.product:  # nothing is folded into W: it moves where it is
+            W, V = state.W.reshape(-1, d), state.velocity_W.reshape(-1, d)
+        else:
+            if self._scaled_V.size != state.velocity_W.size:
+                self._scaled_V = aligned((state.velocity_W.size // d, d), self._task.dtype)
+            W, V = self._with_parameters(state.W, state.b).W, self._scaled_V
+            np.multiply(state.velocity_W, self._scale, out=V.reshape(state.velocity_W.shape))
+        return self._models._replace(
+            W=W,
+            b=state.b.reshape(-1),
+            velocity_W=V,
             velocity_b=state.velocity_b.reshape(-1),
             two_l2=2 * state.l2,
             rho=state.momentum,

@@ -51,7 +51,9 @@ def evaluate(
             fetch(examples, following, low, high)
             if work.product != 0:
                 gather(examples, own, not_mirrored, low, high, x)
-                scores_by_blas(work.product, x, len(own), mean, models.W, low, high, part)
+                scores_by_blas(
+                    work.product, x, len(own), mean, examples.scale, models.W, low, high, part
+                )
             else:
                 scores(examples.features, places[: len(own)], low, mean, models.W, low, high, part)
             for i in range(len(own)):

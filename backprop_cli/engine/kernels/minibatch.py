@@ -128,8 +128,9 @@ def _mini_batch(
             fetch(examples, following, low, high)
             if work.product != 0:
                 scores_by_blas(
-                    work.product, x, last - first, mean, models.W, low, high, work.parts[block]
-                )
+                    work.product, x, last - first, mean, examples.scale, models.W, low, high,
+                    work.parts[block],
+                )  # fmt: skip
             else:
                 scores(
                     work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
@@ -175,9 +176,8 @@ def _mini_batch(
         for block in range(thread, blocks, threads):
             low, high = block * width, min((block + 1) * width, d)
             add_or_descend(
-                work.product, work.G, work.x[block], examples.mean[block], examples.scale,
-                last - first, low, high, work.tiles[thread], models, rates, piece > 0,
-                moving and final,
+                work.product, work.G, work.x[block], examples.mean[block], last - first,
+                low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
             )  # fmt: skip
         add_or_descend_bias(
             work.G, last - first, work.one, thread, threads, models, rates, piece > 0,

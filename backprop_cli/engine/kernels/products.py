@@ -9,7 +9,7 @@ are, and some features by all rows of G: as many as fit in the second cache. A p
 edge repeats its last row, so it needs no code of its own.
 
 Where W has many rows, the BLAS makes both products. It takes float32 numbers, so a block of X is
-converted and centred as it is copied.
+converted and standardized as it is copied, and W is as it is.
 """
 
 from __future__ import annotations
@@ -104,15 +104,27 @@ def scores(
 
 @njit(nogil=True, _nrt=False)
 def scores_by_blas(
-    product: int, x: Any, n: int, mean: Any, W: Any, first: int, last: int, S: Any
+    product: int,
+    x: Any,
+    n: int,
+    mean: Any,
+    scale: Any,
+    W: Any,
+    first: int,
+    last: int,
+    S: Any,
 ) -> None:
-    """Do the same for n examples that lie in the rows of ``x``, and centre those in place."""
+    """S[i, k] = sum over the block's features of x_i W[k], and standardize ``x``, n rows, before.
+
+    The scale is that of all features, the mean that of the block.
+    """
     m = last - first
+    own_scale = scale[first:last]
     for i in range(n):
         own = x[i]
         for j in range(m):
-            own[j] -= mean[j]
-    times_transposed(product, x[:n, :m], W[:, first:last], S[:n, : len(W)])
+            own[j] = (own[j] - mean[j]) * own_scale[j]
+    times_transposed(product, 1.0, x[:n, :m], W[:, first:last], 0.0, S[:n, : len(W)])
 
 
 @njit(nogil=True, _nrt=False)
@@ -136,10 +148,10 @@ def gradient_rows(
     """out[t, j - first] = sum over i < n of G[i, t] (x[i, j] - mean[j]).
 
     For features j from first to before last, counted within the block. ``G`` is n x R, and
-    ``out`` R x (last - first), or up to a tile more. The BLAS takes ``x`` that is centred.
+    ``out`` R x (last - first), or up to a tile more. The BLAS takes ``x`` that is standardized.
     """
     if product != 0:
-        transposed_times(product, G[:n], x[:n, first:last], out[:, : last - first])
+        transposed_times(product, 1.0, G[:n], x[:n, first:last], 0.0, out[:, : last - first])
         return
     for column in range(first, last, COLUMNS):
         gradient_tile(G, x, mean, n, column, out, column - first)

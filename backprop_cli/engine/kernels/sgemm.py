@@ -25,18 +25,27 @@ _KIND = ir.FunctionType(
 
 
 @intrinsic
-def times_transposed(typing: Any, address: Any, A: Any, B: Any, C: Any) -> Any:
-    """C = A B^T, by the function at ``address``; the rows of all three are contiguous float32.
+def times_transposed(
+    typing: Any, address: Any, factor: Any, A: Any, B: Any, share: Any, C: Any
+) -> Any:
+    """C <- factor A B^T + share C, by the function at ``address``.
 
+    The rows of all three are contiguous float32; where ``share`` is 0, what is in C is not read.
     Nothing is checked.
     """
-    return types.void(address, A, B, C), _product(_AS_IT_IS, _TRANSPOSED)
+    return _signature(address, A, B, C), _product(_AS_IT_IS, _TRANSPOSED)
 
 
 @intrinsic
-def transposed_times(typing: Any, address: Any, A: Any, B: Any, C: Any) -> Any:
-    """C = A^T B, likewise."""
-    return types.void(address, A, B, C), _product(_TRANSPOSED, _AS_IT_IS)
+def transposed_times(
+    typing: Any, address: Any, factor: Any, A: Any, B: Any, share: Any, C: Any
+) -> Any:
+    """C <- factor A^T B + share C, likewise."""
+    return _signature(address, A, B, C), _product(_TRANSPOSED, _AS_IT_IS)
+
+
+def _signature(address: Any, A: Any, B: Any, C: Any) -> Any:
+    return types.void(address, types.float32, A, B, types.float32, C)
 
 
 def _product(of_A: Any, of_B: Any) -> Any:
@@ -48,14 +57,14 @@ def _product(of_A: Any, of_B: Any) -> Any:
             numbers = builder.sdiv(stride, _INTEGER(np.dtype(np.float32).itemsize))
             return builder.ptrtoint(array.data, _INTEGER), numbers, rows, columns
 
-        A, A_stride, A_rows, A_columns = parts(1)
-        B, B_stride, _, _ = parts(2)
-        C, C_stride, rows, columns = parts(3)
+        A, A_stride, A_rows, A_columns = parts(2)
+        B, B_stride, _, _ = parts(3)
+        C, C_stride, rows, columns = parts(5)
         summed = A_columns if of_A is _AS_IT_IS else A_rows
         function = builder.inttoptr(arguments[0], _KIND.as_pointer())
         builder.call(function, [
             _ROW_MAJOR, of_A, of_B, rows, columns, summed,
-            _SINGLE(1), A, A_stride, B, B_stride, _SINGLE(0), C, C_stride,
+            arguments[1], A, A_stride, B, B_stride, arguments[4], C, C_stride,
         ])  # fmt: skip
         return context.get_dummy_value()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 PIECE = 256
-"""The largest number of examples that are taken at once."""
+"""The largest number of examples that tiles take at once."""
 CHUNK_BYTES = 200_000
 """Of examples (or of some features of them) that are multiplied by all rows of W (of G) before the
 next ones are: about as many as fit in the second cache."""
@@ -39,9 +39,10 @@ class Models(NamedTuple):
     """M models of C classes, K = M C rows.
 
     W, its gradient and its velocity (or nothing) are K x d, those of b K numbers. W and its
-    velocity have the examples' scale folded into them: with s the scale, W s stands for W, and
-    moves by s^2 times its gradient. ``kinds`` (which loss), ``smoothing``, ``two_l2``, ``rho`` and
-    ``ahead`` (Nesterov) have a number per model, ``class_weights`` one per class, or none.
+    velocity have ``scale`` folded into them, d numbers s: W s stands for W, and moves by s^2 times
+    its gradient. That is the examples' scale, or 1 for the BLAS, which takes scaled examples.
+    ``kinds`` (which loss), ``smoothing``, ``two_l2``, ``rho`` and ``ahead`` (Nesterov) have a
+    number per model, ``class_weights`` one per class, or none.
     """
 
     W: Any
@@ -56,6 +57,7 @@ class Models(NamedTuple):
     two_l2: Any
     rho: Any
     ahead: Any
+    scale: Any
 
 
 class Work(NamedTuple):
