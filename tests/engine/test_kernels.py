@@ -117,6 +117,14 @@ def test_one_model_by_the_blas(own):
 
 
 @needs_openblas
+@pytest.mark.parametrize("n_classes", [100, 67])
+def test_models_without_momentum_by_the_blas(n_classes):
+    """Rows that are made at once are of one model, or of two."""
+    models = {"learning_rate": 0.02, "l2": 0.1}, {"learning_rate": 0.01, "loss": LOSSES[1]}
+    assert_same(data_of(500, 70, n_classes), *models, batch_size=100)
+
+
+@needs_openblas
 def test_mirrored_images_by_the_blas():
     data = data_of(300, 3 * 8 * 8, 80, image=ImageLayout(3, 8, 8))
     assert_same(data, batch_size=100, learning_rate=0.003, horizontal_flips=True)

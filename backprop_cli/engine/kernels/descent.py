@@ -65,8 +65,15 @@ def add_or_descend(
     K, M, R = len(models.W), len(models.kinds), G.shape[2]
     C = K // M
     strip = last - first  # the BLAS cuts it by itself
-    if product != 0 and moves and not more and M == 1 and len(models.velocity_W) == 0:
-        _descend_by_blas(product, G, x, n, models.W[:, first:last], models.two_l2[0], rates[0])
+    alone = M == 1 or C % R == 0  # rows that are made at once are of one model
+    if product != 0 and moves and not more and alone and len(models.velocity_W) == 0:
+        for group in range(len(G)):  # W moves as the product is added to it: dW is not stored
+            W = models.W[group * R : (group + 1) * R, first:last]
+            model = group * R // C
+            rate, decay = rates[model], models.two_l2[model]
+            transposed_times(
+                product, -rate, G[group, :n, : len(W)], x[:n], np.float32(1) - rate * decay, W
+            )
         return
     if product == 0:
         strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS
@@ -93,17 +100,6 @@ def add_or_descend(
                     W, V, g, own_scale, models.two_l2[model],
                     rates[model], models.rho[model], models.ahead[model],
                 )  # fmt: skip
-
-
-@njit(nogil=True, _nrt=False)
-def _descend_by_blas(
-    product: int, G: Any, x: Any, n: int, W: Any, two_l2: float, rate: float
-) -> None:
-    """Move some columns of one model's W as the product is added to them: dW is never stored."""
-    R, kept = G.shape[2], np.float32(1) - rate * two_l2
-    for group in range(len(G)):
-        own = W[group * R : (group + 1) * R]
-        transposed_times(product, -rate, G[group, :n, : len(own)], x[:n], kept, own)
 
 
 @njit(nogil=True, _nrt=False)

@@ -67,9 +67,9 @@ class CompiledEngine:
         many = K >= _BLAS_ROWS and task.batch_size >= _BLAS_EXAMPLES
         product = blas.product_address() if many else 0
         piece = min(task.batch_size, max(PIECE, _BLAS_SCORES // K if product else 0))
-        # Whole tiles in any case: evaluation is by tiles.
-        groups = math.ceil(K / (_ROWS_AT_ONCE if product else ROWS))
-        rows = math.ceil(K / groups / ROWS) * ROWS
+        shared = C if C >= _BLAS_ROWS else K  # rows of one model, where it has many
+        groups = math.ceil(shared / (_ROWS_AT_ONCE if product else ROWS))
+        rows = math.ceil(shared / groups / ROWS) * ROWS
         if dtype == np.float16 or product:  # converted as they are gathered
             dtype = task.dtype
         line = 1 if task.image is None else task.image.line
