@@ -108,8 +108,8 @@ IN_KERNELS = {
         {L_STEP, *STEP},
     ),
     "second piece": kernels(
-        MINIBATCH, "work.tiles[thread], models, rates, piece > 0,\n",
-        "work.tiles[thread], models, rates, False,\n", {DW, J_DW, STEP_W},
+        MINIBATCH, "models, rates, piece > 0, moving and final,\n",
+        "models, rates, False, moving and final,\n", {DW, J_DW, STEP_W},
     ),
     "l2": kernels(ENGINE, "two_l2=2 * state.l2", "two_l2=state.l2", {STEP_W}),
     "momentum": kernels(
@@ -119,8 +119,8 @@ IN_KERNELS = {
         DESCENT, "np.float32(1 if ahead else 0)", "np.float32(0)", STEP, MOMENTUM, NESTEROV
     ),
     "velocity after a step": kernels(
-        ENGINE, "np.multiply(scaled_V, self._std, out=V)",
-        "np.multiply(scaled_V, 1.001 * self._std, out=V)", {V_W}, MOMENTUM,
+        ENGINE, "(models.velocity_W.reshape(V.shape), self._std,",
+        "(models.velocity_W.reshape(V.shape), 1.001 * self._std,", {V_W}, MOMENTUM,
     ),
     "mean": kernels(
         ENGINE, ": len(own)] = own", ": len(own)] = 1.01 * own", {DW, J_DW, STEP_W}
@@ -150,8 +150,17 @@ IN_KERNELS = {
         {L, L_STEP} | GRADIENTS | STEP, MANY_CLASSES,
     ),
     "gradient by the BLAS": kernels(
-        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW, STEP_W},
+        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW}, MANY_CLASSES
+    ),
+    "gradient by the BLAS, with momentum": kernels(
+        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW, STEP_W}, MANY_CLASSES, MOMENTUM
+    ),
+    "step by the BLAS": kernels(
+        DESCENT, "product, -rate, G", "product, np.float32(-1.001) * rate, G", {STEP_W},
         MANY_CLASSES,
+    ),
+    "l2 by the BLAS": kernels(
+        DESCENT, "np.float32(1) - rate * decay", "np.float32(1)", {STEP_W}, MANY_CLASSES
     ),
     "mirroring": kernels(
         PRODUCTS, "line[length - pixel - j + k]",
