@@ -41,7 +41,8 @@ _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
 _BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
-_BLAS_SCORES = 2**20  # at once: dW need not be stored where one piece has all examples
+_BLAS_PIECE, _BLAS_SCORES = 1024, 2**20  # the most examples, and scores, at once: where one piece
+# has a whole mini-batch, dW need not be stored
 _ROWS_AT_ONCE = 125  # of dW, so that a block of it stays in the second cache until W has moved
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
@@ -66,7 +67,8 @@ class CompiledEngine:
         K, dtype = M * C, task.splits[0].features.dtype
         many = K >= _BLAS_ROWS and task.batch_size >= _BLAS_EXAMPLES
         product = blas.product_address() if many else 0
-        piece = min(task.batch_size, max(PIECE, _BLAS_SCORES // K if product else 0))
+        most = max(PIECE, min(_BLAS_PIECE, _BLAS_SCORES // K)) if product else PIECE
+        piece = min(task.batch_size, most)
         shared = C if C >= _BLAS_ROWS else K  # rows of one model, where it has many
         groups = math.ceil(shared / (_ROWS_AT_ONCE if product else ROWS))
         rows = math.ceil(shared / groups / ROWS) * ROWS
