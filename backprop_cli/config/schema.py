@@ -173,7 +173,7 @@ class Compute(Section):
 
     backend: BackendName = Field(
         "auto",
-        description="compiled: kernels that make whole steps (float32 only; needs the extra `fast`). "
+        description="compiled: kernels that make whole steps (float32, extra `fast`). "
         "auto: the kernels where they are faster.",
     )
     threads: Threads = Field(
