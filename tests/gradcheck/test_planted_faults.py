@@ -150,17 +150,11 @@ IN_KERNELS = {
         {L, L_STEP} | GRADIENTS | STEP, MANY_CLASSES,
     ),
     "gradient by the BLAS": kernels(
-        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW}, MANY_CLASSES
-    ),
-    "gradient by the BLAS, with momentum": kernels(
-        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW, STEP_W}, MANY_CLASSES, MOMENTUM
+        PRODUCTS, "G[:n], x", "G[: n - 1], x", {DW, J_DW, STEP_W}, MANY_CLASSES
     ),
     "step by the BLAS": kernels(
-        DESCENT, "product, -rate, G", "product, np.float32(-1.001) * rate, G", {STEP_W},
-        MANY_CLASSES,
-    ),
-    "l2 by the BLAS": kernels(
-        DESCENT, "np.float32(1) - rate * decay", "np.float32(1)", {STEP_W}, MANY_CLASSES
+        DESCENT, "-rates[group * R // C], G", "np.float32(-1.001) * rates[group * R // C], G",
+        {STEP_W}, MANY_CLASSES, "l2=0",
     ),
     "mirroring": kernels(
         PRODUCTS, "line[length - pixel - j + k]",

@@ -3,7 +3,9 @@
     V <- rho V + dJ/dW
     W <- W - eta V                    or, after Nesterov,    W <- W - eta (dJ/dW + rho V)
 
-with dJ/dW = dL/dW + 2 lambda W. The update is the same function for W and for b.
+with dJ/dW = dL/dW + 2 lambda W. The update is the same function for W and for b. Only where there
+is neither momentum nor l2, the BLAS adds - eta dL/dW to W itself. (With l2 it would multiply W by
+1 - 2 eta lambda, which float32 rounds to 1 where it is near 1.)
 """
 
 from __future__ import annotations
@@ -65,15 +67,14 @@ def add_or_descend(
     K, M, R = len(models.W), len(models.kinds), G.shape[2]
     C = K // M
     strip = last - first  # the BLAS cuts it by itself
+    plain = len(models.velocity_W) == 0
+    for m in range(M):
+        plain = plain and models.two_l2[m] == 0
     alone = M == 1 or C % R == 0  # rows that are made at once are of one model
-    if product != 0 and moves and not more and alone and len(models.velocity_W) == 0:
+    if product != 0 and moves and not more and plain and alone:
         for group in range(len(G)):  # W moves as the product is added to it: dW is not stored
             W = models.W[group * R : (group + 1) * R, first:last]
-            model = group * R // C
-            rate, decay = rates[model], models.two_l2[model]
-            transposed_times(
-                product, -rate, G[group, :n, : len(W)], x[:n], np.float32(1) - rate * decay, W
-            )
+            transposed_times(product, -rates[group * R // C], G[group, :n, : len(W)], x[:n], 1.0, W)
         return
     if product == 0:
         strip = max(1, CHUNK_BYTES // (n * x.itemsize * COLUMNS)) * COLUMNS

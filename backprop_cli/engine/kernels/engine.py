@@ -24,14 +24,13 @@ from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.losses import COMPILED
-from backprop_cli.engine.kernels.memory import LINE, aligned
+from backprop_cli.engine.kernels.memory import LINE, NO_MEETING, aligned
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
 from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
 from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
-from backprop_cli.engine.threads import blas_threads
 from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
@@ -41,12 +40,12 @@ _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
 _BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
-_BLAS_PIECE, _BLAS_SCORES = 1024, 2**20  # the most examples, and scores, at once: where one piece
-# has a whole mini-batch, dW need not be stored
+_BLAS_PIECE = 1024  # examples at once, at most: where one piece has all, dW need not be stored
+_BLAS_SCORES, _BLAS_FEATURES = 2**20, 2**24  # numbers of S and X at once: 4 and 64 MB
+_BLAS_THREADS = 64  # that NumPy's OpenBLAS has memory for
 _ROWS_AT_ONCE = 125  # of dW, so that a block of it stays in the second cache until W has moved
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
-_NO_MEETING = 2**62  # what nobody waits for
 _PATIENCE = 1.0  # seconds of compiling in silence
 _NO_WEIGHTS = np.empty(0)
 _ONE_ARRAY = np.zeros(1, np.intp)
@@ -67,17 +66,21 @@ class CompiledEngine:
         K, dtype = M * C, task.splits[0].features.dtype
         many = K >= _BLAS_ROWS and task.batch_size >= _BLAS_EXAMPLES
         product = blas.product_address() if many else 0
-        most = max(PIECE, min(_BLAS_PIECE, _BLAS_SCORES // K)) if product else PIECE
-        piece = min(task.batch_size, most)
-        shared = C if C >= _BLAS_ROWS else K  # rows of one model, where it has many
-        groups = math.ceil(shared / (_ROWS_AT_ONCE if product else ROWS))
-        rows = math.ceil(shared / groups / ROWS) * ROWS
+        piece, scored, rows = min(task.batch_size, PIECE), SCORED, ROWS
+        if product:
+            most = min(_BLAS_PIECE, _BLAS_SCORES // K, _BLAS_FEATURES // d)
+            piece = min(task.batch_size, max(PIECE, most))
+            scored = min(piece, max(SCORED, _BLAS_SCORES // K))
+            shared = C if C >= _BLAS_ROWS else K  # rows of one model, where it has many
+            rows = math.ceil(shared / math.ceil(shared / _ROWS_AT_ONCE))
         if dtype == np.float16 or product:  # converted as they are gathered
             dtype = task.dtype
         line = 1 if task.image is None else task.image.line
         single, threads = task.dtype, task.threads
         if 4 * task.batch_size * K * d < _MIN_SHARED:
             threads = 1
+        if product:
+            threads = min(threads, _BLAS_THREADS)
         width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
         blocks = threads * math.ceil(d / (width * threads))
         # Whole lines of images, so that a block can be mirrored by itself; of others, whole lines
@@ -130,8 +133,7 @@ class CompiledEngine:
             counter=np.zeros(1, np.int64),
             product=product,
         )
-        scored = piece if product else SCORED
-        self._part = aligned((self._threads, scored, padded_K), single)
+        self._part = aligned((self._threads, 0 if product else scored, padded_K), single)
         self._scores = aligned((self._threads, scored, padded_K), single)
         self._places = np.zeros((self._threads, scored), np.intp)
         self._pool = started_pool(max(1, self._threads - 1))
@@ -253,6 +255,8 @@ class CompiledEngine:
         """Return the models with all that gradient descent needs."""
         d = self._task.n_features
         if self._work.product:  # nothing is folded into W: it moves where it is
+            if not (state.W.flags.c_contiguous and state.velocity_W.flags.c_contiguous):
+                raise ValueError("expected weights that are stored row by row")
             W, V = state.W.reshape(-1, d), state.velocity_W.reshape(-1, d)
         else:
             if self._scaled_V.size != state.velocity_W.size:
@@ -293,13 +297,13 @@ class CompiledEngine:
         """Call a kernel on every thread; return what it returns, which is the same on each."""
         self._work.counter[0] = 0
         others: list[Future[Any]] = []
-        with blas_threads(1) if self._work.product else contextlib.nullcontext():
+        with blas.called_from_threads() if self._work.product else contextlib.nullcontext():
             try:
                 for thread in range(1, self._threads):
                     others.append(self._pool.submit(kernel, thread, self._threads, *arguments))
                 return kernel(0, self._threads, *arguments)
             except BaseException:  # an interrupt before this thread has joined the others
-                self._work.counter[0] = _NO_MEETING
+                self._work.counter[0] = NO_MEETING
                 raise
             finally:
                 for other in others:

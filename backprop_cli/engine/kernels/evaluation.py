@@ -30,7 +30,8 @@ def evaluate(
     """Compute losses and decisions, M x n, for one thread's share of ``rows``.
 
     ``smoothing`` has a number per model; ``part`` and ``S``, threads x n x K, and ``places``,
-    threads x n integers, are scratch memory for n examples, as many as are evaluated at once.
+    threads x n integers, are scratch memory for n examples, as many as are evaluated at once; the
+    BLAS needs no ``part``.
     """
     d = examples.d
     K, M = len(models.W), len(models.kinds)
@@ -52,13 +53,13 @@ def evaluate(
             if work.product != 0:
                 gather(examples, own, not_mirrored, low, high, x)
                 scores_by_blas(
-                    work.product, x, len(own), mean, examples.scale, models.W, low, high, part
+                    work.product, x, len(own), mean, examples.scale, models.W, low, high, 1.0, S
                 )
             else:
                 scores(examples.features, places[: len(own)], low, mean, models.W, low, high, part)
-            for i in range(len(own)):
-                for k in range(K):
-                    S[i, k] += part[i, k]
+                for i in range(len(own)):
+                    for k in range(K):
+                        S[i, k] += part[i, k]
         for i in range(len(own)):
             label = examples.labels[own[i]]
             for m in range(M):

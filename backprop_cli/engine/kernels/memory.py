@@ -15,6 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 LINE = 64
 """Bytes that memory hands over at once."""
+NO_MEETING = 2**62
+"""What a counter is set to so that nobody waits any more."""
 
 _SPINS = 4000  # a few microseconds, before the core is offered to others
 _CAN_YIELD = sys.platform != "win32"
@@ -79,11 +81,12 @@ def prefetch(typing: Any, array: Any, i: Any) -> Any:
 
 
 @njit(nogil=True, _nrt=False)
-def meet(counter: Any, expected: int) -> None:
+def meet(counter: Any, expected: int) -> bool:
     """Wait until ``expected`` threads in all have come here; ``counter`` starts at 0.
 
     The second meeting of T threads expects 2 T, and so on. Waiting is busy at first, as the
-    others are close; then the core is yielded to other threads.
+    others are close; then the core is yielded to other threads. Return False at `NO_MEETING`:
+    what the others should have done is not there.
     """
     _add(counter, 1)
     spins = 0
@@ -91,3 +94,5 @@ def meet(counter: Any, expected: int) -> None:
         spins += 1
         if _CAN_YIELD and spins > _SPINS:
             _yield()
+    met: bool = _load(counter) < NO_MEETING
+    return met

@@ -105,7 +105,7 @@ def _mini_batch(
     losses: Any,
     right: Any,
 ) -> bool:
-    """Take examples start to end; return whether a loss ran away, and nothing moved.
+    """Take examples start to end; return whether nothing moved: a loss ran away, or a thread.
 
     Losses and G are divided by ``divisor``: n for the mean of a descent step, 1 for sums.
     """
@@ -129,7 +129,7 @@ def _mini_batch(
             if work.product != 0:
                 scores_by_blas(
                     work.product, x, last - first, mean, examples.scale, models.W, low, high,
-                    work.parts[block],
+                    0.0, work.parts[block],
                 )  # fmt: skip
             else:
                 scores(
@@ -157,7 +157,8 @@ def _mini_batch(
                 work.right[thread, : len(right)],
             )  # fmt: skip
         met += threads
-        meet(work.counter, met)
+        if not meet(work.counter, met):
+            return True
         final = piece == pieces - 1
         if final:
             going = True

@@ -9,7 +9,7 @@ are, and some features by all rows of G: as many as fit in the second cache. A p
 edge repeats its last row, so it needs no code of its own.
 
 Where W has many rows, the BLAS makes both products. It takes float32 numbers, so a block of X is
-converted and standardized as it is copied, and W is as it is.
+converted as it is copied, then standardized, and W is as it is.
 """
 
 from __future__ import annotations
@@ -112,11 +112,13 @@ def scores_by_blas(
     W: Any,
     first: int,
     last: int,
+    share: float,
     S: Any,
 ) -> None:
-    """S[i, k] = sum over the block's features of x_i W[k], and standardize ``x``, n rows, before.
+    """S[i, k] <- share S[i, k] + sum over the block's features of x_i W[k].
 
-    The scale is that of all features, the mean that of the block.
+    Before, the n rows of ``x`` are standardized: by the mean of the block's features, and the scale
+    of all features.
     """
     m = last - first
     own_scale = scale[first:last]
@@ -124,7 +126,7 @@ def scores_by_blas(
         own = x[i]
         for j in range(m):
             own[j] = (own[j] - mean[j]) * own_scale[j]
-    times_transposed(product, 1.0, x[:n, :m], W[:, first:last], 0.0, S[:n, : len(W)])
+    times_transposed(product, 1.0, x[:n, :m], W[:, first:last], share, S[:n, : len(W)])
 
 
 @njit(nogil=True, _nrt=False)
