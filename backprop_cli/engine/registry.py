@@ -16,8 +16,8 @@ from backprop_cli.errors import ConfigError, first_line
 from backprop_cli.losses import LOSSES, Loss
 from backprop_cli.sources import Source, Standardization
 
-_MAX_WEIGHTS = 20_000_000  # of all models: the kernels hold W three or four times more
-_MAX_ROWS = 16_000  # of W: each block of features has a part of the scores of 256 examples
+_MAX_WEIGHTS = 20_000_000  # of all models: the kernels hold W up to four times more
+_MAX_ROWS = 16_000  # of W: each block of features has a part of some hundred examples' scores
 _LARGE_BATCH, _MIN_FEATURES = 1024, 100  # with fewer features, NumPy is twice as fast at so many
 # examples at once: most of the work is the softmax
 _MIN_WORK = 1e10  # floating-point operations, half a second by NumPy: below, loading the

@@ -15,7 +15,7 @@ from tests.make import descent, trained
 
 pytest.importorskip("numba", reason="needs the extra: fast")
 from backprop_cli.engine.kernels import engine as kernels
-from backprop_cli.engine.kernels.minibatch import descend
+from backprop_cli.engine.kernels.minibatch import descend as descend_by_kernels
 from backprop_cli.engine.kernels.products import gradient_rows, scores_by_blas
 
 needs_openblas = pytest.mark.skipif(
@@ -142,6 +142,29 @@ def test_nothing_moves_in_a_step_that_runs_away():
 
 
 @needs_openblas
+def test_nothing_moves_after_an_interrupt(monkeypatch):
+    """The other thread does not go on alone, with what the first one has left."""
+    monkeypatch.setattr(thread_counts, "cores", lambda: 2)
+    training = descent(data_of(300, 1600, MANY), engine="compiled", batch_size=100, threads=2)
+    if not training.engine.prepare():
+        training.engine.wait()
+
+    def interrupted(thread, *arguments):
+        if thread == 0:
+            raise KeyboardInterrupt
+        return descend_by_kernels(thread, *arguments)
+
+    monkeypatch.setattr(kernels, "descend", interrupted)
+    before = training.state.W.copy()
+    batches = training.plan.epoch(0)
+    rates = np.full((len(batches), 1), 0.1, "f")
+    for _ in range(20):
+        with pytest.raises(KeyboardInterrupt):
+            training.steps(training.state, batches, rates, np.full(1, np.inf))
+        np.testing.assert_array_equal(training.state.W, before)
+
+
+@needs_openblas
 def test_models_that_leave_until_tiles_are_faster():
     """Seven models have 70 rows; six of them 60."""
     data = data_of(400, 30, 10)
@@ -178,7 +201,7 @@ def test_the_blas_has_one_thread_in_the_kernels(monkeypatch):
         with blas.limited(2):
             found.append(threads())
         found.append(threads())
-        return descend(*arguments)
+        return descend_by_kernels(*arguments)
 
     monkeypatch.setattr(kernels, "descend", seen)
     with blas.limited(2):
