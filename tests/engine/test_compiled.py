@@ -122,9 +122,9 @@ def test_every_half_is_read_exactly():
     nothing = np.zeros(0, np.float32)
     places = np.zeros(1, np.intp), np.array([1024])
     flat = readable(halves.reshape(-1))
-    examples = Examples(flat, *places, 62, nothing, nothing, nothing, nothing, 1, 1)
+    examples = Examples(flat, *places, 62, nothing, nothing, nothing[None], nothing, 1, 1)
     found = np.empty((1024, 62), np.float32)
-    gather(examples, np.arange(1024), np.zeros(0, np.bool_), 0, 62, found)
+    gather(examples, np.arange(1024), np.zeros(0, np.bool_), 0, 0, 62, False, found)
     np.testing.assert_array_equal(found, halves.astype(np.float64))
     np.testing.assert_array_equal(np.signbit(found), np.signbit(halves))
 

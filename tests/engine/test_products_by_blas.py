@@ -41,16 +41,15 @@ def small_pieces(monkeypatch):
 def test_products_are_those_of_float64(n, m, K):
     """Of parts of larger arrays, whose other numbers are not used and not written."""
     rng = np.random.default_rng(n)
-    mean, scale, W, x, G = (
-        rng.standard_normal(shape).astype(np.float32)
-        for shape in (m, m + 5, (K, m), (n, m), (n, K))
+    mean, W, x, G = (
+        rng.standard_normal(shape).astype(np.float32) for shape in (m, (K, m), (n, m), (n, K))
     )
     wide_W, wide_x = np.full((K, m + 5), np.nan, "f"), np.full((n + 2, m + 3), np.nan, "f")
     wide_W[:, 2 : 2 + m], wide_x[:n, :m] = W, x
     S, dW = np.full((n + 1, K + 1), 7, "f"), np.full((K, m + 4), 7, "f")
     address = blas.product_address()
-    scores_by_blas(address, wide_x, n, mean, scale, wide_W, 2, 2 + m, 0.5, S)
-    own = (x.astype(float) - mean) * scale[2 : 2 + m]
+    scores_by_blas(address, wide_x, n, wide_W, 2, 2 + m, 0.5, S)
+    own = x.astype(float)
     np.testing.assert_allclose(S[:n, :K], own @ W.T.astype(float) + 3.5, atol=1e-5 * np.sqrt(m))
     gradient_rows(address, G, wide_x, mean, n, 0, m, dW)
     np.testing.assert_allclose(dW[:, :m], G.T.astype(float) @ own, atol=1e-5 * np.sqrt(n))

@@ -142,11 +142,11 @@ IN_KERNELS = {
         DESCENT, "own[t] += g[t]", "own[t] += np.float32(1.001) * g[t]", {DB, J_DB, STEP_B}
     ),
     "mean, by the BLAS": kernels(
-        PRODUCTS, "(own[j] - mean[j])", "(own[j] - np.float32(1.01) * mean[j])",
+        PRODUCTS, "(target[j] - mean[j])", "(target[j] - np.float32(1.01) * mean[j])",
         {DW, J_DW, STEP_W}, MANY_CLASSES,
     ),
     "scores by the BLAS": kernels(
-        PRODUCTS, "1.0, x[:n, :m], W", "1.0, x[:n, : m - 1], W",
+        PRODUCTS, "x[:n, : last - first], S", "x[:n, : last - first - 1], S",
         {L, L_STEP} | GRADIENTS | STEP, MANY_CLASSES,
     ),
     "gradient by the BLAS": kernels(

@@ -48,15 +48,16 @@ def evaluate(
             for k in range(K):
                 S[i, k] = models.b[k]
         for block in range(len(examples.mean)):
-            low, high, mean = block * width, min((block + 1) * width, d), examples.mean[block]
+            low, high = block * width, min((block + 1) * width, d)
             fetch(examples, following, low, high)
             if work.product != 0:
-                gather(examples, own, not_mirrored, low, high, x)
-                scores_by_blas(
-                    work.product, x, len(own), mean, examples.scale, models.W, low, high, 1.0, S
-                )
+                gather(examples, own, not_mirrored, block, low, high, True, x)
+                scores_by_blas(work.product, x, len(own), models.W, low, high, 1.0, S)
             else:
-                scores(examples.features, places[: len(own)], low, mean, models.W, low, high, part)
+                scores(
+                    examples.features, places[: len(own)], low, examples.mean[block], models.W,
+                    low, high, part,
+                )  # fmt: skip
                 for i in range(len(own)):
                     for k in range(K):
                         S[i, k] += part[i, k]

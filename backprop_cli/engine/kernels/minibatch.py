@@ -119,22 +119,21 @@ def _mini_batch(
         flags = mirrored[first:last]
         for block in range(thread, blocks, threads):
             low, high = block * width, min((block + 1) * width, d)
-            x, mean = work.x[block], examples.mean[block]
+            x, by_blas = work.x[block], work.product != 0
             # Threads begin at different examples: in a mapped file, two at the same one would both
             # bring its page near.
             turn = thread * len(own) // threads
-            gather(examples, own[turn:], flags[turn:], low, high, x[turn:])
-            gather(examples, own[:turn], flags[:turn], low, high, x)
+            gather(examples, own[turn:], flags[turn:], block, low, high, by_blas, x[turn:])
+            gather(examples, own[:turn], flags[:turn], block, low, high, by_blas, x)
             fetch(examples, following, low, high)
-            if work.product != 0:
+            if by_blas:
                 scores_by_blas(
-                    work.product, x, last - first, mean, examples.scale, models.W, low, high,
-                    0.0, work.parts[block],
-                )  # fmt: skip
+                    work.product, x, last - first, models.W, low, high, 0.0, work.parts[block]
+                )
             else:
                 scores(
-                    work.flat[block], work.places[: last - first], 0, mean, models.W, low, high,
-                    work.parts[block],
+                    work.flat[block], work.places[: last - first], 0, examples.mean[block],
+                    models.W, low, high, work.parts[block],
                 )  # fmt: skip
         met += threads
         meet(work.counter, met)

@@ -9,7 +9,7 @@ are, and some features by all rows of G: as many as fit in the second cache. A p
 edge repeats its last row, so it needs no code of its own.
 
 Where W has many rows, the BLAS makes both products. It takes float32 numbers, so a block of X is
-converted as it is copied, then standardized, and W is as it is.
+converted and standardized as it is copied, and W is as it is.
 """
 
 from __future__ import annotations
@@ -48,13 +48,22 @@ def place(examples: Examples, row: int) -> int:
 
 
 @njit(nogil=True, _nrt=False)
-def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, x: Any) -> None:
-    """Copy features first to last of some examples into ``x``.
+def gather(
+    examples: Examples,
+    rows: Any,
+    mirrored: Any,
+    block: int,
+    first: int,
+    last: int,
+    standardized: bool,
+    x: Any,
+) -> None:
+    """Copy features first to last of some examples, a block, into ``x``; standardize them there.
 
     ``mirrored`` says of each example whether its lines are read backwards, pixel by pixel, or is
     empty; a block is made of whole lines then.
     """
-    m = last - first
+    m, mean, scale = last - first, examples.mean[block], examples.scale[first:last]
     for i in range(len(rows)):
         start = place(examples, rows[i])
         source, target = examples.features[start + first : start + last], x[i]
@@ -68,6 +77,9 @@ def gather(examples: Examples, rows: Any, mirrored: Any, first: int, last: int, 
         else:
             for j in range(m):
                 target[j] = number(source[j])
+        if standardized:
+            for j in range(m):
+                target[j] = (target[j] - mean[j]) * scale[j]
 
 
 @njit(nogil=True, _nrt=False)
@@ -104,29 +116,14 @@ def scores(
 
 @njit(nogil=True, _nrt=False)
 def scores_by_blas(
-    product: int,
-    x: Any,
-    n: int,
-    mean: Any,
-    scale: Any,
-    W: Any,
-    first: int,
-    last: int,
-    share: float,
-    S: Any,
+    product: int, x: Any, n: int, W: Any, first: int, last: int, share: float, S: Any
 ) -> None:
-    """S[i, k] <- share S[i, k] + sum over the block's features of x_i W[k].
+    """S[i, k] <- share S[i, k] + sum over the block's features of x_i W[k], x standardized.
 
-    Before, the n rows of ``x`` are standardized: by the mean of the block's features, and the scale
-    of all features.
+    The n examples lie in the rows of ``x``.
     """
-    m = last - first
-    own_scale = scale[first:last]
-    for i in range(n):
-        own = x[i]
-        for j in range(m):
-            own[j] = (own[j] - mean[j]) * own_scale[j]
-    times_transposed(product, 1.0, x[:n, :m], W[:, first:last], share, S[:n, : len(W)])
+    own, into = x[:n, : last - first], S[:n, : len(W)]
+    times_transposed(product, 1.0, own, W[:, first:last], share, into)
 
 
 @njit(nogil=True, _nrt=False)
