@@ -15,6 +15,7 @@ from tests.make import descent, trained
 
 pytest.importorskip("numba", reason="needs the extra: fast")
 from backprop_cli.engine.kernels import engine as kernels
+from backprop_cli.engine.kernels import shapes
 from backprop_cli.engine.kernels.minibatch import descend as descend_by_kernels
 from backprop_cli.engine.kernels.products import gradient_rows, scores_by_blas
 
@@ -32,8 +33,8 @@ MODELS = (
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Let a mini-batch of 300 be taken in five pieces."""
-    monkeypatch.setattr(kernels, "PIECE", 64)
-    monkeypatch.setattr(kernels, "_BLAS_PIECE", 64)
+    monkeypatch.setattr(shapes, "PIECE", 64)
+    monkeypatch.setattr(shapes, "_BLAS_PIECE", 64)
 
 
 @needs_openblas

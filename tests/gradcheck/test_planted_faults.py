@@ -123,7 +123,7 @@ IN_KERNELS = {
         "(models.velocity_W.reshape(V.shape), 1.001 * self._std,", {V_W}, MOMENTUM,
     ),
     "mean": kernels(
-        ENGINE, ": len(own)] = own", ": len(own)] = 1.01 * own", {DW, J_DW, STEP_W}
+        ENGINE, ": len(mean)] = mean", ": len(mean)] = 1.01 * mean", {DW, J_DW, STEP_W}
     ),
     "scale": kernels(
         ENGINE, "(1.0 / task.standardization.std)", "(1.001 / task.standardization.std)",

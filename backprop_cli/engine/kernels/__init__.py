@@ -1,6 +1,7 @@
 """Compiled kernels: gather, scores, losses, gradients and update of a mini-batch in one go.
 
 They are the same function as the NumPy engine, in float32, at several times the speed where classes
-are few. Read `engine` first, then `minibatch`, `descent` and `products`; then `tile`, for few rows
-of W, and `sgemm`, for many. This package needs numba, and is imported only where it is used.
+are few. Read `engine` and `shapes` first, then `minibatch`, `descent` and `products`; then `tile`,
+for few rows of W, and `sgemm`, for many. This package needs numba, and is imported only where it is
+used.
 """

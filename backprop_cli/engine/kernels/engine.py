@@ -24,11 +24,12 @@ from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.losses import COMPILED
-from backprop_cli.engine.kernels.memory import LINE, NO_MEETING, aligned
+from backprop_cli.engine.kernels.memory import NO_MEETING, aligned
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
-from backprop_cli.engine.kernels.structures import PIECE, SCORED, Examples, Models, Work
-from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.engine.kernels.shapes import cut
+from backprop_cli.engine.kernels.structures import Examples, Models, Work
+from backprop_cli.engine.kernels.tile import COLUMNS
 from backprop_cli.engine.numpy_engine import NumpyEngine
 from backprop_cli.engine.targets import Targets
 from backprop_cli.errors import ConfigError, first_line
@@ -36,15 +37,6 @@ from backprop_cli.losses import Array
 from backprop_cli.plan import Batches
 from backprop_cli.sources import Block, Scattered
 
-_WIDTH = 1536  # features of a block, and
-_WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
-_BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
-_BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
-_BLAS_PIECE = 1024  # examples at once, at most: where one piece has all, dW need not be stored
-_BLAS_SCORES, _BLAS_FEATURES = 2**20, 2**24  # numbers of S and X at once: 4 and 64 MB
-_BLAS_THREADS = 64  # that NumPy's OpenBLAS has memory for
-_ROWS_AT_ONCE = 125  # of dW, so that a block of it stays in the second cache until W has moved
-_MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
 _PATIENCE = 1.0  # seconds of compiling in silence
 _NO_WEIGHTS = np.empty(0)
@@ -63,41 +55,17 @@ class CompiledEngine:
     def __init__(self, task: Task) -> None:
         self._task = task
         M, C, d = task.n_models, task.targets.n_classes, task.n_features
-        K, dtype = M * C, task.splits[0].features.dtype
-        many = K >= _BLAS_ROWS and task.batch_size >= _BLAS_EXAMPLES
-        product = blas.product_address() if many else 0
-        piece, scored, rows = min(task.batch_size, PIECE), SCORED, ROWS
-        if product:
-            most = min(_BLAS_PIECE, _BLAS_SCORES // K, _BLAS_FEATURES // d)
-            piece = min(task.batch_size, max(PIECE, most))
-            scored = min(piece, max(SCORED, _BLAS_SCORES // K))
-            shared = C if C >= _BLAS_ROWS else K  # rows of one model, where it has many
-            rows = math.ceil(shared / math.ceil(shared / _ROWS_AT_ONCE))
-        if dtype == np.float16 or product:  # converted as they are gathered
-            dtype = task.dtype
-        line = 1 if task.image is None else task.image.line
-        single, threads = task.dtype, task.threads
-        if 4 * task.batch_size * K * d < _MIN_SHARED:
-            threads = 1
-        if product:
-            threads = min(threads, _BLAS_THREADS)
-        width = min(_WIDTH, _WIDTH_BYTES // dtype.itemsize)
-        blocks = threads * math.ceil(d / (width * threads))
-        # Whole lines of images, so that a block can be mirrored by itself; of others, whole lines
-        # of memory, so that no vector of W lies in two (where d allows it).
-        whole = line if line > 1 else LINE // single.itemsize
-        self._width = math.ceil(max(d / blocks, min(d, COLUMNS)) / whole) * whole
-        blocks = math.ceil(d / self._width)
-        self._threads = min(threads, blocks)
+        K, single, own = M * C, task.dtype, cut(task)
+        blocks, self._width, self._threads = own.blocks, own.width, own.threads
         padded_width = math.ceil(self._width / COLUMNS) * COLUMNS + _PADDING
-        padded_K = math.ceil(K / rows) * rows
+        padded_K = math.ceil(K / own.rows) * own.rows
         self._mean = aligned((blocks, padded_width), single)
         for block in range(blocks):
-            own = task.standardization.mean[block * self._width : (block + 1) * self._width]
-            self._mean[block, : len(own)] = own
+            mean = task.standardization.mean[block * self._width : (block + 1) * self._width]
+            self._mean[block, : len(mean)] = mean
         self._std = task.standardization.std.astype(single)
         self._scale = (1.0 / task.standardization.std).astype(single)
-        self._folded = np.ones_like(self._scale) if product else self._scale
+        self._folded = np.ones_like(self._scale) if own.product else self._scale
         weights, smoothing = task.targets.class_weights, task.targets.label_smoothing
         none = np.empty(0, single)
         # What belongs to a state of descent is put in its place by `_with_state`.
@@ -118,24 +86,24 @@ class CompiledEngine:
         )
         self._scaled_V: Array = self._models.velocity_W
         # W scaled, at the beginning of a call
-        self._before: Array = np.empty((0 if product else K, d), single)
-        x = aligned((blocks, piece, padded_width), dtype)
+        self._before: Array = np.empty((0 if own.product else K, d), single)
+        x = aligned((blocks, own.piece, padded_width), own.dtype)
         self._work = Work(
             x=x,
             flat=x.reshape(blocks, -1),
-            places=np.arange(piece) * padded_width,
-            parts=aligned((blocks, piece, padded_K), single),
-            G=aligned((padded_K // rows, piece, rows), single),
-            tiles=aligned((self._threads, rows, padded_width), single),
+            places=np.arange(own.piece) * padded_width,
+            parts=aligned((blocks, own.piece, padded_K), single),
+            G=aligned((padded_K // own.rows, own.piece, own.rows), single),
+            tiles=aligned((self._threads, own.rows, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
             one=np.ones(1, single),
             counter=np.zeros(1, np.int64),
-            product=product,
+            product=own.product,
         )
-        self._part = aligned((self._threads, 0 if product else scored, padded_K), single)
-        self._scores = aligned((self._threads, scored, padded_K), single)
-        self._places = np.zeros((self._threads, scored), np.intp)
+        self._part = aligned((self._threads, 0 if own.product else own.scored, padded_K), single)
+        self._scores = aligned((self._threads, own.scored, padded_K), single)
+        self._places = np.zeros((self._threads, own.scored), np.intp)
         self._pool = started_pool(max(1, self._threads - 1))
         self._loading: Future[None] | None = None
         self._numpy: NumpyEngine | None = None
