@@ -114,8 +114,9 @@ def _unreadable(source: Source, standardization: Standardization) -> str | None:
         return f"needs features that float32 holds exactly, found {dtype}"
     if not standardization.fits_float32(dtype):
         return (
-            "needs means that float32 holds closely for their spread, found larger ones: subtract "
-            "a constant from such features, or take numpy"
+            "needs means and standard deviations that float32 holds closely, found a mean that is "
+            "large for its spread, or numbers near 1e-30 or 1e30: subtract a constant from such "
+            "features or multiply them by one, or take numpy"
         )
     return None
 

@@ -264,7 +264,7 @@ def test_what_the_kernels_cannot_do_is_refused_or_left_to_numpy(monkeypatch):
         chosen(halves, engine="compiled")
     offset = data_of(2000, 400, 10, "float32")
     offset.train.features[:, 7] += 1e8
-    with pytest.raises(ConfigError, match="means that float32 holds closely"):
+    with pytest.raises(ConfigError, match="deviations that float32 holds closely"):
         chosen(offset, engine="compiled")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert chosen(data) == "numpy"
