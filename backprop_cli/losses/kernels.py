@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 _SUMS = {"reassoc", "contract", "nsz"}  # sums may be taken in any order; NaN stays NaN
 # exp(z) = 2^n exp(r), z = n log 2 + r; a polynomial in r. Both are those of Cephes (Moshier, 1989).
@@ -42,12 +43,29 @@ def _exp(z: Any) -> Any:
     return (p * r * r + r + np.float32(1)) * power.view(np.float32)
 
 
-@njit(nogil=True, _nrt=False, fastmath={"nnan", "nsz"})
+@intrinsic
+def _larger(typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger of a and b, none of them NaN.
+
+    In Python's words, a loop over it does not become vectors: LLVM has to know of the choice, and
+    not only of the comparison, that it may disregard NaN.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        flags = ("nnan", "nsz")
+        return builder.select(
+            builder.fcmp_ordered(">", *arguments, flags=flags), *arguments, flags=flags
+        )
+
+    return a(a, b), generate
+
+
+@njit(nogil=True, _nrt=False)
 def _largest(s: Any) -> Any:
     """Return the largest of s; it does not matter which, if one is NaN: then so is the loss."""
     largest = s[0]
     for k in range(1, len(s)):
-        largest = s[k] if s[k] > largest else largest
+        largest = _larger(s[k], largest)
     return largest
 
 
@@ -63,8 +81,9 @@ def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
         p = _exp(z)
         s[k] = p
         total += p
+    inverse = np.float32(1) / total
     for k in range(C):
-        s[k] = s[k] / total - share
+        s[k] = s[k] * inverse - share
     s[label] -= np.float32(1) - smoothing
     expected = (np.float32(1) - smoothing) * own
     if share > 0:

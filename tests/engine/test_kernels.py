@@ -10,8 +10,8 @@ pytest.importorskip("numba", reason="needs the extra: fast")
 from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.memory import LINE, aligned
 from backprop_cli.engine.kernels.products import scores
-from backprop_cli.engine.kernels.structures import CHUNK_BYTES
-from backprop_cli.engine.kernels.tile import ROWS
+from backprop_cli.engine.kernels.structures import CHUNK_BYTES, Examples
+from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
 from backprop_cli.losses.kernels import softmax_cross_entropy
 
 
@@ -28,14 +28,20 @@ def test_scores_of_a_block_are_those_of_float64(n, m, K, dtype):
     mean, W = rng.standard_normal(m), np.full((K, m + 3), np.nan)
     W[:, 2 : 2 + m] = rng.standard_normal((K, m))
     S = np.zeros((n, -(-K // ROWS) * ROWS), np.float32)
-    own = W.astype(np.float32)
-    places = rows * x.shape[1]
-    scores(readable(x.reshape(-1)), places, 3, mean.astype(np.float32), own, 2, 2 + m, S)
+    own, mean_row = W.astype(np.float32), mean.astype(np.float32)
+    scratch = np.full((ROWS, m + COLUMNS), np.nan, np.float32)
+    numbers, places = readable(x.reshape(-1)), rows * x.shape[1]
+    ends = np.array([n + 2])
+    labels = np.zeros(n + 2, np.int64)
+    examples = Examples(
+        numbers, np.zeros(1, np.intp), ends, x.shape[1], labels, own[0], own, own[0], 1, 1
+    )
+    scores(numbers, places, 3, mean_row, own, 2, 2 + m, scratch, S, examples, rows[:2])
     expected = (x[rows, 3 : 3 + m].astype(float) - mean) @ W[:, 2 : 2 + m].T
     np.testing.assert_allclose(S[:, :K], expected, atol=1e-5 * np.sqrt(m))
 
 
-@pytest.mark.parametrize("C", [2, 10, 37])
+@pytest.mark.parametrize("C", [2, 10, 37, 200])
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_softmax_of_one_example_is_that_of_float64(C, smoothing):
     scale = np.array([1.0, 30.0, 200.0])[:, None]  # of the last, most shares are 0 in float32

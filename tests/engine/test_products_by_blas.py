@@ -18,6 +18,7 @@ from backprop_cli.engine.kernels import engine as kernels
 from backprop_cli.engine.kernels import shapes
 from backprop_cli.engine.kernels.minibatch import descend as descend_by_kernels
 from backprop_cli.engine.kernels.products import gradient_rows, scores_by_blas
+from backprop_cli.engine.kernels.tile import LANES
 
 needs_openblas = pytest.mark.skipif(
     not blas.product_address(), reason="needs the BLAS of NumPy's wheels"
@@ -28,6 +29,11 @@ MODELS = (
     {"loss": LOSSES[1], "momentum": 0.5, "learning_rate": 0.001},
     {"loss": LOSSES[0], "momentum": 0.9, "nesterov": True, "learning_rate": 0.003},
 )
+
+
+@pytest.fixture(autouse=True)
+def whatever_vectors_the_processor_has(monkeypatch):
+    monkeypatch.setattr(shapes, "_BLAS_LANES", LANES)
 
 
 @pytest.fixture

@@ -49,14 +49,14 @@ def evaluate(
                 S[i, k] = models.b[k]
         for block in range(len(examples.mean)):
             low, high = block * width, min((block + 1) * width, d)
-            fetch(examples, following, low, high)
             if work.product != 0:
+                fetch(examples, following, low, high)
                 gather(examples, own, not_mirrored, block, low, high, True, x)
                 scores_by_blas(work.product, x, len(own), models.W, low, high, 1.0, S)
             else:
                 scores(
                     examples.features, places[: len(own)], low, examples.mean[block], models.W,
-                    low, high, part,
+                    low, high, work.tiles[thread], part, examples, following,
                 )  # fmt: skip
                 for i in range(len(own)):
                     for k in range(K):

@@ -21,6 +21,7 @@ from backprop_cli.engine.kernels.losses import loss_gradient
 from backprop_cli.engine.kernels.memory import meet
 from backprop_cli.engine.kernels.products import fetch, gather, scores, scores_by_blas
 from backprop_cli.engine.kernels.structures import Examples, Models, Work
+from backprop_cli.engine.kernels.tile import ROWS
 
 
 @njit(nogil=True, _nrt=False)
@@ -125,15 +126,16 @@ def _mini_batch(
             turn = thread * len(own) // threads
             gather(examples, own[turn:], flags[turn:], block, low, high, by_blas, x[turn:])
             gather(examples, own[:turn], flags[:turn], block, low, high, by_blas, x)
-            fetch(examples, following, low, high)
             if by_blas:
+                fetch(examples, following, low, high)
                 scores_by_blas(
                     work.product, x, last - first, models.W, low, high, 0.0, work.parts[block]
                 )
             else:
                 scores(
                     work.flat[block], work.places[: last - first], 0, examples.mean[block],
-                    models.W, low, high, work.parts[block],
+                    models.W, low, high, work.tiles[thread], work.parts[block], examples,
+                    following,
                 )  # fmt: skip
         met += threads
         meet(work.counter, met)
@@ -145,16 +147,10 @@ def _mini_batch(
         mine = thread * share + min(thread, rest)
         end_of_mine = mine + share + (thread < rest)
         _add_parts(work.parts, mine, end_of_mine)
-        for i in range(mine, end_of_mine):
-            label, weight = examples.labels[own[i]], np.float32(1)
-            if len(models.class_weights) > 0:
-                weight = models.class_weights[label]
-            if len(examples.weights) > 0:
-                weight *= np.float32(examples.weights[own[i]])
-            _losses(
-                label, weight, i, divisor, models, work, work.sums[thread],
-                work.right[thread, : len(right)],
-            )  # fmt: skip
+        _losses(
+            examples, own, mine, end_of_mine, divisor, models, work, work.sums[thread],
+            work.right[thread, : len(right)],
+        )  # fmt: skip
         met += threads
         if not meet(work.counter, met):
             return True
@@ -198,37 +194,50 @@ def _add_parts(parts: Any, first: int, last: int) -> None:
 
 @njit(nogil=True, _nrt=False)
 def _losses(
-    label: int,
-    weight: float,
-    i: int,
+    examples: Examples,
+    rows: Any,
+    first: int,
+    last: int,
     divisor: float,
     models: Models,
     work: Work,
     total: Any,
     right: Any,
 ) -> None:
-    """Turn W x of one example into G / divisor; add its losses / divisor to ``total``.
+    """Turn W x of examples first to last into G / divisor; add losses / divisor to ``total``.
 
-    Both times ``weight``. Right decisions are counted in ``right``, unless that is empty.
+    Both times the examples' weights. Right decisions are counted in ``right``, unless that is
+    empty.
     """
     M = len(models.kinds)
     K = len(models.W)
-    C = K // M
-    s = work.parts[0, i]
-    for k in range(K):  # s = W x + b
-        s[k] += models.b[k]
-    for m in range(M):
-        own = s[m * C : (m + 1) * C]
-        if len(right) > 0:
-            right[m] += _decides(own, label)
-        loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
-        total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
-    factor = weight / divisor
-    R = work.G.shape[2]
-    for group in range(len(work.G)):
-        g, part = work.G[group, i], s[group * R : (group + 1) * R]
-        for t in range(R):
-            g[t] = part[t] * factor
+    C, R = K // M, work.G.shape[2]
+    for i in range(first, last):
+        label, weight = examples.labels[rows[i]], np.float32(1)
+        if len(models.class_weights) > 0:
+            weight = models.class_weights[label]
+        if len(examples.weights) > 0:
+            weight *= np.float32(examples.weights[rows[i]])
+        s = work.parts[0, i]
+        for k in range(K):  # s = W x + b
+            s[k] += models.b[k]
+        for m in range(M):
+            own = s[m * C : (m + 1) * C]
+            if len(right) > 0:
+                right[m] += _decides(own, label)
+            loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
+            total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
+        factor = weight / divisor
+        if R == ROWS:  # how many is known to the compiler
+            for group in range(len(work.G)):
+                g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
+                for t in range(ROWS):
+                    g[t] = part[t] * factor
+        else:
+            for group in range(len(work.G)):
+                g, part = work.G[group, i], s[group * R : (group + 1) * R]
+                for t in range(R):
+                    g[t] = part[t] * factor
 
 
 @njit(nogil=True, _nrt=False)

@@ -8,8 +8,8 @@ few vectors of features in dW. Some examples are multiplied by all rows of W bef
 are, and some features by all rows of G: as many as fit in the second cache. A partial tile at an
 edge repeats its last row, so it needs no code of its own.
 
-Where W has many rows, the BLAS makes both products. It takes float32 numbers, so a block of X is
-converted and standardized as it is copied, and W is as it is.
+Where W has many rows and vectors have no 512 bits, the BLAS makes both products. It takes float32
+numbers, so a block of X is converted and standardized as it is copied, and W is as it is.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from backprop_cli.engine.kernels.tile import (
     EXAMPLES,
     LANES,
     ROWS,
+    first_scores_tile,
     gradient_tile,
     scores_tile,
 )
+
+_SHARES = 4  # of a block, that are asked for one after the other
 
 
 @njit(nogil=True, _nrt=False)
@@ -85,6 +88,8 @@ def gather(
 @njit(nogil=True, _nrt=False)
 def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
     """Ask for features first to last of examples that are soon gathered, and for their labels."""
+    if first == last:
+        return
     line = LINE // examples.features.itemsize
     for i in range(len(rows)):
         prefetch(examples.labels, rows[i])
@@ -95,23 +100,42 @@ def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
 
 @njit(nogil=True, _nrt=False)
 def scores(
-    x: Any, places: Any, start: int, mean: Any, W: Any, first: int, last: int, S: Any
+    x: Any,
+    places: Any,
+    start: int,
+    mean: Any,
+    W: Any,
+    first: int,
+    last: int,
+    w: Any,
+    S: Any,
+    examples: Examples,
+    following: Any,
 ) -> None:
     """S[i, k] = sum over the block's features of (x_i - mean) W[k]; K padded to tiles.
 
     The block is features first to last of W. Example i begins at ``places[i]`` of the numbers
-    ``x``, and the block ``start`` further.
+    ``x``, and the block ``start`` further. ``w`` is scratch memory for ROWS rows of the block.
+    ``following`` are rows of ``examples`` that are soon needed: each tile asks for some of their
+    numbers, so that they come while it multiplies.
     """
     m, n = last - first, len(places)
     if m < LANES:
         _few_features(x, places, start, mean, W, first, m, S)
         return
     chunk = max(1, CHUNK_BYTES // (m * x.itemsize * EXAMPLES)) * EXAMPLES
+    share = -(-m // min(_SHARES, -(-len(W) // ROWS)))
     for begin in range(0, n, chunk):
         own, into = places[begin : begin + chunk], S[begin:]
+        coming = following[begin : begin + chunk]
         for c in range(0, len(W), ROWS):
-            for i in range(0, len(own), EXAMPLES):
-                scores_tile(x, own, i, start, mean, W, c, first, m, into)
+            low = min(first + c // ROWS * share, last)
+            high = min(low + share, last)
+            first_scores_tile(x, own, start, mean, W, c, first, m, w, into)
+            fetch(examples, coming[:EXAMPLES], low, high)
+            for i in range(EXAMPLES, len(own), EXAMPLES):
+                scores_tile(x, own, i, start, mean, w, m, c, into)
+                fetch(examples, coming[i : i + EXAMPLES], low, high)
 
 
 @njit(nogil=True, _nrt=False)

@@ -1,6 +1,7 @@
 """How a task is cut for the kernels: by tiles or by the BLAS, into which parts, on which threads.
 
-The numbers are measured, on two cores with 512 KB of second cache each.
+The numbers are measured, on two cores with 512 KB of second cache each (vectors of 256 bits) and
+on two with 1 MB (512 bits).
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from backprop_cli import blas
 from backprop_cli.engine.contract import Task
 from backprop_cli.engine.kernels.memory import LINE
 from backprop_cli.engine.kernels.structures import PIECE, SCORED
-from backprop_cli.engine.kernels.tile import COLUMNS, ROWS
+from backprop_cli.engine.kernels.tile import COLUMNS, LANES, ROWS
 
 _WIDTH = 1536  # features of a block, and
 _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in the second cache
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
-_BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product
+_BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product,
+_BLAS_LANES = 8  # and with vectors of so many numbers at most: tiles of longer ones are as fast
 _BLAS_PIECE = 1024  # examples at once, at most: where one piece has all, dW need not be stored
 _BLAS_SCORES, _BLAS_FEATURES = 2**20, 2**24  # numbers of S and X at once: 4 and 64 MB
 _BLAS_THREADS = 64  # that NumPy's OpenBLAS has memory for
@@ -61,7 +63,8 @@ def cut(task: Task) -> Cut:
     n, d, C = task.batch_size, task.n_features, task.targets.n_classes
     K, dtype = task.n_models * C, task.splits[0].features.dtype
     threads = task.threads if 4 * n * K * d >= _MIN_SHARED else 1
-    product = blas.product_address() if K >= _BLAS_ROWS and n >= _BLAS_EXAMPLES else 0
+    wide = K >= _BLAS_ROWS and n >= _BLAS_EXAMPLES and LANES <= _BLAS_LANES
+    product = blas.product_address() if wide else 0
     if not product:
         if dtype == np.float16:
             dtype = task.dtype

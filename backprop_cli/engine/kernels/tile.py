@@ -18,11 +18,15 @@ With 32 registers (with 16, half the examples, and half the vectors):
 Each . is a vector of sums. A step of S goes on by a vector of features: it loads 4 vectors of x,
 converts and centres them, and loads 5 of w, for 20 multiplications. A step of dW goes on by an
 example: it loads, converts and centres 4 vectors of x, and spreads 5 numbers of G, for 20.
+
+Rows of W can lie so that they drive each other, and those of x, out of the first cache. So the
+first tile of S leaves the 5 rows that it reads in the order of its steps, a vector of each row
+after the other, and the following tiles of the same rows read that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding
@@ -66,18 +70,44 @@ def gradient_tile(
 
 
 @intrinsic
-def scores_tile(
-    typing: Any, x: Any, places: Any, i: Any, start: Any, mean: Any, W: Any, c: Any, first: Any,
-    m: Any, S: Any,
+def first_scores_tile(
+    typing: Any, x: Any, places: Any, start: Any, mean: Any, W: Any, c: Any, first: Any, m: Any,
+    w: Any, S: Any,
 ) -> Any:  # fmt: skip
-    """S[i + e, c + t] = sum over j < m of (x_e[start + j] - mean[j]) W[c + t, first + j].
+    """S[e, c + t] = sum over j < m of (x_e[start + j] - mean[j]) W[c + t, first + j].
 
-    EXAMPLES x ROWS of it, x_e the numbers of ``x`` from places[i + e] on; beyond the last of
+    EXAMPLES x ROWS of it, x_e the numbers of ``x`` from places[e] on; beyond the last of
     ``places`` and the last row of W, that one again. There are at least LANES features, m. Arrays
     as for `gradient_tile`; ``x`` may hold float16 too. Nothing is checked.
+
+    ``w`` gets these rows of W in the order in which they are read, a vector of each at a time.
     """
-    signature = types.void(x, places, i, start, mean, W, c, first, m, S)
-    return signature, _scores
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, places, start, mean, W, c, first, m, w, S = _readers(
+            context, builder, signature, arguments
+        )
+        rows = [W.address(_at_most_last(builder, c, t, W.length), first) for t in range(ROWS)]
+        tile = _ScoresTile(builder, x, places, _INTEGER(0), start, mean, w, m)
+        tile.store(tile.sums(rows), S, c)
+        return context.get_dummy_value()
+
+    return types.void(x, places, start, mean, W, c, first, m, w, S), generate
+
+
+@intrinsic
+def scores_tile(
+    typing: Any, x: Any, places: Any, i: Any, start: Any, mean: Any, w: Any, m: Any, c: Any, S: Any
+) -> Any:
+    """Do the same for examples i to i + EXAMPLES, with ``w`` as `first_scores_tile` left it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, places, i, start, mean, w, m, c, S = _readers(context, builder, signature, arguments)
+        tile = _ScoresTile(builder, x, places, i, start, mean, w, m)
+        tile.store(tile.sums(), S, c)
+        return context.get_dummy_value()
+
+    return types.void(x, places, i, start, mean, w, m, c, S), generate
 
 
 class _Reader:
@@ -174,66 +204,127 @@ def _gradient(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
         out_row = out.address(_INTEGER(t), start)
         for v in range(_VECTORS):
             place = builder.add(out_row, _INTEGER(_SIZE * LANES * v))
-            pointer = builder.inttoptr(place, _VECTOR.as_pointer())
-            builder.store(results[t * _VECTORS + v], pointer, align=_SIZE)
+            _store(builder, results[t * _VECTORS + v], place)
     return context.get_dummy_value()
 
 
-def _scores(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    x, rows, i, start, mean, W, c, first, m, S = _readers(context, builder, signature, arguments)
-    zero, nothing, fma = _INTEGER(0), ir.Constant(_VECTOR, None), _fma(builder)
-    pairs = [(t, e) for t in range(ROWS) for e in range(EXAMPLES)]
+class _ScoresTile:
+    """EXAMPLES x ROWS of S, for the examples from ``i`` on."""
 
-    def at_most_last(number: Any, offset: int, length: Any) -> Any:
-        number, last = builder.add(number, _INTEGER(offset)), builder.sub(length, _INTEGER(1))
-        return builder.select(builder.icmp_signed("<", number, last), number, last)
+    def __init__(
+        self, builder: Any, x: Any, places: Any, i: Any, start: Any, mean: Any, w: Any, m: Any
+    ) -> None:
+        self._builder, self._x, self._mean, self._w, self._m = builder, x, mean, w, m
+        zero = _INTEGER(0)
+        self._own = [_at_most_last(builder, i, e, places.length) for e in range(EXAMPLES)]
+        self._x_rows = [
+            x.address(places.one(places.address(own, zero)), start) for own in self._own
+        ]
+        self._mean_row, self._w_row = mean.address(zero, zero), w.address(zero, zero)
 
-    places = [at_most_last(i, e, rows.length) for e in range(EXAMPLES)]
-    x_rows = [x.address(rows.one(rows.address(own, zero)), start) for own in places]
-    w_rows = [W.address(at_most_last(c, t, W.length), first) for t in range(ROWS)]
-    mean_row = mean.address(zero, zero)
+    def sums(self, rows: Sequence[Any] | None = None) -> list[Any]:
+        """Return vectors that add up to the scores; with ``rows`` of W, keep those in w."""
+        builder, zero, number = self._builder, _INTEGER(0), EXAMPLES * ROWS
+        # Whole vectors; then the last one of the block again, without what was in those before.
+        left = builder.srem(self._m, _INTEGER(LANES))
+        whole = builder.sub(self._m, left)
+        sums = _loop(builder, LANES, whole, number, lambda j, own: self._add(j, j, own, rows))
+        before, some = builder.block, builder.append_basic_block("rest")
+        after = builder.append_basic_block("summed")
+        builder.cbranch(builder.icmp_signed(">", left, zero), some, after)
+        builder.position_at_end(some)
+        lanes = ir.VectorType(_INTEGER, LANES)
+        order = ir.Constant(lanes, list(range(LANES)))
+        new = _spread(builder, builder.sub(_INTEGER(LANES), left))
+        kept = builder.icmp_signed(">=", order, new)
+        more = self._add(builder.sub(self._m, _INTEGER(LANES)), whole, sums, rows, kept)
+        builder.branch(after)
+        builder.position_at_end(after)
+        totals = []
+        for one, other in zip(sums, more, strict=True):
+            total = builder.phi(_VECTOR)
+            total.add_incoming(one, before)
+            total.add_incoming(other, some)
+            totals.append(total)
+        return totals
 
-    def add_features(j: Any, sums: list[Any], kept: Any = None) -> list[Any]:
+    def _add(
+        self, j: Any, at: Any, sums: list[Any], rows: Sequence[Any] | None, kept: Any = None
+    ) -> list[Any]:
+        """Add the products of the features from j on; w has those of W from ``at`` on."""
+        builder, nothing, fma = self._builder, ir.Constant(_VECTOR, None), _fma(self._builder)
+
         def further(reader: Any, address: Any) -> Any:
             return reader.vector(builder.add(address, builder.mul(j, _INTEGER(reader.size))))
 
-        centre = further(mean, mean_row)
-        centred = [builder.fsub(further(x, own), centre) for own in x_rows]
+        centre = further(self._mean, self._mean_row)
+        centred = [builder.fsub(further(self._x, own), centre) for own in self._x_rows]
         if kept is not None:
             centred = [builder.select(kept, own, nothing) for own in centred]
-        w = [further(W, own) for own in w_rows]
+        packed = builder.add(self._w_row, builder.mul(at, _INTEGER(ROWS * _SIZE)))
+        if rows is None:
+            w = [self._w.vector(packed, t) for t in range(ROWS)]
+        else:
+            w = [further(self._w, own) for own in rows]
+            for t in range(ROWS):
+                _store(builder, w[t], builder.add(packed, _INTEGER(_SIZE * LANES * t)))
+        pairs = [(e, t) for e in range(EXAMPLES) for t in range(ROWS)]
         return [
             builder.call(fma, [centred[e], w[t], own])
-            for (t, e), own in zip(pairs, sums, strict=True)
+            for (e, t), own in zip(pairs, sums, strict=True)
         ]
 
-    # Whole vectors; then the last one of the block again, without what was in those before.
-    left = builder.srem(m, _INTEGER(LANES))
-    sums = _loop(builder, LANES, builder.sub(m, left), len(pairs), add_features)
-    before, some = builder.block, builder.append_basic_block("rest")
-    after = builder.append_basic_block("summed")
-    builder.cbranch(builder.icmp_signed(">", left, zero), some, after)
-    builder.position_at_end(some)
-    lanes = ir.VectorType(_INTEGER, LANES)
-    order = ir.Constant(lanes, list(range(LANES)))
-    kept = builder.icmp_signed(">=", order, _spread(builder, builder.sub(_INTEGER(LANES), left)))
-    more = add_features(builder.sub(m, _INTEGER(LANES)), sums, kept)
-    builder.branch(after)
-    builder.position_at_end(after)
-    totals = []
-    for one, other in zip(sums, more, strict=True):
-        total = builder.phi(_VECTOR)
-        total.add_incoming(one, before)
-        total.add_incoming(other, some)
-        totals.append(total)
+    def store(self, sums: list[Any], S: Any, c: Any) -> None:
+        """Add up the vectors and store the scores of classes from c on."""
+        builder = self._builder
+        for e, own in enumerate(self._own):
+            place, five = S.address(own, c), sums[e * ROWS : (e + 1) * ROWS]
+            _store(builder, _sums_of_four(builder, five[:4]), place)
+            _store(builder, _sum(builder, five[4]), builder.add(place, _INTEGER(4 * _SIZE)))
+
+
+def _at_most_last(builder: Any, number: Any, offset: int, length: Any) -> Any:
+    number, last = builder.add(number, _INTEGER(offset)), builder.sub(length, _INTEGER(1))
+    return builder.select(builder.icmp_signed("<", number, last), number, last)
+
+
+def _store(builder: Any, values: Any, address: Any) -> None:
+    builder.store(values, builder.inttoptr(address, values.type.as_pointer()), align=_SIZE)
+
+
+def _sum(builder: Any, vector: Any) -> Any:
     kind = ir.FunctionType(_SINGLE, [_SINGLE, _VECTOR])
     name = f"llvm.vector.reduce.fadd.v{LANES}f32"
     add = cgutils.get_or_insert_function(builder.module, kind, name)
-    for (t, e), total in zip(pairs, totals, strict=True):
-        found = builder.call(add, [_SINGLE(-0.0), total], fastmath=["reassoc"])
-        place = S.address(places[e], builder.add(c, _INTEGER(t)))
-        builder.store(found, builder.inttoptr(place, _SINGLE.as_pointer()), align=_SIZE)
-    return context.get_dummy_value()
+    return builder.call(add, [_SINGLE(-0.0), vector], fastmath=["reassoc"])
+
+
+def _sums_of_four(builder: Any, vectors: list[Any]) -> Any:
+    """Return the sums of four vectors as a vector of four, by a quarter of the additions."""
+
+    def joined(a: Any, b: Any, low: list[int], high: list[int]) -> Any:
+        return builder.fadd(_shuffled(builder, a, b, low), _shuffled(builder, a, b, high))
+
+    # Within each four lanes: of a and b, a0 + a2, b0 + b2, a1 + a3, b1 + b3; then of two such.
+    fours = range(0, LANES, 4)
+    low = [k for four in fours for k in (four, four + LANES, four + 1, four + 1 + LANES)]
+    high = [k + 2 for k in low]
+    a, b, c, d = vectors
+    first, second = joined(a, b, low, high), joined(c, d, low, high)
+    low = [k for four in fours for k in (four, four + 1, four + LANES, four + 1 + LANES)]
+    found = joined(first, second, low, [k + 2 for k in low])
+    width = LANES
+    while width > 4:
+        width //= 2
+        halves = (list(range(width)), list(range(width, 2 * width)))
+        low_half, high_half = (_shuffled(builder, found, found, half) for half in halves)
+        found = builder.fadd(low_half, high_half)
+    return found
+
+
+def _shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(a, b, mask)
 
 
 def _spread(builder: Any, number: Any) -> Any:
