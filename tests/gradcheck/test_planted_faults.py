@@ -137,10 +137,12 @@ IN_KERNELS = {
         ENGINE, "moved *= self._std", "moved *= 1.001 * self._std", {STEP_W}
     ),
     "division of the bias's gradient": kernels(
-        DESCENT, "own[t] += g[t]", "own[t] += g[t] * np.float32(n if moves else 1)", {STEP_B}
+        DESCENT, "+= parts[other, k]", "+= parts[other, k] * np.float32(280 if moves else 1)",
+        {STEP_B},
     ),
     "gradient of the bias": kernels(
-        DESCENT, "own[t] += g[t]", "own[t] += np.float32(1.001) * g[t]", {DB, J_DB, STEP_B}
+        DESCENT, "+= parts[other, k]", "+= np.float32(1.001) * parts[other, k]",
+        {DB, J_DB, STEP_B},
     ),
     "mean, by the BLAS": kernels(
         PRODUCTS, "(target[j] - mean[j])", "(target[j] - np.float32(1.01) * mean[j])",

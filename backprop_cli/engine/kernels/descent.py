@@ -105,9 +105,8 @@ def add_or_descend(
 
 @njit(nogil=True, _nrt=False)
 def add_or_descend_bias(
-    G: Any,
-    n: int,
-    one: Any,
+    parts: Any,
+    ones: Any,
     thread: int,
     threads: int,
     models: Models,
@@ -115,25 +114,28 @@ def add_or_descend_bias(
     more: bool,
     moves: bool,
 ) -> None:
-    """Compute a thread's share of db = G 1 likewise; keep it, or move b, without penalty."""
-    K, M, R = len(models.W), len(models.kinds), G.shape[2]
+    """Add up a thread's share of db = G 1 likewise; keep it, or move b, without penalty.
+
+    ``parts`` has the sums over each thread's examples, threads x K.
+    """
+    K, M = len(models.W), len(models.kinds)
     C = K // M
-    for group in range(thread * len(G) // threads, (thread + 1) * len(G) // threads):
-        first, last = group * R, min((group + 1) * R, K)
-        own = models.db[first:last]
-        if not more:
-            own[:] = 0
-        for i in range(n):
-            g = G[group, i]
-            for t in range(len(own)):
-                own[t] += g[t]
-        if not moves:
-            continue
+    first, last = thread * K // threads, (thread + 1) * K // threads
+    if not more:
+        models.db[first:last] = 0
+    for other in range(threads):
         for k in range(first, last):
-            model, V = k // C, models.b[:0]
-            if len(models.velocity_b) > 0:
-                V = models.velocity_b[k : k + 1]
-            _update_bias(
-                models.b[k : k + 1], V, models.db[k : k + 1], one, np.float32(0),
-                rates[model], models.rho[model], models.ahead[model],
-            )  # fmt: skip
+            models.db[k] += parts[other, k]
+    if not moves:
+        return
+    for m in range(M):
+        own = slice(max(first, m * C), min(last, (m + 1) * C))
+        if own.start >= own.stop:
+            continue
+        V = models.b[:0]
+        if len(models.velocity_b) > 0:
+            V = models.velocity_b[own]
+        _update_bias(
+            models.b[own], V, models.db[own], ones[own], np.float32(0), rates[m], models.rho[m],
+            models.ahead[m],
+        )  # fmt: skip

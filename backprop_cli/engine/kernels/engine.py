@@ -97,7 +97,8 @@ class CompiledEngine:
             tiles=aligned((self._threads, own.rows, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
-            one=np.ones(1, single),
+            db=aligned((self._threads, K), single),
+            ones=np.ones(K, single),
             counter=np.zeros(1, np.int64),
             product=own.product,
         )

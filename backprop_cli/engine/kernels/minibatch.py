@@ -149,7 +149,7 @@ def _mini_batch(
         _add_parts(work.parts, mine, end_of_mine)
         _losses(
             examples, own, mine, end_of_mine, divisor, models, work, work.sums[thread],
-            work.right[thread, : len(right)],
+            work.right[thread, : len(right)], work.db[thread],
         )  # fmt: skip
         met += threads
         if not meet(work.counter, met):
@@ -176,9 +176,8 @@ def _mini_batch(
                 low, high, work.tiles[thread], models, rates, piece > 0, moving and final,
             )  # fmt: skip
         add_or_descend_bias(
-            work.G, last - first, work.one, thread, threads, models, rates, piece > 0,
-            moving and final,
-        )  # fmt: skip
+            work.db, work.ones, thread, threads, models, rates, piece > 0, moving and final
+        )
     return False
 
 
@@ -203,15 +202,17 @@ def _losses(
     work: Work,
     total: Any,
     right: Any,
+    db: Any,
 ) -> None:
     """Turn W x of examples first to last into G / divisor; add losses / divisor to ``total``.
 
     Both times the examples' weights. Right decisions are counted in ``right``, unless that is
-    empty.
+    empty; ``db`` becomes the sum of G / divisor over these examples.
     """
     M = len(models.kinds)
     K = len(models.W)
     C, R = K // M, work.G.shape[2]
+    db[:] = 0
     for i in range(first, last):
         label, weight = examples.labels[rows[i]], np.float32(1)
         if len(models.class_weights) > 0:
@@ -228,16 +229,19 @@ def _losses(
             loss = loss_gradient(models.kinds[m], own, label, models.smoothing[m])
             total[m] += np.float64(loss) * np.float64(weight) / np.float64(divisor)
         factor = weight / divisor
+        for k in range(K):
+            s[k] *= factor
+            db[k] += s[k]
         if R == ROWS:  # how many is known to the compiler
             for group in range(len(work.G)):
                 g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
                 for t in range(ROWS):
-                    g[t] = part[t] * factor
+                    g[t] = part[t]
         else:
             for group in range(len(work.G)):
                 g, part = work.G[group, i], s[group * R : (group + 1) * R]
                 for t in range(R):
-                    g[t] = part[t] * factor
+                    g[t] = part[t]
 
 
 @njit(nogil=True, _nrt=False)

@@ -65,12 +65,12 @@ class Work(NamedTuple):
 
     ``x`` is blocks x n x a block's width, for the n examples that are taken at once, ``flat`` the
     same as blocks of numbers, of which example i begins at ``places[i]``. ``parts`` of S are blocks
-    x n x K; those of the first block become S, and then dl/dS. ``G`` is (K / R) x n x R, where R
+    x n x K; those of the first block become S, and then G. ``G`` is (K / R) x n x R, where R
     rows of dW are made at once: ROWS by tiles, more by the BLAS; what is in the padding is not
     used. ``tiles`` are threads x R x a block's width, ``sums`` threads x M losses, ``right`` as
-    many counts; widths are padded to whole tiles, K to R. ``one`` is 1, the scale of b. ``counter``
-    is where the threads meet. ``product`` is where the BLAS's product is, or 0: then tiles make
-    both products.
+    many counts, ``db`` threads x K sums of G; widths are padded to whole tiles, K to R. ``ones``
+    are K, the scale of b. ``counter`` is where the threads meet. ``product`` is where the BLAS's
+    product is, or 0: then tiles make both products.
     """
 
     x: Any
@@ -81,6 +81,7 @@ class Work(NamedTuple):
     tiles: Any
     sums: Any
     right: Any
-    one: Any
+    db: Any
+    ones: Any
     counter: Any
     product: int
