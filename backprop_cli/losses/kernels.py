@@ -45,10 +45,11 @@ def _exp(z: Any) -> Any:
 
 @intrinsic
 def _larger(typing: Any, a: Any, b: Any) -> Any:
-    """Return the larger of a and b, none of them NaN.
+    """Return the larger of a and b, neither of which is NaN.
 
-    In Python's words, a loop over it does not become vectors: LLVM has to know of the choice, and
-    not only of the comparison, that it may disregard NaN.
+    Written in Python, the search would not be vectorized: LLVM needs ``nnan`` on the choice too,
+    not only on the comparison. What it makes of a NaN is left open; on the processors that we know
+    it is one of the two.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -62,7 +63,7 @@ def _larger(typing: Any, a: Any, b: Any) -> Any:
 
 @njit(nogil=True, _nrt=False)
 def _largest(s: Any) -> Any:
-    """Return the largest of s; it does not matter which, if one is NaN: then so is the loss."""
+    """Return the largest of s; if one is NaN, any of them: the loss is NaN anyway."""
     largest = s[0]
     for k in range(1, len(s)):
         largest = _larger(s[k], largest)

@@ -2,6 +2,6 @@
 
 They are the same function as the NumPy engine, in float32, at several times the speed where classes
 are few. Read `engine` and `shapes` first, then `minibatch`, `descent` and `products`; then `tile`,
-for few rows of W, and `sgemm`, for many. This package needs numba, and is imported only where it is
-used.
+and `sgemm`, which replaces it for many rows of W where vectors are shorter than 512 bits. This
+package needs numba, and is imported only where it is used.
 """

@@ -105,7 +105,7 @@ def add_or_descend(
 
 @njit(nogil=True, _nrt=False)
 def add_or_descend_bias(
-    parts: Any,
+    sums: Any,
     ones: Any,
     thread: int,
     threads: int,
@@ -114,9 +114,9 @@ def add_or_descend_bias(
     more: bool,
     moves: bool,
 ) -> None:
-    """Add up a thread's share of db = G 1 likewise; keep it, or move b, without penalty.
+    """Add the threads' sums of G to db = G 1, for this thread's share of the classes.
 
-    ``parts`` has the sums over each thread's examples, threads x K.
+    Then keep db, or move b, without penalty. ``sums`` has a row of K per thread; ``ones`` are K.
     """
     K, M = len(models.W), len(models.kinds)
     C = K // M
@@ -125,7 +125,7 @@ def add_or_descend_bias(
         models.db[first:last] = 0
     for other in range(threads):
         for k in range(first, last):
-            models.db[k] += parts[other, k]
+            models.db[k] += sums[other, k]
     if not moves:
         return
     for m in range(M):

@@ -24,7 +24,7 @@ from backprop_cli.engine.kernels.cache import keep_compiled, load_or_compile
 from backprop_cli.engine.kernels.evaluation import evaluate
 from backprop_cli.engine.kernels.halves import readable
 from backprop_cli.engine.kernels.losses import COMPILED
-from backprop_cli.engine.kernels.memory import NO_MEETING, aligned
+from backprop_cli.engine.kernels.memory import LINE, NO_MEETING, aligned
 from backprop_cli.engine.kernels.minibatch import descend, sums
 from backprop_cli.engine.kernels.pool import started_pool
 from backprop_cli.engine.kernels.shapes import cut
@@ -38,6 +38,7 @@ from backprop_cli.plan import Batches
 from backprop_cli.sources import Block, Scattered
 
 _PADDING = 16  # rows at a distance of a power of two would compete for the same lines of a cache
+_FLOATS = LINE // 4  # float32 numbers of a line of memory
 _PATIENCE = 1.0  # seconds of compiling in silence
 _NO_WEIGHTS = np.empty(0)
 _ONE_ARRAY = np.zeros(1, np.intp)
@@ -97,7 +98,7 @@ class CompiledEngine:
             tiles=aligned((self._threads, own.rows, padded_width), single),
             sums=np.zeros((self._threads, M)),
             right=np.zeros((self._threads, M), np.int64),
-            db=aligned((self._threads, K), single),
+            db=aligned((self._threads, -(-K // _FLOATS) * _FLOATS), single),
             ones=np.ones(K, single),
             counter=np.zeros(1, np.int64),
             product=own.product,

@@ -232,16 +232,19 @@ def _losses(
         for k in range(K):
             s[k] *= factor
             db[k] += s[k]
-        if R == ROWS:  # how many is known to the compiler
-            for group in range(len(work.G)):
-                g, part = work.G[group, i], s[group * ROWS : (group + 1) * ROWS]
-                for t in range(ROWS):
-                    g[t] = part[t]
+        if R == ROWS:
+            _into_groups(work.G, i, s, ROWS)  # how many is known to the compiler
         else:
-            for group in range(len(work.G)):
-                g, part = work.G[group, i], s[group * R : (group + 1) * R]
-                for t in range(R):
-                    g[t] = part[t]
+            _into_groups(work.G, i, s, R)
+
+
+@njit(nogil=True, _nrt=False)
+def _into_groups(G: Any, i: int, s: Any, R: int) -> None:
+    """Copy an example's row of K numbers into G, R of them per group."""
+    for group in range(len(G)):
+        g, part = G[group, i], s[group * R : (group + 1) * R]
+        for t in range(R):
+            g[t] = part[t]
 
 
 @njit(nogil=True, _nrt=False)

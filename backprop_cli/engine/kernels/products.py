@@ -8,8 +8,8 @@ few vectors of features in dW. Some examples are multiplied by all rows of W bef
 are, and some features by all rows of G: as many as fit in the second cache. A partial tile at an
 edge repeats its last row, so it needs no code of its own.
 
-Where W has many rows and vectors have no 512 bits, the BLAS makes both products. It takes float32
-numbers, so a block of X is converted and standardized as it is copied, and W is as it is.
+Where W has many rows and vectors are shorter than 512 bits, the BLAS makes both products. It takes
+float32 numbers, so a block of X is converted and standardized as it is copied, and W is as it is.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def gather(
 
 @njit(nogil=True, _nrt=False)
 def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
-    """Ask for features first to last of examples that are soon gathered, and for their labels."""
+    """Ask for features first to last of examples that are soon needed, and for their labels."""
     if first == last:
         return
     line = LINE // examples.features.itemsize
@@ -115,12 +115,14 @@ def scores(
     """S[i, k] = sum over the block's features of (x_i - mean) W[k]; K padded to tiles.
 
     The block is features first to last of W. Example i begins at ``places[i]`` of the numbers
-    ``x``, and the block ``start`` further. ``w`` is scratch memory for ROWS rows of the block.
-    ``following`` are rows of ``examples`` that are soon needed: each tile asks for some of their
-    numbers, so that they come while it multiplies.
+    ``x``, and the block ``start`` further. ``w`` is scratch memory, contiguous: for ROWS rows of as
+    many numbers as features, rounded up to whole vectors. ``following`` are rows of ``examples``
+    that are soon needed: each tile asks for some of their numbers, so that they come while it
+    multiplies.
     """
     m, n = last - first, len(places)
     if m < LANES:
+        fetch(examples, following, first, last)
         _few_features(x, places, start, mean, W, first, m, S)
         return
     chunk = max(1, CHUNK_BYTES // (m * x.itemsize * EXAMPLES)) * EXAMPLES

@@ -22,7 +22,8 @@ _WIDTH_BYTES = 3072  # of an example's share of it: a block's examples stay in t
 _MIN_SHARED = 200_000  # operations of a step: below, waiting for other threads takes longer
 _BLAS_ROWS = 64  # of W: from so many on the BLAS is faster than tiles,
 _BLAS_EXAMPLES = 64  # with so many examples at once; it reorders W for every product,
-_BLAS_LANES = 8  # and with vectors of so many numbers at most: tiles of longer ones are as fast
+_BLAS_LANES = 8  # and with vectors of so many numbers at most: on a Zen 5, tiles of longer ones
+# are as fast
 _BLAS_PIECE = 1024  # examples at once, at most: where one piece has all, dW need not be stored
 _BLAS_SCORES, _BLAS_FEATURES = 2**20, 2**24  # numbers of S and X at once: 4 and 64 MB
 _BLAS_THREADS = 64  # that NumPy's OpenBLAS has memory for

@@ -67,10 +67,11 @@ class Work(NamedTuple):
     same as blocks of numbers, of which example i begins at ``places[i]``. ``parts`` of S are blocks
     x n x K; those of the first block become S, and then G. ``G`` is (K / R) x n x R, where R
     rows of dW are made at once: ROWS by tiles, more by the BLAS; what is in the padding is not
-    used. ``tiles`` are threads x R x a block's width, ``sums`` threads x M losses, ``right`` as
-    many counts, ``db`` threads x K sums of G; widths are padded to whole tiles, K to R. ``ones``
-    are K, the scale of b. ``counter`` is where the threads meet. ``product`` is where the BLAS's
-    product is, or 0: then tiles make both products.
+    used. ``tiles``, threads x R x a block's width, are rows of dW, and before that the rows of W
+    that tiles of S read. ``sums`` are threads x M losses, ``right`` as many counts, ``db`` threads
+    x K sums of G; widths are padded to whole tiles, K to R. ``ones`` are K, the scale of b.
+    ``counter`` is where the threads meet. ``product`` is where the BLAS's product is, or 0: then
+    tiles make both products.
     """
 
     x: Any

@@ -19,9 +19,9 @@ Each . is a vector of sums. A step of S goes on by a vector of features: it load
 converts and centres them, and loads 5 of w, for 20 multiplications. A step of dW goes on by an
 example: it loads, converts and centres 4 vectors of x, and spreads 5 numbers of G, for 20.
 
-Rows of W can lie so that they drive each other, and those of x, out of the first cache. So the
-first tile of S leaves the 5 rows that it reads in the order of its steps, a vector of each row
-after the other, and the following tiles of the same rows read that.
+Rows of W may evict each other, and rows of x, from the first cache. So the first tile of S copies
+its 5 rows into ``w`` in the order in which it reads them, one vector of each row in turn; the other
+tiles of these rows read ``w``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def first_scores_tile(
     ``places`` and the last row of W, that one again. There are at least LANES features, m. Arrays
     as for `gradient_tile`; ``x`` may hold float16 too. Nothing is checked.
 
-    ``w`` gets these rows of W in the order in which they are read, a vector of each at a time.
+    ``w``, contiguous, gets these rows of W in the order in which they are read, one vector of each
+    in turn: ROWS times as many numbers as m, rounded up to whole vectors.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -99,7 +100,7 @@ def first_scores_tile(
 def scores_tile(
     typing: Any, x: Any, places: Any, i: Any, start: Any, mean: Any, w: Any, m: Any, c: Any, S: Any
 ) -> Any:
-    """Do the same for examples i to i + EXAMPLES, with ``w`` as `first_scores_tile` left it."""
+    """Compute the scores of examples i to i + EXAMPLES from w, as `first_scores_tile` left it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, places, i, start, mean, w, m, c, S = _readers(context, builder, signature, arguments)
@@ -223,7 +224,10 @@ class _ScoresTile:
         self._mean_row, self._w_row = mean.address(zero, zero), w.address(zero, zero)
 
     def sums(self, rows: Sequence[Any] | None = None) -> list[Any]:
-        """Return vectors that add up to the scores; with ``rows`` of W, keep those in w."""
+        """Return a vector for each score, whose numbers add up to it.
+
+        With ``rows``, W is read there and copied to w; without, it is read from w.
+        """
         builder, zero, number = self._builder, _INTEGER(0), EXAMPLES * ROWS
         # Whole vectors; then the last one of the block again, without what was in those before.
         left = builder.srem(self._m, _INTEGER(LANES))
@@ -278,9 +282,11 @@ class _ScoresTile:
         """Add up the vectors and store the scores of classes from c on."""
         builder = self._builder
         for e, own in enumerate(self._own):
-            place, five = S.address(own, c), sums[e * ROWS : (e + 1) * ROWS]
-            _store(builder, _sums_of_four(builder, five[:4]), place)
-            _store(builder, _sum(builder, five[4]), builder.add(place, _INTEGER(4 * _SIZE)))
+            place, (*four, fifth) = S.address(own, c), sums[e * ROWS : (e + 1) * ROWS]
+            _store(builder, _sums_of_four(builder, four), place)
+            # In the same order: equal rows of W have equal scores, wherever they are.
+            last = builder.extract_element(_sums_of_four(builder, [fifth] * 4), _INTEGER(0))
+            _store(builder, last, builder.add(place, _INTEGER(4 * _SIZE)))
 
 
 def _at_most_last(builder: Any, number: Any, offset: int, length: Any) -> Any:
@@ -292,15 +298,11 @@ def _store(builder: Any, values: Any, address: Any) -> None:
     builder.store(values, builder.inttoptr(address, values.type.as_pointer()), align=_SIZE)
 
 
-def _sum(builder: Any, vector: Any) -> Any:
-    kind = ir.FunctionType(_SINGLE, [_SINGLE, _VECTOR])
-    name = f"llvm.vector.reduce.fadd.v{LANES}f32"
-    add = cgutils.get_or_insert_function(builder.module, kind, name)
-    return builder.call(add, [_SINGLE(-0.0), vector], fastmath=["reassoc"])
-
-
 def _sums_of_four(builder: Any, vectors: list[Any]) -> Any:
-    """Return the sums of four vectors as a vector of four, by a quarter of the additions."""
+    """Return the sums of four vectors as a vector of four.
+
+    It takes fewer additions than four separate sums.
+    """
 
     def joined(a: Any, b: Any, low: list[int], high: list[int]) -> Any:
         return builder.fadd(_shuffled(builder, a, b, low), _shuffled(builder, a, b, high))
