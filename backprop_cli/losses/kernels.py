@@ -28,7 +28,7 @@ _MANTISSA, _ONE = (
 )  # bits of float32: their number, and those of 1
 
 
-@njit(nogil=True, _nrt=False, fastmath={"contract"})
+@njit(nogil=True, _nrt=False, forceinline=True, fastmath={"contract"})
 def _exp(z: Any) -> Any:
     """Return exp(z), z <= 0 or NaN, to 1e-7 of it.
 
@@ -61,7 +61,7 @@ def _larger(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), generate
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _largest(s: Any) -> Any:
     """Return the largest of s; if one is NaN, any of them: the loss is NaN anyway."""
     largest = s[0]
@@ -70,7 +70,7 @@ def _largest(s: Any) -> Any:
     return largest
 
 
-@njit(nogil=True, _nrt=False, fastmath=_SUMS)
+@njit(nogil=True, _nrt=False, forceinline=True, fastmath=_SUMS)
 def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
     """Return l = -y^T log(SoftMax(s)) with y = (1 - a) e_label + a / C; s becomes p - y."""
     C, largest = len(s), _largest(s)
@@ -92,7 +92,7 @@ def softmax_cross_entropy(s: Any, label: int, smoothing: float) -> float:
     return float(math.log(total)) - float(expected)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def multiclass_svm(s: Any, label: int, smoothing: float) -> float:
     """Return l = sum over j != label of max(0, s_j - s_label + 1); s becomes g.
 

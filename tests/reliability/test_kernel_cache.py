@@ -31,9 +31,9 @@ def warm(tmp_path_factory):
     return folder
 
 
-def train(folder, cache, variable="XDG_CACHE_HOME"):
+def train(folder, cache, variable="XDG_CACHE_HOME", config=CONFIG):
     """Return what was said on stderr, but for the notice that kernels are compiled."""
-    (folder / "c.yaml").write_text(CONFIG)
+    (folder / "c.yaml").write_text(config)
     done = subprocess.run(
         [sys.executable, "-m", "backprop_cli", "train", "--config", str(folder / "c.yaml"),
          "--output", str(folder / "run")],
@@ -44,6 +44,20 @@ def train(folder, cache, variable="XDG_CACHE_HOME"):
     return "".join(
         line for line in done.stderr.splitlines() if not line.startswith("Compiling kernels")
     )
+
+
+def test_the_run_that_compiles_gives_the_bits_of_later_ones(tmp_path):
+    """Where compiled code shared functions with what was compiled before it, they rounded apart.
+
+    Only loops over many classes did.
+    """
+    config = CONFIG.replace("examples: 300", "examples: 700, classes: 100")
+    models = []
+    for _ in range(2):
+        train(tmp_path, tmp_path / "cache", config=config)
+        models.append((tmp_path / "run" / "model.safetensors").read_bytes())
+        shutil.rmtree(tmp_path / "run")
+    assert models[0] == models[1]
 
 
 def damage(kind, cache):

@@ -44,11 +44,11 @@ def _update(
         theta[j] -= rate * (gradient_share * step + velocity_share * velocity[j])
 
 
-_update_weights = njit(nogil=True, _nrt=False, fastmath={"contract"})(_update)
-_update_bias = njit(nogil=True, _nrt=False)(_update)
+_update_weights = njit(nogil=True, _nrt=False, forceinline=True, fastmath={"contract"})(_update)
+_update_bias = njit(nogil=True, _nrt=False, forceinline=True)(_update)
 
 
-@njit(nogil=True, _nrt=False, fastmath={"contract"})
+@njit(nogil=True, _nrt=False, forceinline=True, fastmath={"contract"})
 def add_or_descend(
     product: int,
     G: Any,
@@ -103,7 +103,7 @@ def add_or_descend(
                 )  # fmt: skip
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def add_or_descend_bias(
     sums: Any,
     ones: Any,

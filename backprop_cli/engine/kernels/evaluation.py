@@ -11,7 +11,7 @@ from backprop_cli.engine.kernels.products import fetch, gather, place, scores, s
 from backprop_cli.engine.kernels.structures import Examples, Models, Work
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def evaluate(
     thread: int,
     threads: int,

@@ -18,14 +18,14 @@ def _chain(functions: list[Any]) -> Any:
     first, *others = functions
     if not others:
 
-        @njit(nogil=True, _nrt=False)
+        @njit(nogil=True, _nrt=False, forceinline=True)
         def last(number: int, s: Any, label: int, smoothing: float) -> Any:
             return first(s, label, smoothing)
 
         return last
     rest = _chain(others)
 
-    @njit(nogil=True, _nrt=False)
+    @njit(nogil=True, _nrt=False, forceinline=True)
     def choose(number: int, s: Any, label: int, smoothing: float) -> Any:
         if number == 0:
             return first(s, label, smoothing)

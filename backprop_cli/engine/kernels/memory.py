@@ -80,7 +80,7 @@ def prefetch(typing: Any, array: Any, i: Any) -> Any:
     return types.void(array, i), generate
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def meet(counter: Any, expected: int) -> bool:
     """Wait until ``expected`` threads in all have come here; ``counter`` starts at 0.
 

@@ -24,7 +24,7 @@ from backprop_cli.engine.kernels.structures import Examples, Models, Work
 from backprop_cli.engine.kernels.tile import ROWS
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def descend(
     thread: int,
     threads: int,
@@ -60,7 +60,7 @@ def descend(
     return len(rates)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def sums(
     thread: int,
     threads: int,
@@ -86,7 +86,7 @@ def sums(
         )  # fmt: skip
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _mini_batch(
     thread: int,
     threads: int,
@@ -181,7 +181,7 @@ def _mini_batch(
     return False
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _add_parts(parts: Any, first: int, last: int) -> None:
     """Add the other blocks' parts of W x to the first block's, in the order of the blocks."""
     total = parts[0, first:last].reshape(-1)
@@ -191,7 +191,7 @@ def _add_parts(parts: Any, first: int, last: int) -> None:
             total[k] += part[k]
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _losses(
     examples: Examples,
     rows: Any,
@@ -238,7 +238,7 @@ def _losses(
             _into_groups(work.G, i, s, R)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _into_groups(G: Any, i: int, s: Any, R: int) -> None:
     """Copy an example's row of K numbers into G, R of them per group."""
     for group in range(len(G)):
@@ -247,7 +247,7 @@ def _into_groups(G: Any, i: int, s: Any, R: int) -> None:
             g[t] = part[t]
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _decides(s: Any, label: int) -> bool:
     """Say whether the largest of some scores, of equal ones the first, is the label's."""
     larger = 0

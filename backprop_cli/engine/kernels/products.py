@@ -36,7 +36,7 @@ from backprop_cli.engine.kernels.tile import (
 _SHARES = 4  # of a block, that are asked for one after the other
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def place(examples: Examples, row: int) -> int:
     """Return which of the numbers is the first of a row."""
     low, high = 0, len(examples.ends) - 1
@@ -50,7 +50,7 @@ def place(examples: Examples, row: int) -> int:
     return start
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def gather(
     examples: Examples,
     rows: Any,
@@ -85,7 +85,7 @@ def gather(
                 target[j] = (target[j] - mean[j]) * scale[j]
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
     """Ask for features first to last of examples that are soon needed, and for their labels."""
     if first == last:
@@ -98,7 +98,7 @@ def fetch(examples: Examples, rows: Any, first: int, last: int) -> None:
             prefetch(examples.features, start + j)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def scores(
     x: Any,
     places: Any,
@@ -140,7 +140,7 @@ def scores(
                 fetch(examples, coming[i : i + EXAMPLES], low, high)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def scores_by_blas(
     product: int, x: Any, n: int, W: Any, first: int, last: int, share: float, S: Any
 ) -> None:
@@ -152,7 +152,7 @@ def scores_by_blas(
     times_transposed(product, 1.0, own, W[:, first:last], share, into)
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def _few_features(
     x: Any, places: Any, start: int, mean: Any, W: Any, first: int, m: int, S: Any
 ) -> None:
@@ -166,7 +166,7 @@ def _few_features(
             S[i, k] = total
 
 
-@njit(nogil=True, _nrt=False)
+@njit(nogil=True, _nrt=False, forceinline=True)
 def gradient_rows(
     product: int, G: Any, x: Any, mean: Any, n: int, first: int, last: int, out: Any
 ) -> None:
