@@ -221,6 +221,9 @@ def _step(
         for parameter, values in found.items():
             own = {parameter: expected[parameter]}
             floor = max(floor_of(own, precision.floor), scale * roundings[parameter])
+            if not prefix:  # the difference of two rounded numbers, which may be much larger
+                theta = float(np.abs(problem.parameters[parameter]).max(initial=0.0))
+                floor = max(floor, precision.epsilon * theta / precision.tolerance)
             quantity = Quantity(name, "step", prefix + parameter, values, floor)
             yield quantity.compare(
                 "update rule", precision.tolerance, np.arange(values.size),

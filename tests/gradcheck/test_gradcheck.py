@@ -65,6 +65,21 @@ def test_digits_that_large_scores_cost_are_not_held_against_the_gradient(name, e
         assert all(row.checked > 3 * row.apart for row in rows), rows
 
 
+@pytest.mark.parametrize("size", [1e4, 1e6])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_step_much_smaller_than_b_is_not_held_against_it(tmp_path, engine, size):
+    """With features so large, the step that moves W by its own size moves b in its last digits."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", (size * rng.standard_normal((60, 20))).astype("f4"))
+    np.save(tmp_path / "y.npy", np.arange(60) % 4)
+    data = f"format: npy, path: {tmp_path}/x.npy, labels: {tmp_path}/y.npy, standardize: none"
+    descent = descent_for(f"data: {{{data}}}\n", engine)
+    descent.state.b[...] = rng.standard_normal(descent.state.b.shape)
+    rows = rows_of(descent)
+    assert all(row.agrees for row in rows), [row for row in rows if not row.agrees]
+    assert all(row.checked > 0 for row in rows if row.derivation == "update rule")
+
+
 @pytest.mark.parametrize("parameter", ["W", "b"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["softmax", "svm with l2"])
