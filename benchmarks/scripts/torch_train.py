@@ -1,6 +1,6 @@
 """CIFAR-10, softmax, in PyTorch, as a careful user writes it: ``torch_train.py DIR EPOCHS EVERY``.
 
-EVERY is 1 to evaluate training and validation examples after every epoch, as backprop does, or 0
+EVERY is 1 to evaluate training and validation examples after every epoch, or 0
 for the test examples at the end alone.
 """
 
